@@ -1,0 +1,45 @@
+# Every target works on a fresh clone: it makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_FLAGS ?=
+
+.PHONY: build demo test lint unit bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# What the build needs stands in the environment too, so that the core is compiled beside the
+# Python files, which are used where they stand, and again only where a source changed.
+$(VENV)/.build-tools: pyproject.toml | $(BIN)/python
+	$(BIN)/python tools/build_requirements.py | xargs -d '\n' $(BIN)/python -m pip install --quiet
+	touch $@
+
+$(VENV)/.installed-%: pyproject.toml setup.py $(VENV)/.build-tools
+	SSCAFFE_BUILD_JOBS=2 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$*]"
+	touch $@
+
+build: $(VENV)/.build-tools
+	./tools/build_core.sh $(BIN)/python
+
+demo: $(VENV)/.installed-demo build
+	$(BIN)/sscaffe demo $(DEMO_FLAGS)
+
+test: lint unit
+
+lint: $(VENV)/.installed-test build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h
+
+unit: $(VENV)/.installed-test build
+	$(BIN)/python -m pytest tests -n 2
+
+bench: $(VENV)/.installed-test build
+	$(BIN)/python tools/bench_train.py
+
+clean:
+	rm -rf $(VENV) build dist sscaffe/*.so sscaffe/proto/caffe_pb2.* *.egg-info runs

@@ -1,0 +1,107 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "elementwise.h"
+#include "memory.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace {
+
+using sscaffe::Dims;
+using sscaffe::Layout;
+using sscaffe::Memory;
+using Floats = py::array_t<float, py::array::c_style>;
+
+// The last reference may go in a thread that does not hold the GIL.
+std::shared_ptr<void> keep(const py::object& object) {
+    return std::shared_ptr<void>(object.inc_ref().ptr(), [](void* pointer) {
+        py::gil_scoped_acquire locked;
+        py::handle(static_cast<PyObject*>(pointer)).dec_ref();
+    });
+}
+
+Memory wrap(Floats array, const Dims& dims) {
+    if (array.size() != sscaffe::count_of(dims)) {
+        throw py::value_error("Memory: expected " + std::to_string(sscaffe::count_of(dims)) +
+                              " elements, got " + std::to_string(array.size()));
+    }
+    float* data = array.mutable_data();
+    return Memory(data, dims, keep(array));
+}
+
+void require_same_layout(const Memory& a, const Memory& b) {
+    if (!(a.layout() == b.layout())) throw py::value_error("expected memories of one layout");
+}
+
+}  // namespace
+
+void bind_memory(py::module_& m) {
+    py::class_<Layout>(m, "Layout")
+        .def(py::init<Dims>(), "dims"_a)
+        .def_property_readonly("dims", [](const Layout& l) { return py::tuple(py::cast(l.dims())); })
+        .def_property_readonly("is_plain", &Layout::is_plain)
+        .def_property_readonly("count", &Layout::count)
+        .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
+        .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
+        .def("__hash__", [](const Layout& l) { return l.count(); });
+
+    py::class_<Memory>(m, "Memory")
+        .def(py::init<Layout>(), "layout"_a)
+        .def(py::init(&wrap), "array"_a.noconvert(), "dims"_a)
+        .def_property_readonly("layout", &Memory::layout)
+        .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>());
+
+    m.def(
+        "memory_add_scaled",
+        [](float factor, const Memory& x, Memory& y) {
+            require_same_layout(x, y);
+            py::gil_scoped_release unlocked;
+            sscaffe::add_scaled(x.layout().stored(), factor, x.data(), y.data());
+        },
+        "factor"_a, "x"_a, "y"_a);
+    m.def(
+        "memory_scale",
+        [](float factor, Memory& x) {
+            sscaffe::scale(x.layout().stored(), factor, x.data());
+        },
+        "factor"_a, "x"_a, py::call_guard<py::gil_scoped_release>());
+    m.def(
+        "memory_sum_of_squares",
+        [](const Memory& x) { return sscaffe::sum_of_squares(x.layout().stored(), x.data()); },
+        "x"_a, py::call_guard<py::gil_scoped_release>());
+    m.def(
+        "memory_momentum_step",
+        [](float rate, float momentum, Memory& diff, Memory& history) {
+            require_same_layout(diff, history);
+            py::gil_scoped_release unlocked;
+            sscaffe::momentum_step(diff.layout().stored(), rate, momentum, diff.data(),
+                                   history.data());
+        },
+        "rate"_a, "momentum"_a, "diff"_a, "history"_a);
+    m.def(
+        "memory_threshold",
+        [](float limit, Memory& x) {
+            sscaffe::threshold(x.layout().stored(), limit, x.data());
+        },
+        "limit"_a, "x"_a, py::call_guard<py::gil_scoped_release>());
+    m.def(
+        "memory_relu_forward",
+        [](float slope, const Memory& x, Memory& y) {
+            require_same_layout(x, y);
+            py::gil_scoped_release unlocked;
+            sscaffe::relu_forward(x.layout().stored(), slope, x.data(), y.data());
+        },
+        "slope"_a, "x"_a, "y"_a);
+    m.def(
+        "memory_relu_backward",
+        [](float slope, const Memory& x, const Memory& dy, Memory& dx) {
+            require_same_layout(x, dy);
+            require_same_layout(x, dx);
+            py::gil_scoped_release unlocked;
+            sscaffe::relu_backward(x.layout().stored(), slope, x.data(), dy.data(), dx.data());
+        },
+        "slope"_a, "x"_a, "dy"_a, "dx"_a);
+}

@@ -1,0 +1,89 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "dense_onednn.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace {
+
+using sscaffe::Convolution;
+using sscaffe::ConvolutionSizes;
+using sscaffe::Dims;
+using sscaffe::InnerProduct;
+using sscaffe::Memory;
+using sscaffe::Pooling;
+using sscaffe::PoolingSizes;
+using sscaffe::WeightedPrimitive;
+using Matrix = py::array_t<float, py::array::c_style>;
+using Unlocked = py::call_guard<py::gil_scoped_release>;
+
+void sgemm(const Matrix& a, const Matrix& b, Matrix& out, bool transpose_a, bool transpose_b,
+           bool accumulate) {
+    if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2) {
+        throw py::value_error("gemm: expected three matrices");
+    }
+    const int64_t m = a.shape(transpose_a ? 1 : 0), k = a.shape(transpose_a ? 0 : 1);
+    const int64_t n = b.shape(transpose_b ? 0 : 1);
+    if (b.shape(transpose_b ? 1 : 0) != k || out.shape(0) != m || out.shape(1) != n) {
+        throw py::value_error("gemm: the shapes of a, b and out do not fit");
+    }
+    float* result = out.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::onednn_sgemm(transpose_a, transpose_b, m, n, k, a.data(), b.data(), accumulate,
+                          result);
+}
+
+}  // namespace
+
+void bind_onednn(py::module_& m) {
+    m.def("onednn_sgemm", &sgemm, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
+          "transpose_a"_a, "transpose_b"_a, "accumulate"_a);
+    m.def("onednn_version", [] {
+        const dnnl_version_t* version = dnnl_version();
+        return std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+               std::to_string(version->patch);
+    });
+
+    py::class_<WeightedPrimitive>(m, "WeightedPrimitive")
+        .def_property_readonly("top_layout", &WeightedPrimitive::top_layout)
+        .def_property_readonly("weights_layout", &WeightedPrimitive::weights_layout)
+        .def_property_readonly("bottom_diff_layout", &WeightedPrimitive::bottom_diff_layout)
+        .def_property_readonly("weights_diff_layout", &WeightedPrimitive::weights_diff_layout)
+        .def_property_readonly("implementation", &WeightedPrimitive::implementation)
+        .def("forward", &WeightedPrimitive::forward, "bottom"_a, "weights"_a, "bias"_a.none(true),
+             "top"_a, Unlocked())
+        .def("backward_data", &WeightedPrimitive::backward_data, "top_diff"_a, "weights"_a,
+             "bottom_diff"_a, Unlocked())
+        .def("backward_weights", &WeightedPrimitive::backward_weights, "bottom"_a, "top_diff"_a,
+             "weights_diff"_a, "bias_diff"_a.none(true), "accumulate"_a, Unlocked());
+
+    py::class_<Convolution, WeightedPrimitive>(m, "Convolution")
+        .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,
+                         Dims input, Dims output, Dims kernel, Dims stride, Dims pad,
+                         Dims dilation, bool bias, bool train) {
+                 return Convolution(ConvolutionSizes{batch, in_channels, out_channels, group, input,
+                                                     output, kernel, stride, pad, dilation, bias,
+                                                     train});
+             }),
+             "batch"_a, "in_channels"_a, "out_channels"_a, "group"_a, "input"_a, "output"_a,
+             "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "bias"_a, "train"_a);
+
+    py::class_<InnerProduct, WeightedPrimitive>(m, "InnerProduct")
+        .def(py::init<const Dims&, int64_t, bool, bool>(), "bottom"_a, "outputs"_a, "bias"_a,
+             "train"_a);
+
+    py::class_<Pooling>(m, "Pooling")
+        .def(py::init([](int64_t batch, int64_t channels, Dims input, Dims output, Dims kernel,
+                         Dims stride, Dims pad, bool max) {
+                 return Pooling(
+                     PoolingSizes{batch, channels, input, output, kernel, stride, pad, max});
+             }),
+             "batch"_a, "channels"_a, "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a,
+             "max"_a)
+        .def("top_layout", &Pooling::top_layout, "bottom"_a)
+        .def("forward", &Pooling::forward, "bottom"_a, "top"_a, Unlocked())
+        .def("backward", &Pooling::backward, "top_diff"_a, "bottom_diff"_a, Unlocked());
+}

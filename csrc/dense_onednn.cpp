@@ -1,0 +1,270 @@
+#include "dense_onednn.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "elementwise.h"
+
+namespace sscaffe {
+namespace {
+
+using dnnl::algorithm;
+using dnnl::memory;
+using dnnl::prop_kind;
+using desc = dnnl::memory::desc;
+
+dnnl::stream& stream() {
+    static dnnl::stream the_stream(onednn_engine());
+    return the_stream;
+}
+
+desc any_layout(const Dims& dims) {
+    return desc(dims, memory::data_type::f32, memory::format_tag::any);
+}
+
+desc bias_desc(bool bias, int64_t count) {
+    return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
+}
+
+Dims joined(Dims head, const Dims& tail) {
+    head.insert(head.end(), tail.begin(), tail.end());
+    return head;
+}
+
+Dims reduced_by_one(Dims dims) {
+    for (auto& size : dims) --size;
+    return dims;
+}
+
+// `from`, seen with the dims of `to` where one of them is plain.
+memory with_dims_of(const Memory& from, const desc& to) {
+    if (from.layout().desc().get_dims() == to.get_dims() || !from.layout().is_plain()) {
+        return from.native();
+    }
+    return memory(Layout(to.get_dims()).desc(), onednn_engine(), from.data());
+}
+
+void execute_reorder(const memory& from, const memory& to) {
+    memory source = from, target = to;
+    dnnl::reorder(source, target).execute(stream(), source, target);
+    stream().wait();
+}
+
+}  // namespace
+
+dnnl::engine& onednn_engine() {
+    static dnnl::engine the_engine(dnnl::engine::kind::cpu, 0);
+    return the_engine;
+}
+
+void reorder(const Memory& from, Memory& to) {
+    const memory source = with_dims_of(from, to.layout().desc());
+    execute_reorder(source, with_dims_of(to, source.get_desc()));
+}
+
+void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                  const float* a, const float* b, bool accumulate, float* out) {
+    const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f,
+                                   a, transpose_a ? m : k, b, transpose_b ? k : n,
+                                   accumulate ? 1.0f : 0.0f, out, n);
+    if (status != dnnl_success) throw std::runtime_error("oneDNN refused a matrix product");
+}
+
+const memory& Operand::in(const Memory& given, const desc& wanted) {
+    if (given.layout().desc() == wanted) return given.native();
+    if (!scratch_ || scratch_->layout().desc() != wanted) scratch_.emplace(Layout(wanted));
+    const bool same_dims = given.layout().dims() == wanted.get_dims();
+    if (same_dims || given.layout().is_plain() || scratch_->layout().is_plain()) {
+        reorder(given, *scratch_);
+    } else {
+        if (!plain_ || plain_->layout().count() != given.layout().count()) {
+            plain_.emplace(Layout(given.layout().dims()));
+        }
+        reorder(given, *plain_);
+        reorder(*plain_, *scratch_);
+    }
+    return scratch_->native();
+}
+
+Layout WeightedPrimitive::bottom_diff_layout() {
+    if (!backward_data_) make_backward_data();
+    return Layout(data_src_);
+}
+
+Layout WeightedPrimitive::weights_diff_layout() {
+    if (!backward_weights_) make_backward_weights();
+    return Layout(weights_weights_);
+}
+
+void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, const Memory* bias,
+                                Memory& top) {
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, bottom_.in(bottom, forward_src_)},
+        {DNNL_ARG_WEIGHTS, weights_.in(weights, forward_weights_)},
+        {DNNL_ARG_DST, with_dims_of(top, forward_dst_)}};
+    if (bias) arguments[DNNL_ARG_BIAS] = bias->native();
+    forward_.execute(stream(), arguments);
+    stream().wait();
+}
+
+void WeightedPrimitive::backward_data(const Memory& top_diff, const Memory& weights,
+                                      Memory& bottom_diff) {
+    if (!backward_data_) make_backward_data();
+    backward_data_.execute(stream(),
+                           {{DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, data_dst_)},
+                            {DNNL_ARG_WEIGHTS, weights_again_.in(weights, data_weights_)},
+                            {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
+    stream().wait();
+}
+
+void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top_diff,
+                                         Memory& weights_diff, Memory* bias_diff,
+                                         bool accumulate) {
+    if (!backward_weights_) make_backward_weights();
+    Memory* weights_out = &weights_diff;
+    Memory* bias_out = bias_diff;
+    if (accumulate) {
+        if (!added_weights_) added_weights_.emplace(Layout(weights_weights_));
+        weights_out = &*added_weights_;
+        if (bias_diff) {
+            if (!added_bias_) added_bias_.emplace(bias_diff->layout());
+            bias_out = &*added_bias_;
+        }
+    }
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, bottom_again_.in(bottom, weights_src_)},
+        {DNNL_ARG_DIFF_DST, top_diff_again_.in(top_diff, weights_dst_)},
+        {DNNL_ARG_DIFF_WEIGHTS, with_dims_of(*weights_out, weights_weights_)}};
+    if (bias_out) arguments[DNNL_ARG_DIFF_BIAS] = bias_out->native();
+    backward_weights_.execute(stream(), arguments);
+    stream().wait();
+    if (!accumulate) return;
+    add_scaled(weights_out->layout().stored(), 1.0f, weights_out->data(), weights_diff.data());
+    if (bias_out) add_scaled(bias_out->layout().stored(), 1.0f, bias_out->data(), bias_diff->data());
+}
+
+Convolution::Convolution(const ConvolutionSizes& sizes) : sizes_(sizes) {
+    const Dims weights =
+        sizes.group == 1
+            ? joined({sizes.out_channels, sizes.in_channels}, sizes.kernel)
+            : joined({sizes.group, sizes.out_channels / sizes.group,
+                      sizes.in_channels / sizes.group},
+                     sizes.kernel);
+    forward_desc_ = dnnl::convolution_forward::primitive_desc(
+        onednn_engine(), sizes.train ? prop_kind::forward_training : prop_kind::forward_inference,
+        algorithm::convolution_direct,
+        any_layout(joined({sizes.batch, sizes.in_channels}, sizes.input)), any_layout(weights),
+        bias_desc(sizes.bias, sizes.out_channels),
+        any_layout(joined({sizes.batch, sizes.out_channels}, sizes.output)), sizes.stride,
+        reduced_by_one(sizes.dilation), sizes.pad, sizes.pad);
+    forward_ = dnnl::convolution_forward(forward_desc_);
+    forward_src_ = forward_desc_.src_desc();
+    forward_weights_ = forward_desc_.weights_desc();
+    forward_dst_ = forward_desc_.dst_desc();
+    implementation_ = forward_desc_.impl_info_str();
+}
+
+void Convolution::make_backward_data() {
+    const dnnl::convolution_backward_data::primitive_desc backward(
+        onednn_engine(), algorithm::convolution_direct, any_layout(forward_src_.get_dims()),
+        any_layout(forward_weights_.get_dims()), any_layout(forward_dst_.get_dims()),
+        sizes_.stride, reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad, forward_desc_);
+    backward_data_ = dnnl::convolution_backward_data(backward);
+    data_dst_ = backward.diff_dst_desc();
+    data_weights_ = backward.weights_desc();
+    data_src_ = backward.diff_src_desc();
+}
+
+void Convolution::make_backward_weights() {
+    const dnnl::convolution_backward_weights::primitive_desc backward(
+        onednn_engine(), algorithm::convolution_direct, any_layout(forward_src_.get_dims()),
+        any_layout(forward_weights_.get_dims()), bias_desc(sizes_.bias, sizes_.out_channels),
+        any_layout(forward_dst_.get_dims()), sizes_.stride, reduced_by_one(sizes_.dilation),
+        sizes_.pad, sizes_.pad, forward_desc_);
+    backward_weights_ = dnnl::convolution_backward_weights(backward);
+    weights_src_ = backward.src_desc();
+    weights_dst_ = backward.diff_dst_desc();
+    weights_weights_ = backward.diff_weights_desc();
+}
+
+InnerProduct::InnerProduct(const Dims& bottom, int64_t outputs, bool bias, bool train)
+    : bottom_dims_(bottom), weights_dims_(bottom), outputs_(outputs), bias_(bias) {
+    weights_dims_[0] = outputs;
+    forward_desc_ = dnnl::inner_product_forward::primitive_desc(
+        onednn_engine(), train ? prop_kind::forward_training : prop_kind::forward_inference,
+        any_layout(bottom_dims_), any_layout(weights_dims_), bias_desc(bias, outputs),
+        Layout(Dims{bottom[0], outputs}).desc());
+    forward_ = dnnl::inner_product_forward(forward_desc_);
+    forward_src_ = forward_desc_.src_desc();
+    forward_weights_ = forward_desc_.weights_desc();
+    forward_dst_ = forward_desc_.dst_desc();
+    implementation_ = forward_desc_.impl_info_str();
+}
+
+void InnerProduct::make_backward_data() {
+    const dnnl::inner_product_backward_data::primitive_desc backward(
+        onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_), forward_dst_,
+        forward_desc_);
+    backward_data_ = dnnl::inner_product_backward_data(backward);
+    data_dst_ = backward.diff_dst_desc();
+    data_weights_ = backward.weights_desc();
+    data_src_ = backward.diff_src_desc();
+}
+
+void InnerProduct::make_backward_weights() {
+    const dnnl::inner_product_backward_weights::primitive_desc backward(
+        onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_),
+        bias_desc(bias_, outputs_), forward_dst_, forward_desc_);
+    backward_weights_ = dnnl::inner_product_backward_weights(backward);
+    weights_src_ = backward.src_desc();
+    weights_dst_ = backward.diff_dst_desc();
+    weights_weights_ = backward.diff_weights_desc();
+}
+
+Layout Pooling::top_layout(const Layout& bottom) {
+    if (!bottom_layout_ || !(*bottom_layout_ == bottom)) make(bottom);
+    return Layout(forward_desc_.dst_desc());
+}
+
+void Pooling::make(const Layout& bottom) {
+    Dims beyond(sizes_.pad.size());  // how far the last window reaches past the image
+    for (size_t i = 0; i < beyond.size(); ++i) {
+        const int64_t end = (sizes_.output[i] - 1) * sizes_.stride[i] + sizes_.kernel[i];
+        beyond[i] = std::max<int64_t>(0, end - sizes_.input[i] - sizes_.pad[i]);
+    }
+    const auto method =
+        sizes_.max ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding;
+    const Dims dilation(sizes_.kernel.size(), 0);
+    forward_desc_ = dnnl::pooling_forward::primitive_desc(
+        onednn_engine(), prop_kind::forward_training, method, bottom.desc(),
+        any_layout(joined({sizes_.batch, sizes_.channels}, sizes_.output)), sizes_.stride,
+        sizes_.kernel, dilation, sizes_.pad, beyond);
+    const dnnl::pooling_backward::primitive_desc backward(
+        onednn_engine(), method, bottom.desc(), forward_desc_.dst_desc(), sizes_.stride,
+        sizes_.kernel, dilation, sizes_.pad, beyond, forward_desc_);
+    forward_ = dnnl::pooling_forward(forward_desc_);
+    backward_ = dnnl::pooling_backward(backward);
+    if (sizes_.max) workspace_ = memory(forward_desc_.workspace_desc(), onednn_engine());
+    bottom_layout_ = bottom;
+}
+
+void Pooling::forward(const Memory& bottom, Memory& top) {
+    top_layout(bottom.layout());
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, bottom.native()},
+                                              {DNNL_ARG_DST, top.native()}};
+    if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
+    forward_.execute(stream(), arguments);
+    stream().wait();
+}
+
+void Pooling::backward(const Memory& top_diff, Memory& bottom_diff) {
+    if (!bottom_layout_) throw std::logic_error("pooling: backward before forward");
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, forward_desc_.dst_desc())},
+        {DNNL_ARG_DIFF_SRC, bottom_diff.native()}};
+    if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
+    backward_.execute(stream(), arguments);
+    stream().wait();
+}
+
+}  // namespace sscaffe

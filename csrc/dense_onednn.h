@@ -1,0 +1,131 @@
+#pragma once
+
+// The only header that knows oneDNN's primitives.  Every class keeps its primitives and scratch
+// memory, takes operands in any layout, and moves one only where the primitive wants another.
+// None of them may be used by two threads at once.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "memory.h"
+
+namespace sscaffe {
+
+dnnl::engine& onednn_engine();
+
+// Set `to` to the values of `from`.  A plain operand is read with the dims of the other one.
+void reorder(const Memory& from, Memory& to);
+
+// out[m][n] = a[m][k] * b[k][n], or out += where `accumulate`; operands may be stored transposed.
+void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                  const float* a, const float* b, bool accumulate, float* out);
+
+// An operand in the layout a primitive wants, with the scratch memory for moving it there.
+class Operand {
+   public:
+    const dnnl::memory& in(const Memory& given, const dnnl::memory::desc& wanted);
+
+   private:
+    std::optional<Memory> scratch_;
+    std::optional<Memory> plain_;
+};
+
+struct ConvolutionSizes {
+    int64_t batch, in_channels, out_channels, group;
+    Dims input, output, kernel, stride, pad, dilation;  // spatial axes
+    bool bias, train;
+};
+
+// What the dense primitives with weights share: a forward, and two halves of backward.
+class WeightedPrimitive {
+   public:
+    virtual ~WeightedPrimitive() = default;
+
+    Layout top_layout() const { return Layout(forward_dst_); }
+    Layout weights_layout() const { return Layout(forward_weights_); }
+    Layout bottom_diff_layout();
+    Layout weights_diff_layout();
+    const std::string& implementation() const { return implementation_; }
+
+    // top is in top_layout().
+    void forward(const Memory& bottom, const Memory& weights, const Memory* bias, Memory& top);
+    // bottom_diff is in bottom_diff_layout().
+    void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff);
+    // weights_diff is in weights_diff_layout(); both diffs are added to where `accumulate`.
+    void backward_weights(const Memory& bottom, const Memory& top_diff, Memory& weights_diff,
+                          Memory* bias_diff, bool accumulate);
+
+   protected:
+    virtual void make_backward_data() = 0;
+    virtual void make_backward_weights() = 0;
+
+    dnnl::primitive forward_, backward_data_, backward_weights_;
+    dnnl::memory::desc forward_src_, forward_weights_, forward_dst_;
+    dnnl::memory::desc data_dst_, data_weights_, data_src_;
+    dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
+    std::string implementation_;
+
+   private:
+    Operand bottom_, weights_, bottom_again_, top_diff_, top_diff_again_, weights_again_;
+    std::optional<Memory> added_weights_, added_bias_;
+};
+
+class Convolution : public WeightedPrimitive {
+   public:
+    explicit Convolution(const ConvolutionSizes& sizes);
+
+   protected:
+    void make_backward_data() override;
+    void make_backward_weights() override;
+
+   private:
+    ConvolutionSizes sizes_;
+    dnnl::convolution_forward::primitive_desc forward_desc_;
+};
+
+class InnerProduct : public WeightedPrimitive {
+   public:
+    // bottom: (batch, ...), flattened after its first axis; weights: (outputs, ...).
+    InnerProduct(const Dims& bottom, int64_t outputs, bool bias, bool train);
+
+   protected:
+    void make_backward_data() override;
+    void make_backward_weights() override;
+
+   private:
+    Dims bottom_dims_, weights_dims_;
+    int64_t outputs_;
+    bool bias_;
+    dnnl::inner_product_forward::primitive_desc forward_desc_;
+};
+
+struct PoolingSizes {
+    int64_t batch, channels;
+    Dims input, output, kernel, stride, pad;  // two spatial axes
+    bool max;                                 // or the average over the elements of the image
+};
+
+// Pooling in the layout that the bottom has.
+class Pooling {
+   public:
+    explicit Pooling(const PoolingSizes& sizes) : sizes_(sizes) {}
+
+    Layout top_layout(const Layout& bottom);
+    // top is in top_layout(bottom.layout()).
+    void forward(const Memory& bottom, Memory& top);
+    // After forward; bottom_diff is in the layout that the bottom had.
+    void backward(const Memory& top_diff, Memory& bottom_diff);
+
+   private:
+    void make(const Layout& bottom);
+
+    PoolingSizes sizes_;
+    std::optional<Layout> bottom_layout_;
+    dnnl::pooling_forward::primitive_desc forward_desc_;
+    dnnl::primitive forward_, backward_;
+    dnnl::memory workspace_;
+    Operand top_diff_;
+};
+
+}  // namespace sscaffe

@@ -1,0 +1,95 @@
+#include "memory.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <numeric>
+#include <stdexcept>
+
+#ifdef SSCAFFE_ONEDNN
+#include "dense_onednn.h"
+#endif
+
+namespace sscaffe {
+namespace {
+
+std::shared_ptr<void> allocate(int64_t count) {
+    const size_t alignment = 64;
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + alignment - 1) / alignment;
+    void* data = std::aligned_alloc(alignment, (bytes + 1) * alignment);
+    if (!data) throw std::bad_alloc();
+    std::memset(data, 0, (bytes + 1) * alignment);
+    return std::shared_ptr<void>(data, std::free);
+}
+
+#ifdef SSCAFFE_ONEDNN
+dnnl::memory::desc plain_desc(const Dims& dims) {
+    dnnl::memory::dims strides(dims.size(), 1);
+    for (size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<int64_t>(dims[i], 1);
+    return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, strides);
+}
+#endif
+
+}  // namespace
+
+int64_t count_of(const Dims& dims) {
+    return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<int64_t>());
+}
+
+#ifdef SSCAFFE_ONEDNN
+
+Layout::Layout(Dims plain_dims)
+    : dims_(plain_dims.empty() ? Dims{1} : std::move(plain_dims)), desc_(plain_desc(dims_)) {}
+
+Layout::Layout(const dnnl::memory::desc& desc)
+    : dims_(desc.get_dims()), plain_(desc == plain_desc(desc.get_dims())), desc_(desc) {}
+
+int64_t Layout::stored() const { return desc_.get_size() / sizeof(float); }
+
+bool Layout::operator==(const Layout& other) const { return desc_ == other.desc_; }
+
+Memory::Memory(const Layout& layout)
+    : layout_(layout),
+      owner_(allocate(layout.stored())),
+      data_(static_cast<float*>(owner_.get())),
+      native_(layout.desc(), onednn_engine(), data_) {}
+
+Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
+    : layout_(dims),
+      owner_(std::move(owner)),
+      data_(data),
+      native_(layout_.desc(), onednn_engine(), data_) {}
+
+#else
+
+Layout::Layout(Dims plain_dims) : dims_(plain_dims.empty() ? Dims{1} : std::move(plain_dims)) {}
+
+int64_t Layout::stored() const { return count(); }
+
+bool Layout::operator==(const Layout& other) const { return dims_ == other.dims_; }
+
+Memory::Memory(const Layout& layout)
+    : layout_(layout),
+      owner_(allocate(layout.stored())),
+      data_(static_cast<float*>(owner_.get())) {}
+
+Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
+    : layout_(dims), owner_(std::move(owner)), data_(data) {}
+
+#endif
+
+void Memory::copy_to(Memory& other) const {
+    if (layout_.count() != other.layout_.count()) {
+        throw std::invalid_argument("copy_to: the layouts differ in their number of elements");
+    }
+    if (layout_.is_plain() && other.layout_.is_plain()) {
+        std::memcpy(other.data_, data_, layout_.count() * sizeof(float));
+        return;
+    }
+#ifdef SSCAFFE_ONEDNN
+    reorder(*this, other);
+#endif
+}
+
+}  // namespace sscaffe

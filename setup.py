@@ -1,0 +1,122 @@
+"""Build the C++ core and the protobuf messages; everything else is in pyproject.toml."""
+
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+PROTO = ROOT / "proto" / "caffe.proto"
+GENERATED = ROOT / "sscaffe" / "proto" / "caffe_pb2.py"
+ONEDNN = "onednn-devel-cpu-gomp"
+
+# Flags of the files that are compiled once for each instruction set; run-time dispatch chooses.
+ISA_FLAGS = {
+    "_avx2.cpp": ["-march=x86-64-v3"],
+    "_avx512.cpp": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+
+
+def generate_messages() -> None:
+    """Make caffe_pb2 from caffe.proto, in a descriptor pool of its own.
+
+    A process may hold another caffe.proto (OpenCV's, pycaffe's); in the default pool the two
+    would clash.
+    """
+    if GENERATED.exists() and GENERATED.stat().st_mtime >= PROTO.stat().st_mtime:
+        return
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
+        + [f"--python_out={GENERATED.parent}", f"--pyi_out={GENERATED.parent}", str(PROTO)],
+        check=True,
+    )
+    shared = "_descriptor_pool.Default()"
+    source = GENERATED.read_text(encoding="utf-8")
+    if source.count(shared) != 1:
+        raise SystemExit(f"{GENERATED}: expected {shared} once; protoc writes another form")
+    # A file made by a newer protoc than the runtime would be refused, though nothing in it is new.
+    source = re.sub(
+        r"_runtime_version\.ValidateProtobufRuntimeVersion\((.*?)\)\n", "", source, flags=re.DOTALL
+    )
+    GENERATED.write_text(
+        source.replace(shared, "_descriptor_pool.DescriptorPool()"), encoding="utf-8"
+    )
+
+
+def onednn_prefix() -> Path | None:
+    """Return the environment that holds oneDNN's headers, or None without oneDNN."""
+    try:
+        files = metadata.files(ONEDNN) or []
+    except metadata.PackageNotFoundError:
+        return None
+    header = next(file for file in files if file.name == "dnnl.hpp" and "oneapi" in file.parts)
+    return Path(header.locate()).resolve().parents[3]
+
+
+def core_extension() -> Pybind11Extension:
+    """Describe sscaffe._core."""
+    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.cpp"))
+    if platform.machine() not in ("x86_64", "AMD64"):
+        sources = [name for name in sources if not name.endswith(tuple(ISA_FLAGS))]
+    extension = Pybind11Extension(
+        "sscaffe._core",
+        sources,
+        cxx_std=17,
+        include_dirs=["csrc"],
+        depends=[str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.h")],
+        extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off", "-Wall", "-Wextra"],
+        extra_link_args=["-fopenmp"],
+    )
+    prefix = onednn_prefix()
+    if prefix is None:
+        extension.sources.remove("csrc/dense_onednn.cpp")
+        extension.sources.remove("csrc/bind_onednn.cpp")
+    else:
+        extension.define_macros.append(("SSCAFFE_ONEDNN", "1"))
+        extension.include_dirs.append(str(prefix / "include"))
+        extension.library_dirs.append(str(prefix / "lib"))
+        extension.libraries.append("dnnl")
+        # From site-packages/sscaffe to the lib folder of the environment.
+        extension.extra_link_args.append("-Wl,-rpath,$ORIGIN/../../..")
+    return extension
+
+
+class BuildCore(build_ext):
+    """Compile each file with the flags of its instruction set."""
+
+    def build_extensions(self) -> None:
+        compile_one = self.compiler._compile
+
+        def compile_for_isa(obj, src, ext, cc_args, extra_postargs, pp_opts):
+            flags = next((f for end, f in ISA_FLAGS.items() if src.endswith(end)), [])
+            compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
+
+        self.compiler._compile = compile_for_isa
+        super().build_extensions()
+
+    def run(self) -> None:
+        generate_messages()
+        if self.inplace:  # an editable install: the core stays outside the environment
+            for extension in self.extensions:
+                extension.extra_link_args.append(f"-Wl,-rpath,{sys.prefix}/lib")
+        super().run()
+
+
+class BuildPython(build_py):
+    """Make the messages before the package is copied."""
+
+    def run(self) -> None:
+        generate_messages()
+        super().run()
+
+
+ParallelCompile("SSCAFFE_BUILD_JOBS", needs_recompile=lambda obj, src: True).install()
+
+setup(ext_modules=[core_extension()], cmdclass={"build_ext": BuildCore, "build_py": BuildPython})

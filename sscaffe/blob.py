@@ -1,0 +1,235 @@
+"""Blob, the array that flows through a net, and Param, a blob that the solver learns."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe.device import Device, cpu
+from sscaffe.errors import ShapeError
+from sscaffe.proto import caffe_pb2
+from sscaffe.tensor import Shape, Tensor
+
+Array = npt.NDArray[Any]
+
+LARGEST_COUNT = 2**31 - 1  # Caffe counts elements in an int.
+
+
+class Blob:
+    """An N-dimensional array of values (`data`) and their gradients (`diff`).
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The size of each axis; may hold 0, may be empty for a scalar.
+    dtype : dtype
+        float32 in nets; float64 in gradient checks.
+    device : Device, optional
+        Where the arrays live; the CPU by default.
+
+    Raises
+    ------
+    ShapeError
+        If a size is negative or the elements cannot be counted in 31 bits.
+    """
+
+    __slots__ = ("_data", "_diff", "_shape", "device", "dtype")
+
+    def __init__(
+        self, shape: Sequence[int] = (), dtype: Any = np.float32, device: Device | None = None
+    ) -> None:
+        self.device = device or cpu()
+        self.dtype = np.dtype(dtype)
+        self._shape: Shape = ()
+        self._data = self._diff = Tensor(0, self.dtype, self.device.xp)
+        self.reshape(*shape)
+
+    @property
+    def shape(self) -> Shape:
+        """The size of each axis."""
+        return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._shape)
+
+    @property
+    def count(self) -> int:
+        """The number of elements."""
+        return math.prod(self._shape)
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module of the blob's device."""
+        return self.device.xp
+
+    @property
+    def data(self) -> Array:
+        """The values, a live array; whoever asks for it is taken to write to it."""
+        return self._data.write().reshape(self._shape)
+
+    @property
+    def diff(self) -> Array:
+        """The gradients, a live array; whoever asks for it is taken to write to it."""
+        return self._diff.write().reshape(self._shape)
+
+    @property
+    def const_data(self) -> Array:
+        """The values, to be read only."""
+        return self._data.read().reshape(self._shape)
+
+    @property
+    def const_diff(self) -> Array:
+        """The gradients, to be read only."""
+        return self._diff.read().reshape(self._shape)
+
+    @property
+    def data_tensor(self) -> Tensor:
+        """The values with their layouts, for kernels."""
+        return self._data
+
+    @property
+    def diff_tensor(self) -> Tensor:
+        """The gradients with their layouts, for kernels."""
+        return self._diff
+
+    @property
+    def data_version(self) -> int:
+        """A number that changes whenever `data` may have changed."""
+        return self._data.version
+
+    def set_data(self, values: Any) -> None:
+        """Overwrite `data` with values that broadcast to its shape."""
+        self._data.overwrite().reshape(self._shape)[...] = values
+
+    def set_diff(self, values: Any) -> None:
+        """Overwrite `diff` with values that broadcast to its shape."""
+        self._diff.overwrite().reshape(self._shape)[...] = values
+
+    def clear_diff(self) -> None:
+        """Set `diff` to 0."""
+        self._diff.clear()
+
+    def reshape(self, *shape: int) -> None:
+        """Change the shape; the elements are kept where their number is.
+
+        Raises
+        ------
+        ShapeError
+            If a size is negative or the elements cannot be counted in 31 bits.
+        """
+        if shape == self._shape and self._data.count:
+            return
+        sizes = tuple(int(size) for size in shape)
+        if any(size < 0 for size in sizes):
+            raise ShapeError(f"shape: expected sizes of 0 or more, got {sizes}")
+        count = math.prod(sizes)
+        if count > LARGEST_COUNT:
+            raise ShapeError(f"shape: {sizes} has {count} elements; a blob holds at most 2^31 - 1")
+        self._shape = sizes
+        if count != self._data.count:
+            self._data = Tensor(count, self.dtype, self.xp)
+            self._diff = Tensor(count, self.dtype, self.xp)
+
+    def reshape_like(self, other: "Blob") -> None:
+        """Take the shape of another blob."""
+        self.reshape(*other.shape)
+
+    def share_data(self, other: "Blob") -> None:
+        """Make `data` the same array as that of another blob with as many elements."""
+        self._require_count(other)
+        self._data = other._data
+
+    def share_diff(self, other: "Blob") -> None:
+        """Make `diff` the same array as that of another blob with as many elements."""
+        self._require_count(other)
+        self._diff = other._diff
+
+    def publish(self) -> None:
+        """Bring arrays of this blob that somebody outside still holds up to date."""
+        self._data.publish()
+        self._diff.publish()
+
+    def _require_count(self, other: "Blob") -> None:
+        if other.count != self.count:
+            raise ShapeError(f"sharing: expected a blob of shape {self.shape}, got {other.shape}")
+
+    def __repr__(self) -> str:
+        return f"Blob{self._shape}"
+
+
+@dataclass
+class Param:
+    """A learnable blob: how fast it learns, how it decays, what of it is disconnected.
+
+    The solver sees the blob as a matrix: one row for each filter or neuron (its first axis), one
+    column for everything else. A blob of one axis is N x 1, a scalar 1 x 1.
+    """
+
+    blob: Blob
+    layer_name: str
+    index: int  # in the layer's blobs
+    spec: caffe_pb2.ParamSpec = field(default_factory=caffe_pb2.ParamSpec)
+    group: int = 1  # of the convolution that owns it
+    kernel_count: int = 1  # columns of one input channel: kh * kw, or h * w of a flattened bottom
+    learns: bool = True  # False for statistics, such as those of BatchNorm
+    mask: Array | None = None  # bool, shape of the blob; False where disconnected
+
+    @property
+    def name(self) -> str:
+        """Layer name and what the blob is, such as ``conv1 weight``."""
+        kinds = ("weight", "bias")
+        kind = kinds[self.index] if self.index < len(kinds) else f"blob {self.index}"
+        return f"{self.layer_name} {kind}"
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix view."""
+        shape = self.blob.shape
+        rows = shape[0] if shape else 1
+        return rows, self.blob.count // rows if rows else 0
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module of the blob's device."""
+        return self.blob.xp
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the blob."""
+        return self.blob.shape
+
+    @property
+    def data(self) -> Array:
+        """The values, to be read and written."""
+        return self.blob.data
+
+    @property
+    def const_data(self) -> Array:
+        """The values, to be read only."""
+        return self.blob.const_data
+
+    @property
+    def diff(self) -> Array:
+        """The gradient, and after the solver's rule the update; to be read and written."""
+        return self.blob.diff
+
+    @property
+    def const_diff(self) -> Array:
+        """The gradient, to be read only."""
+        return self.blob.const_diff
+
+    @property
+    def lr_mult(self) -> float:
+        """The multiplier of the learning rate."""
+        return float(self.spec.lr_mult)
+
+    @property
+    def decay_mult(self) -> float:
+        """The multiplier of the weight decay."""
+        return float(self.spec.decay_mult)

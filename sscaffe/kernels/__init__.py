@@ -1,0 +1,191 @@
+"""The contract that the kernels of every device keep.
+
+A function stands here only where the version written over `xp` costs a real net more than a few
+per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sscaffe.blob import Blob
+    from sscaffe.geometry import ConvGeometry, PoolGeometry
+    from sscaffe.tensor import Tensor
+
+Array = npt.NDArray[Any]
+
+
+class ConvolutionOperator(Protocol):
+    """A dense convolution of one geometry, in whatever layout the device likes best."""
+
+    description: str
+
+    def forward(self, bottom: "Blob", weights: "Blob", bias: "Blob | None", top: "Blob") -> None:
+        """Set ``top.data``."""
+
+    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``."""
+
+    def backward_weights(
+        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
+    ) -> None:
+        """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
+
+
+class PoolingOperator(Protocol):
+    """A pooling of one geometry; it remembers which element was the largest."""
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """Set ``top.data``."""
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
+
+
+class Kernels(Protocol):
+    """What a device computes faster than its array module."""
+
+    def gemm(
+        self,
+        a: Array,
+        b: Array,
+        out: Array,
+        *,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+        accumulate: bool = False,
+    ) -> None:
+        """Multiply two matrices: ``out = a @ b``, or ``out += a @ b``.
+
+        Parameters
+        ----------
+        a, b : ndarray, shapes (M, K) and (K, N)
+            C-contiguous, of one dtype; (K, M) and (N, K) where they are to be transposed.
+        out : ndarray, shape (M, N)
+            C-contiguous; must not overlap `a` or `b`.
+        transpose_a, transpose_b : bool
+            Use the transpose of the operand.
+        accumulate : bool
+            Add to `out` instead of overwriting it.
+        """
+
+    def im2col(
+        self, image: Array, geometry: "ConvGeometry", columns: Array, kept: Array | None = None
+    ) -> None:
+        """Lower one image: lay out each window of it as a column.
+
+        Parameters
+        ----------
+        image : ndarray, shape (C, *input)
+            C-contiguous.
+        geometry : ConvGeometry
+            Any number of spatial axes.
+        columns : ndarray, shape (C * kernel, P) or (len(kept), P)
+            Overwritten; P is the number of output positions. Row (c, k1, k2, ...) holds, for each
+            output position, the element of channel c under that place of the kernel.
+        kept : ndarray of int32, optional
+            The rows to lower, ascending; all of them by default.
+        """
+
+    def col2im(self, columns: Array, geometry: "ConvGeometry", image: Array) -> None:
+        """Add up lowered columns into an image, the transpose of `im2col`.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (C * kernel, P)
+            C-contiguous.
+        geometry : ConvGeometry
+            Any number of spatial axes.
+        image : ndarray, shape (C, *input)
+            Overwritten.
+        """
+
+    def csrmm(
+        self, row_ptr: Array, indices: Array, values: Array, columns: Array, out: Array
+    ) -> None:
+        """Multiply a sparse matrix in CSR form by a dense one: ``out = W @ columns``.
+
+        Parameters
+        ----------
+        row_ptr : ndarray of int32, shape (M + 1,)
+            First non-zero of each row.
+        indices, values : ndarrays of int32 and float, shape (nnz,)
+            Column and value of each non-zero, ascending within a row.
+        columns : ndarray, shape (K, P)
+            C-contiguous.
+        out : ndarray, shape (M, P)
+            Overwritten. Must not overlap `columns`.
+
+        Notes
+        -----
+        2 * nnz * P flops.
+        """
+
+    def direct_sparse_conv(
+        self,
+        image: Array,
+        geometry: "ConvGeometry",
+        row_ptr: Array,
+        indices: Array,
+        values: Array,
+        bias: Array | None,
+        out: Array,
+    ) -> None:
+        """Convolve one image of two spatial axes with weights in CSR form, without lowering it.
+
+        Parameters
+        ----------
+        image : ndarray, shape (C, H, W)
+            C-contiguous.
+        geometry : ConvGeometry
+            Two spatial axes; any stride, pad, dilation and group.
+        row_ptr, indices, values : ndarrays
+            The weight matrix (out_channels, kernel_dim) in CSR form, as for `csrmm`.
+        bias : ndarray, shape (out_channels,), optional
+            Where the sums start.
+        out : ndarray, shape (out_channels, out_H, out_W)
+            Overwritten.
+
+        References
+        ----------
+        Park et al., "Faster CNNs with Direct Sparse Convolutions and Guided Pruning", ICLR 2017.
+        """
+
+    def convolution(
+        self, geometry: "ConvGeometry", batch: int, dtype: Any
+    ) -> ConvolutionOperator | None:
+        """Return the device's dense convolution, or None where it has none for this geometry."""
+
+    def inner_product(
+        self, batch: int, inputs: int, outputs: int, dtype: Any
+    ) -> ConvolutionOperator | None:
+        """Return the device's dense inner product, or None where `gemm` serves as well."""
+
+    def pooling(
+        self, geometry: "PoolGeometry", batch: int, method: str, dtype: Any
+    ) -> PoolingOperator:
+        """Return a pooling of two spatial axes; `method` is MAX or AVE."""
+
+    def relu_forward(self, bottom: "Blob", top: "Blob", negative_slope: float) -> None:
+        """Set ``top.data = max(x, 0) + negative_slope * min(x, 0)``; the blobs may be one."""
+
+    def relu_backward(self, top: "Blob", bottom: "Blob", negative_slope: float) -> None:
+        """Set ``bottom.diff``; needs ``bottom.data`` as it was, or overwritten in place."""
+
+    def add(self, total: "Tensor", term: "Tensor", factor: float) -> None:
+        """Add ``factor * term`` to `total`."""
+
+    def scale(self, tensor: "Tensor", factor: float) -> None:
+        """Multiply a tensor by a number."""
+
+    def sum_of_squares(self, tensor: "Tensor") -> float:
+        """Return the sum of the squares of a tensor's elements."""
+
+    def momentum_step(
+        self, diff: "Tensor", history: "Tensor", rate: float, momentum: float
+    ) -> None:
+        """Set ``history = momentum * history + rate * diff`` and ``diff = history``."""
+
+    def threshold(self, tensor: "Tensor", limit: float) -> None:
+        """Set to 0 each element whose magnitude is less than `limit`."""

@@ -1,0 +1,78 @@
+"""Pooling on the CPU: by oneDNN where the bottom is in its layout, by sscaffe's own otherwise."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe import _core
+
+if TYPE_CHECKING:
+    from sscaffe.blob import Blob
+    from sscaffe.geometry import PoolGeometry
+
+Array = npt.NDArray[Any]
+
+
+class Pooling:
+    """A pooling of two spatial axes; it remembers which element was the largest."""
+
+    def __init__(self, geometry: "PoolGeometry", batch: int, method: str) -> None:
+        self._geometry, self._batch, self._max = geometry, batch, method == "MAX"
+        # oneDNN's average leaves padding out of the divisor; Caffe counts it.
+        self._may_be_native = _core.has_onednn and (self._max or not any(geometry.pad))
+        self._native: _core.Pooling | None = None
+        self._bottom_layout: _core.Layout | None = None  # of the last forward pass, where native
+        self._mask: Array | None = None
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """See `PoolingOperator.forward`."""
+        self._bottom_layout = None
+        if self._may_be_native and bottom.dtype == np.float32:
+            memory = bottom.data_tensor.memory(bottom.shape)
+            if not memory.layout.is_plain:
+                self._bottom_layout = memory.layout
+                native = self._native_pooling()
+                layout = native.top_layout(memory.layout)
+                native.forward(memory, top.data_tensor.output(layout, top.shape))
+                return
+        x, y = bottom.const_data, top.data_tensor.overwrite()
+        if self._max:
+            if self._mask is None:
+                self._mask = np.empty(top.count, np.int32)
+            _core.max_pool_forward(x.reshape(-1), *self._sizes(), y, self._mask)
+        else:
+            _core.ave_pool_forward(x.reshape(-1), *self._sizes(), y)
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """See `PoolingOperator.backward`."""
+        if self._bottom_layout is not None:
+            self._native_pooling().backward(
+                top.diff_tensor.memory(top.shape),
+                bottom.diff_tensor.output(self._bottom_layout, bottom.shape),
+            )
+            return
+        dy, dx = top.diff_tensor.read(), bottom.diff_tensor.overwrite()
+        if self._max:
+            _core.max_pool_backward(dy, self._mask, *self._sizes(), dx)
+        else:
+            _core.ave_pool_backward(dy, *self._sizes(), dx)
+
+    def _sizes(self) -> tuple[Any, ...]:
+        g = self._geometry
+        return self._batch * g.channels, g.input, g.output, g.kernel, g.stride, g.pad
+
+    def _native_pooling(self) -> "_core.Pooling":
+        if self._native is None:
+            g = self._geometry
+            self._native = _core.Pooling(
+                batch=self._batch,
+                channels=g.channels,
+                input=g.input,
+                output=g.output,
+                kernel=g.kernel,
+                stride=g.stride,
+                pad=g.pad,
+                max=self._max,
+            )
+        return self._native

@@ -1,0 +1,73 @@
+"""A line on stderr that says how far a training is, where stderr is a terminal."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from sscaffe.log import logger
+
+Advance = Callable[[int, str], None]
+"""Takes the number of iterations done, and a few words such as the loss."""
+
+
+@contextlib.contextmanager
+def progress(what: str, done: int, total: int) -> Iterator[Advance]:
+    """Show a bar with the speed and the time left until the block ends.
+
+    Parameters
+    ----------
+    what : str
+        What stands before the bar.
+    done, total : int
+        Iterations at the start and at the end.
+
+    Yields
+    ------
+    callable
+        To be called after each iteration.
+    """
+    if not sys.stderr.isatty():
+        yield lambda iteration, words: None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task(what, completed=done, total=total, speed="", words="")
+
+    def advance(iteration: int, words: str) -> None:
+        speed = bar.tasks[0].speed
+        text = f"{speed:.0f} it/s" if speed else ""
+        bar.update(task, completed=iteration, speed=text, words=words)
+
+    with bar, _log_above_the_bar():
+        yield advance
+
+
+@contextlib.contextmanager
+def _log_above_the_bar() -> Iterator[None]:
+    """Let the handlers that write to stderr write to what rich has put in its place."""
+    handlers = [h for h in logger.handlers if type(h) is logging.StreamHandler]
+    before = [handler.setStream(sys.stderr) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            if stream is not None:
+                handler.setStream(stream)

@@ -1,0 +1,213 @@
+"""Read and write nets and solvers as text.
+
+What cannot be read raises a `PrototxtError` that says where, what was expected and what came.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+from sscaffe.errors import PrototxtError
+from sscaffe.files import write_atomically
+from sscaffe.proto import caffe_pb2
+from sscaffe.prototxt_errors import explain, find_bad_escape
+
+MAX_SIZE = 64 * 2**20
+"""Bytes that a prototxt may have; a net without its weights needs a thousandth of it."""
+
+_M = TypeVar("_M", bound=Message)
+
+
+def parse_net(text: str | bytes, source: str = "<string>") -> caffe_pb2.NetParameter:
+    """Read a net from text.
+
+    Layers in the forms of 2013 and 2014 are read as they are; upgrading them comes after.
+
+    Parameters
+    ----------
+    text : str or bytes
+        The text; bytes are UTF-8.
+    source : str
+        What to call it in errors, usually the file's name.
+
+    Returns
+    -------
+    NetParameter
+        The message; fields that the text leaves out are not set.
+
+    Raises
+    ------
+    PrototxtError
+        If the text is not a net; the error has ``source``, ``line`` and ``column``.
+    """
+    return _parse(text, caffe_pb2.NetParameter(), source)
+
+
+def parse_solver(text: str | bytes, source: str = "<string>") -> caffe_pb2.SolverParameter:
+    """Read a solver from text.
+
+    The files that it names are left as they are written.
+
+    Parameters
+    ----------
+    text : str or bytes
+        The text; bytes are UTF-8.
+    source : str
+        What to call it in errors, usually the file's name.
+
+    Returns
+    -------
+    SolverParameter
+        The message; fields that the text leaves out are not set.
+
+    Raises
+    ------
+    PrototxtError
+        If the text is not a solver; the error has ``source``, ``line`` and ``column``.
+    """
+    return _parse(text, caffe_pb2.SolverParameter(), source)
+
+
+def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
+    """Read a net from a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A prototxt.
+
+    Returns
+    -------
+    NetParameter
+        As `parse_net` returns it.
+
+    Raises
+    ------
+    PrototxtError
+        If there is no such file, or it is not a net.
+    """
+    return parse_net(_read(path), os.fspath(path))
+
+
+def read_solver(path: str | os.PathLike[str]) -> caffe_pb2.SolverParameter:
+    """Read a solver from a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A prototxt.
+
+    Returns
+    -------
+    SolverParameter
+        As `parse_solver` returns it.
+
+    Raises
+    ------
+    PrototxtError
+        If there is no such file, or it is not a solver.
+    """
+    return parse_solver(_read(path), os.fspath(path))
+
+
+def format_net(message: Message) -> str:
+    """Write a net, a solver or any other message as text that Caffe reads too.
+
+    Parameters
+    ----------
+    message : Message
+        The message; only fields that are set are written.
+
+    Returns
+    -------
+    str
+        The text, one field a line.
+    """
+    return text_format.MessageToString(message, as_utf8=True)
+
+
+def write_text(path: str | os.PathLike[str], message: Message) -> None:
+    """Write a message to a file as text.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; what stood there is replaced, or left whole if anything goes wrong.
+    message : Message
+        The message.
+
+    Raises
+    ------
+    SscaffeError
+        If the file cannot be written.
+    """
+    write_atomically(path, format_net(message).encode())
+
+
+def _parse(content: str | bytes, message: _M, source: str) -> _M:
+    text = _text(content, source)
+    if "\\" in text and (fault := find_bad_escape(text)):
+        raise fault.error(source)
+    try:
+        text_format.Parse(text, message)
+    except (text_format.ParseError, ValueError, RecursionError) as error:
+        fault = explain(text, message.DESCRIPTOR)
+        if fault:
+            raise fault.error(source) from None
+        raise _plain_error(error, source) from None
+    return message
+
+
+def _plain_error(error: Exception, source: str) -> PrototxtError:
+    """Pass on what the library says, for the rare case that `explain` finds nothing."""
+    line = getattr(error, "GetLine", lambda: None)()
+    column = getattr(error, "GetColumn", lambda: None)()
+    reason = re.sub(r"^\d+:\d+ : ", "", str(error)).replace("\n", " ")
+    return PrototxtError(f"expected a prototxt, got {reason}", source, line, column)
+
+
+def _text(content: str | bytes, source: str) -> str:
+    """Decode, and tell apart what cannot be text at all."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    if len(content) > MAX_SIZE:
+        raise PrototxtError(
+            f"expected a prototxt of at most {MAX_SIZE} bytes, got more; keep weights in a "
+            "caffemodel",
+            source,
+        )
+    zero = content.find(b"\0")
+    if zero >= 0:
+        raise _not_text(content[:zero], "a NUL byte", source)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = f"byte 0x{content[error.start]:02x}"
+        raise _not_text(content[: error.start], what, source) from None
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _not_text(before: bytes, what: str, source: str) -> PrototxtError:
+    start = before.decode("utf-8", "replace")
+    line = start.count("\n") + 1
+    column = len(start) - (start.rfind("\n") + 1) + 1
+    return PrototxtError(
+        f"expected text in UTF-8, got {what}; give a prototxt here, not a caffemodel or other "
+        "binary file, and save it as UTF-8",
+        source,
+        line,
+        column,
+    )
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_SIZE + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PrototxtError(f"cannot be read: {reason}", os.fspath(path)) from None

@@ -1,0 +1,198 @@
+"""One array in up to two places, and a marker for which of them is fresh.
+
+The places on the host are the plain row-major array and oneDNN's own layout. Copies are made only
+when a stale place is asked for, as Caffe's SyncedMemory does between host and device. Only the
+kernels ask for the native place; everybody else sees plain arrays.
+"""
+
+import enum
+import sys
+import zlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe import _core
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+# References to the plain array that are always there: the attribute, the wraps' own, the argument.
+_OWN_REFERENCES = 2
+
+
+class Fresh(enum.Enum):
+    """Which place holds the value."""
+
+    ZERO = 0  # nowhere: every element is 0
+    PLAIN = 1
+    NATIVE = 2
+    BOTH = 3
+
+
+class Tensor:
+    """A value with a plain and a native place.
+
+    Parameters
+    ----------
+    count : int
+        Number of elements.
+    dtype : dtype
+        float32 in nets; float64 in gradient checks.
+    xp : module
+        The array module that holds the plain place.
+
+    Notes
+    -----
+    A plain array that somebody outside still holds may be written to at any time. Such a tensor
+    trusts its plain place over its native one, and `publish` brings the plain place up to date
+    after kernels wrote to the native one.
+    """
+
+    __slots__ = (
+        "_checksum",
+        "_fresh",
+        "_native",
+        "_plain",
+        "_version",
+        "_wraps",
+        "count",
+        "dtype",
+        "xp",
+    )
+
+    def __init__(self, count: int, dtype: Any, xp: ModuleType) -> None:
+        self.count, self.dtype, self.xp = count, np.dtype(dtype), xp
+        self._fresh = Fresh.ZERO
+        self._plain: Array | None = None
+        self._native: _core.Memory | None = None
+        self._wraps: dict[Shape, _core.Memory] = {}
+        self._version = 0
+        self._checksum = 0
+
+    def read(self) -> Array:
+        """Return the plain array, flat, to be read only."""
+        plain = self._plain_array()
+        if self._fresh is Fresh.ZERO:
+            plain[...] = 0
+            self._fresh = Fresh.PLAIN
+        elif self._fresh is Fresh.NATIVE:
+            assert self._native is not None
+            self._native.copy_to(self._wrap((self.count,)))
+            self._fresh = Fresh.BOTH
+        return plain
+
+    def write(self) -> Array:
+        """Return the plain array, flat, to be read and written."""
+        plain = self.read()
+        self._fresh = Fresh.PLAIN
+        self._version += 1
+        return plain
+
+    def overwrite(self) -> Array:
+        """Return the plain array, flat, every element of which the caller will set."""
+        self._fresh = Fresh.PLAIN
+        self._version += 1
+        return self._plain_array()
+
+    def clear(self) -> None:
+        """Set every element to 0, without touching memory until somebody looks."""
+        self._fresh = Fresh.ZERO
+        self._version += 1
+        if self._is_held():
+            self.read()
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether `clear` was called and nothing was written since."""
+        return self._fresh is Fresh.ZERO
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever the value may have changed."""
+        if self._is_held() and self._fresh is not Fresh.NATIVE:
+            checksum = zlib.crc32(memoryview(self.read()).cast("B"))
+            if checksum != self._checksum:
+                self._checksum = checksum
+                self._version += 1
+        return self._version
+
+    def memory(self, shape: Shape) -> "_core.Memory":
+        """Return the value for a oneDNN kernel to read, in whatever layout it is."""
+        if self._native is not None and self._native_is_fresh():
+            return self._native
+        self.read()
+        return self._wrap(shape)
+
+    def memory_as(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
+        """Return the value in `layout`, to be read only; later readers find it there too."""
+        if layout.is_plain:
+            self.read()
+            return self._wrap(shape)
+        current = self.memory(shape)
+        if current.layout == layout:
+            return current
+        moved = _core.Memory(layout)
+        current.copy_to(moved)
+        self._native = moved
+        self._fresh = Fresh.BOTH if self._fresh is Fresh.PLAIN else Fresh.NATIVE
+        return moved
+
+    def memory_in(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
+        """Return the value in `layout`, to be read and written in place."""
+        memory = self.memory_as(layout, shape)
+        self._written_to(memory)
+        return memory
+
+    def output(self, layout: "_core.Layout | None", shape: Shape) -> "_core.Memory":
+        """Return memory in `layout`, every element of which the kernel will set.
+
+        None, or a plain layout, stands for the plain array.
+        """
+        if layout is None or layout.is_plain:
+            self._plain_array()
+            memory = self._wrap(shape)
+        else:
+            if self._native is None or self._native.layout != layout:
+                self._native = _core.Memory(layout)
+            memory = self._native
+        self._written_to(memory)
+        return memory
+
+    def publish(self) -> None:
+        """Bring plain arrays that somebody outside still holds up to date."""
+        if self._fresh is Fresh.NATIVE and self._is_held():
+            self.read()
+
+    def _written_to(self, memory: "_core.Memory") -> None:
+        self._fresh = Fresh.NATIVE if memory is self._native else Fresh.PLAIN
+        self._version += 1
+
+    def _native_is_fresh(self) -> bool:
+        if self._fresh is Fresh.BOTH and self._is_held():
+            # The holder may have written to the plain array since.
+            self._fresh = Fresh.PLAIN
+            self._version += 1
+        return self._fresh in (Fresh.NATIVE, Fresh.BOTH)
+
+    def _is_held(self) -> bool:
+        plain = self._plain
+        if plain is None or self.xp is not np:
+            return False
+        return sys.getrefcount(plain) - len(self._wraps) > _OWN_REFERENCES + 1
+
+    def _plain_array(self) -> Array:
+        if self._plain is None:
+            self._plain = (
+                _core.aligned_array(self.count, self.dtype)
+                if self.xp is np
+                else self.xp.empty(self.count, self.dtype)
+            )
+        return self._plain
+
+    def _wrap(self, shape: Shape) -> "_core.Memory":
+        if shape not in self._wraps:
+            self._wraps[shape] = _core.Memory(self._plain_array(), shape)
+        return self._wraps[shape]

@@ -1,0 +1,217 @@
+"""One weight matrix, stored in three ways.
+
+* DenseMatrix         every weight
+* CsrMatrix           the non-zero weights, in compressed sparse row form
+* ConcatenatedMatrix  a smaller dense matrix, without the rows and columns of zeros (scnn's CCN)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe.blob import Blob
+from sscaffe.device import Device
+from sscaffe.kernels import Kernels
+from sscaffe.tensor import Tensor
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+
+class WeightMatrix(ABC):
+    """A weight matrix that multiplies the rows of its input which it needs.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows M and columns K of the whole matrix.
+    kept_rows, kept_columns : ndarray of int32, or None
+        The rows and columns that are stored, ascending; None for all of them.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        kept_rows: Array | None = None,
+        kept_columns: Array | None = None,
+    ) -> None:
+        self.shape, self.kept_rows, self.kept_columns = shape, kept_rows, kept_columns
+
+    @classmethod
+    @abstractmethod
+    def from_dense(cls, array: Array, device: Device) -> "WeightMatrix":
+        """Store a matrix of shape (M, K)."""
+
+    @property
+    def inputs(self) -> int:
+        """How many columns are stored, which is how many rows of input `matmul` takes."""
+        return self.shape[1] if self.kept_columns is None else int(self.kept_columns.size)
+
+    @abstractmethod
+    def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
+        """Multiply a dense matrix by this one.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (inputs, P)
+            Only the kept rows of the input; C-contiguous.
+        out : ndarray, shape (M, P)
+            Overwritten; 0 in the rows that are not kept. Must not overlap `columns`.
+        kernels : Kernels
+            Those of the device that holds the arrays.
+        """
+
+
+class DenseMatrix(WeightMatrix):
+    """Every weight. The matrix is not copied."""
+
+    def __init__(self, values: Array) -> None:
+        super().__init__(values.shape)
+        self.values = values
+
+    @classmethod
+    def from_dense(cls, array: Array, device: Device) -> "DenseMatrix":
+        """Store a C-contiguous matrix of shape (M, K)."""
+        return cls(array)
+
+    def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
+        """Multiply a dense matrix by this one."""
+        if self.values.size:
+            kernels.gemm(self.values, columns, out)
+        else:
+            out[...] = 0
+
+
+class CsrMatrix(WeightMatrix):
+    """The non-zero weights and where they are; zero columns take no input.
+
+    Attributes
+    ----------
+    row_ptr, indices, values : ndarrays
+        As `Kernels.csrmm` takes them; `indices` count the kept columns only.
+    """
+
+    def __init__(
+        self, row_ptr: Array, indices: Array, values: Array, columns: int, kept: Array | None
+    ) -> None:
+        super().__init__((row_ptr.size - 1, columns), None, kept)
+        self.row_ptr, self.indices, self.values = row_ptr, indices, values
+
+    @classmethod
+    def from_dense(cls, array: Array, device: Device) -> "CsrMatrix":
+        """Store a matrix of shape (M, K)."""
+        row_ptr, indices, values = compress_rows(array, device)
+        kept = _unless_all(_non_zero(array, 0), array.shape[1])
+        if kept is not None:
+            indices = device.xp.searchsorted(kept, indices).astype(np.int32)
+        return cls(row_ptr, indices, values, array.shape[1], kept)
+
+    def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
+        """Multiply a dense matrix by this one."""
+        if self.values.size:
+            kernels.csrmm(self.row_ptr, self.indices, self.values, columns, out)
+        else:
+            out[...] = 0
+
+
+class ConcatenatedMatrix(WeightMatrix):
+    """What is left of a matrix when its rows and columns of zeros are taken out.
+
+    References
+    ----------
+    Wen et al., "Learning Structured Sparsity in Deep Neural Networks", NIPS 2016, section 4.
+    """
+
+    def __init__(
+        self,
+        values: Array,
+        shape: tuple[int, int],
+        kept_rows: Array | None,
+        kept_columns: Array | None,
+        device: Device,
+    ) -> None:
+        super().__init__(shape, kept_rows, kept_columns)
+        self.values, self._xp = values, device.xp
+        self._product: Array | None = None
+
+    @classmethod
+    def from_dense(cls, array: Array, device: Device) -> "ConcatenatedMatrix":
+        """Store a matrix of shape (M, K)."""
+        rows, columns = _non_zero(array, 1), _non_zero(array, 0)
+        values = device.xp.ascontiguousarray(array[rows[:, None], columns])
+        height, width = array.shape
+        kept = _unless_all(rows, height), _unless_all(columns, width)
+        return cls(values, (height, width), *kept, device)
+
+    def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
+        """Multiply a dense matrix by this one."""
+        if not self.values.size:
+            out[...] = 0
+        elif self.kept_rows is None:
+            kernels.gemm(self.values, columns, out)
+        else:
+            product = self._scratch((self.values.shape[0], out.shape[1]), out.dtype)
+            kernels.gemm(self.values, columns, product)
+            out[...] = 0
+            out[self.kept_rows] = product
+
+    def _scratch(self, shape: tuple[int, int], dtype: Any) -> Array:
+        if self._product is None or self._product.shape != shape:
+            self._product = self._xp.empty(shape, dtype)
+        assert self._product is not None
+        return self._product
+
+
+class Prepared(Generic[T]):
+    """Something made from a blob's data, and made again whenever the data has changed.
+
+    Parameters
+    ----------
+    make : function of an ndarray
+        Makes it. The result keeps no view of the array, for an array that is held has to be
+        compared each time.
+    """
+
+    def __init__(self, make: Callable[[Array], T]) -> None:
+        self._make = make
+        self._tensor: Tensor | None = None  # sharing gives a blob another one
+        self._version = -1
+        self._value: T | None = None
+
+    def get(self, blob: Blob) -> T:
+        """Return what is made from the data that the blob has now."""
+        tensor, version = blob.data_tensor, blob.data_version
+        if self._value is None or tensor is not self._tensor or version != self._version:
+            self._value = self._make(blob.const_data)
+            self._tensor, self._version = tensor, version
+        return self._value
+
+
+def compress_rows(array: Array, device: Device) -> tuple[Array, Array, Array]:
+    """Return a matrix in CSR form: row_ptr, indices (both int32) and values.
+
+    Parameters
+    ----------
+    array : ndarray, shape (M, K)
+        The dense matrix.
+    device : Device
+        Where it is.
+    """
+    xp = device.xp
+    rows, indices = array.nonzero()
+    row_ptr = xp.zeros(array.shape[0] + 1, np.int32)
+    row_ptr[1:] = xp.cumsum(xp.bincount(rows, minlength=array.shape[0]))
+    return row_ptr, indices.astype(np.int32), array[rows, indices]
+
+
+def _non_zero(array: Array, axis: int) -> Array:
+    """Return where a matrix is not all zero along an axis."""
+    kept: Array = array.any(axis=axis).nonzero()[0]
+    return kept.astype(np.int32)
+
+
+def _unless_all(kept: Array, length: int) -> Array | None:
+    return None if kept.size == length else kept

@@ -1,0 +1,106 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sscaffe"
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "caffe_pb2.py")
+GPU_MODULE = PACKAGE / "kernels" / "gpu.py"
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 40
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def signatures(path, inside=None):
+    """Map each public function to its argument names, read without importing."""
+    body = parse(path).body
+    if inside:
+        body = next(n.body for n in body if isinstance(n, ast.ClassDef) and n.name == inside)
+    return {
+        f.name: [a.arg for a in f.args.args + f.args.kwonlyargs if a.arg != "self"]
+        for f in body
+        if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")
+    }
+
+
+def imported_names(path):
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def body_length(function):
+    """Count a function's lines without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("device", [p.stem for p in (PACKAGE / "kernels").glob("[cg]pu.py")])
+def test_each_device_keeps_the_kernel_contract(device):
+    contract = signatures(PACKAGE / "kernels" / "__init__.py", inside="Kernels")
+    assert signatures(PACKAGE / "kernels" / f"{device}.py") == contract
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_and_functions_stay_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.FunctionDef):
+            length = body_length(node)
+            assert length <= LONGEST_FUNCTION, f"{node.name}() has {length} lines; split it"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_gpu_module_knows_cupy(path):
+    roots = {name.split(".")[0] for name in imported_names(path)}
+    assert path == GPU_MODULE or not roots & {"cupy", "cupyx"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_proto_package_knows_the_default_pool(path):
+    if path != PACKAGE / "proto" / "__init__.py":
+        assert not any(name.endswith("descriptor_pool") for name in imported_names(path))
+
+
+def test_only_the_bind_files_know_pybind11():
+    knowing = {
+        path.name
+        for path in (ROOT / "csrc").iterdir()
+        if "pybind11" in path.read_text(encoding="utf-8")
+    }
+    assert knowing
+    assert all(name.startswith("bind") for name in knowing)
+
+
+def test_only_one_part_of_the_core_knows_onednn_primitives():
+    knowing = {
+        path.name
+        for path in (ROOT / "csrc").iterdir()
+        if "dnnl::convolution" in path.read_text(encoding="utf-8")
+    }
+    assert knowing == {"dense_onednn.h", "dense_onednn.cpp"}
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import sscaffe"], ["-m", "sscaffe", "--help"]])
+def test_light_starts_load_no_heavy_library(arguments):
+    script = (
+        "import sys, runpy\n"
+        f"sys.argv = ['sscaffe', '--help']\n"
+        "try:\n"
+        + ("    import sscaffe\n" if arguments[0] == "-c" else "    runpy.run_module('sscaffe')\n")
+        + "except SystemExit:\n    pass\n"
+        "heavy = {'matplotlib', 'scipy', 'sklearn', 'h5py', 'lmdb', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

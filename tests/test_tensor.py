@@ -1,0 +1,131 @@
+"""A value in two places: whoever asks sees the freshest."""
+
+import numpy as np
+import pytest
+
+from sscaffe import _core
+from sscaffe.tensor import Tensor
+
+pytestmark = pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN layouts")
+
+SHAPE = (2, 20, 12, 12)
+COUNT = 2 * 20 * 12 * 12
+
+
+@pytest.fixture
+def blocked():
+    """A layout that oneDNN chooses and that is not row-major."""
+    convolution = _core.Convolution(
+        batch=2,
+        in_channels=32,
+        out_channels=20,
+        group=1,
+        input=(12, 12),
+        output=(12, 12),
+        kernel=(3, 3),
+        stride=(1, 1),
+        pad=(1, 1),
+        dilation=(1, 1),
+        bias=True,
+        train=True,
+    )
+    layout = convolution.top_layout
+    assert layout.dims == SHAPE
+    assert not layout.is_plain
+    return layout
+
+
+@pytest.fixture
+def values(rng):
+    return rng.standard_normal(COUNT).astype(np.float32)
+
+
+def tensor_of(values):
+    tensor = Tensor(values.size, np.float32, np)
+    tensor.overwrite()[...] = values
+    return tensor
+
+
+def write_native(tensor, layout, values):
+    tensor_of(values).memory(SHAPE).copy_to(tensor.output(layout, SHAPE))
+
+
+def test_starts_at_zero():
+    assert not Tensor(COUNT, np.float32, np).read().any()
+
+
+def test_values_survive_a_round_trip_through_the_native_layout(blocked, values):
+    tensor = tensor_of(values)
+    assert tensor.memory_in(blocked, SHAPE).layout == blocked
+    np.testing.assert_array_equal(tensor.read(), values)
+
+
+def test_reading_keeps_the_native_place_fresh(blocked, values):
+    tensor = Tensor(COUNT, np.float32, np)
+    write_native(tensor, blocked, values)
+    tensor.read()
+    assert tensor.memory(SHAPE).layout == blocked
+
+
+def test_writing_makes_the_native_place_stale(blocked, values):
+    tensor = tensor_of(values)
+    tensor.memory_as(blocked, SHAPE)
+    tensor.write()[0] = 7
+    assert tensor.memory(SHAPE).layout.is_plain
+    tensor.memory_as(blocked, SHAPE)
+    assert tensor.read()[0] == 7
+
+
+def test_a_kernels_output_replaces_the_plain_value(blocked, values):
+    tensor = tensor_of(np.zeros_like(values))
+    write_native(tensor, blocked, values)
+    np.testing.assert_array_equal(tensor.read(), values)
+
+
+def test_clear_reaches_whoever_reads_next(blocked, values):
+    tensor = Tensor(COUNT, np.float32, np)
+    write_native(tensor, blocked, values)
+    tensor.clear()
+    assert tensor.is_zero
+    assert not tensor.read().any()
+    assert not tensor.is_zero
+
+
+def test_a_held_array_is_live_in_both_directions(blocked, values):
+    tensor = tensor_of(np.zeros_like(values))
+    held = tensor.write()
+    write_native(tensor, blocked, values)
+    tensor.publish()
+    np.testing.assert_array_equal(held, values)
+    held[5] = 42
+    back = tensor_of(np.zeros_like(values))
+    tensor.memory_as(blocked, SHAPE).copy_to(back.output(None, SHAPE))
+    assert back.read()[5] == 42
+
+
+def test_version_changes_with_every_way_to_write(blocked, values):
+    tensor = tensor_of(values)
+    seen = [tensor.version]
+    tensor.read()
+    tensor.memory(SHAPE)
+    tensor.memory_as(blocked, SHAPE)
+    assert tensor.version == seen[0]
+    for write in (
+        tensor.write,
+        tensor.overwrite,
+        tensor.clear,
+        lambda: tensor.output(blocked, SHAPE),
+        lambda: tensor.memory_in(blocked, SHAPE),
+    ):
+        write()
+        seen.append(tensor.version)
+    assert len(set(seen)) == len(seen)
+
+
+def test_version_changes_when_a_held_array_is_written_to(values):
+    tensor = tensor_of(values)
+    held = tensor.write()[:10]
+    before = tensor.version
+    assert tensor.version == before
+    held[3] += 1
+    assert tensor.version != before
