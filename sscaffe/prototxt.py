@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf import text_format
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from sscaffe.errors import PrototxtError
 from sscaffe.files import write_atomically
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_errors import explain, find_bad_escape
+from sscaffe.prototxt_names import NET, SOLVER
 
 MAX_SIZE = 64 * 2**20
 """Bytes that a prototxt may have; a net without its weights needs a thousandth of it."""
@@ -44,7 +46,7 @@ def parse_net(text: str | bytes, source: str = "<string>") -> caffe_pb2.NetParam
     PrototxtError
         If the text is not a net; the error has ``source``, ``line`` and ``column``.
     """
-    return _parse(text, caffe_pb2.NetParameter(), source)
+    return _parse(text, caffe_pb2.NetParameter(), NET, source)
 
 
 def parse_solver(text: str | bytes, source: str = "<string>") -> caffe_pb2.SolverParameter:
@@ -69,7 +71,7 @@ def parse_solver(text: str | bytes, source: str = "<string>") -> caffe_pb2.Solve
     PrototxtError
         If the text is not a solver; the error has ``source``, ``line`` and ``column``.
     """
-    return _parse(text, caffe_pb2.SolverParameter(), source)
+    return _parse(text, caffe_pb2.SolverParameter(), SOLVER, source)
 
 
 def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
@@ -148,14 +150,14 @@ def write_text(path: str | os.PathLike[str], message: Message) -> None:
     write_atomically(path, format_net(message).encode())
 
 
-def _parse(content: str | bytes, message: _M, source: str) -> _M:
+def _parse(content: str | bytes, message: _M, descriptor: Descriptor, source: str) -> _M:
     text = _text(content, source)
     if "\\" in text and (fault := find_bad_escape(text)):
         raise fault.error(source)
     try:
         text_format.Parse(text, message)
     except (text_format.ParseError, ValueError, RecursionError) as error:
-        fault = explain(text, message.DESCRIPTOR)
+        fault = explain(text, descriptor)
         if fault:
             raise fault.error(source) from None
         raise _plain_error(error, source) from None

@@ -53,8 +53,8 @@ def check_explained(error):
         ),
         (
             "layer { convolution_param { num_output: 1\n top: 'a' } }",
-            "ConvolutionParameter has no field 'top'; it belongs in layer, so close the '{' of line "
-            "1 before it",
+            "ConvolutionParameter has no field 'top'; it belongs in layer, so close the '{' of "
+            "line 1 before it",
         ),
         (
             "layer {\n name: 'a'\nlayer { }",
