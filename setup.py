@@ -17,11 +17,24 @@ PROTO = ROOT / "proto" / "caffe.proto"
 GENERATED = ROOT / "sscaffe" / "proto" / "caffe_pb2.py"
 ONEDNN = "onednn-devel-cpu-gomp"
 
+# What is changed in the module that protoc writes.
+REPLACEMENTS = [
+    (r"_descriptor_pool\.Default\(\)", "_descriptor_pool.DescriptorPool()"),
+    # The module's place in the package, so that messages can be pickled.
+    (r"\(DESCRIPTOR, 'caffe_pb2', _globals\)", "(DESCRIPTOR, 'sscaffe.proto.caffe_pb2', _globals)"),
+    # A module made by a newer protoc than the runtime is refused, though it uses nothing new.
+    (r"_runtime_version\.ValidateProtobufRuntimeVersion\(.*?\)\n", ""),
+]
+
 # Flags of the files that are compiled once for each instruction set; run-time dispatch chooses.
 ISA_FLAGS = {
     "_avx2.cpp": ["-march=x86-64-v3"],
     "_avx512.cpp": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+
+# One rounding for each operation, whatever the instruction set. Nobody reads errno or the floating
+# point exceptions, and without them square roots and choices become vector instructions.
+ROUNDING_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
 
 def generate_messages() -> None:
@@ -37,17 +50,12 @@ def generate_messages() -> None:
         + [f"--python_out={GENERATED.parent}", f"--pyi_out={GENERATED.parent}", str(PROTO)],
         check=True,
     )
-    shared = "_descriptor_pool.Default()"
     source = GENERATED.read_text(encoding="utf-8")
-    if source.count(shared) != 1:
-        raise SystemExit(f"{GENERATED}: expected {shared} once; protoc writes another form")
-    # A file made by a newer protoc than the runtime would be refused, though nothing in it is new.
-    source = re.sub(
-        r"_runtime_version\.ValidateProtobufRuntimeVersion\((.*?)\)\n", "", source, flags=re.DOTALL
-    )
-    GENERATED.write_text(
-        source.replace(shared, "_descriptor_pool.DescriptorPool()"), encoding="utf-8"
-    )
+    for pattern, replacement in REPLACEMENTS:
+        source, count = re.subn(pattern, replacement, source, flags=re.DOTALL)
+        if count < 1:
+            raise SystemExit(f"{GENERATED}: expected {pattern!r}; protoc writes another form")
+    GENERATED.write_text(source, encoding="utf-8")
 
 
 def onednn_prefix() -> Path | None:
@@ -71,7 +79,7 @@ def core_extension() -> Pybind11Extension:
         cxx_std=17,
         include_dirs=["csrc"],
         depends=[str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.h")],
-        extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off", "-Wall", "-Wextra"],
+        extra_compile_args=["-O3", "-fopenmp", *ROUNDING_FLAGS, "-Wall", "-Wextra"],
         extra_link_args=["-fopenmp"],
     )
     prefix = onednn_prefix()

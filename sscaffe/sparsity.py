@@ -4,7 +4,7 @@ A weight blob is seen as a matrix: one row for each filter or neuron (its first 
 for each weight of a filter. The groups of a convolution are stacked along the rows.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,12 @@ def zero_elements(matrix: Array, threshold: float = ELEMENT_THRESHOLD) -> float:
 
 def zero_rows(matrix: Array) -> float:
     """Return the per cent of rows that are exactly zero."""
-    return _percent(~matrix.any(axis=1))
+    return _percent(~_any(matrix, 1))
 
 
 def zero_columns(matrix: Array) -> float:
     """Return the per cent of columns that are exactly zero, over all conv groups."""
-    return _percent(~matrix.any(axis=0))
+    return _percent(~_any(matrix, 0))
 
 
 def zero_blocks(matrix: Array, ydimen: int, xdimen: int) -> float:
@@ -42,7 +42,7 @@ def zero_blocks(matrix: Array, ydimen: int, xdimen: int) -> float:
     """
     rows, columns = matrix.shape
     blocks = matrix.reshape(rows // ydimen, ydimen, columns // xdimen, xdimen)
-    return _percent(~blocks.any(axis=(1, 3)))
+    return _percent(~_any(blocks, (1, 3)))
 
 
 def percentages(matrix: Array, threshold: float = ELEMENT_THRESHOLD) -> dict[str, float]:
@@ -56,12 +56,12 @@ def percentages(matrix: Array, threshold: float = ELEMENT_THRESHOLD) -> dict[str
 
 def kept_rows(matrix: Array, group: int = 1) -> list[Array]:
     """Return, for each conv group, which of its rows are not zero, as int32 counted within it."""
-    return [_indices(part.any(axis=1)) for part in split_groups(matrix, group)]
+    return [_indices(_any(part, 1)) for part in split_groups(matrix, group)]
 
 
 def kept_columns(matrix: Array, group: int = 1) -> list[Array]:
     """Return, for each conv group, which columns are not zero in its rows, as int32."""
-    return [_indices(part.any(axis=0)) for part in split_groups(matrix, group)]
+    return [_indices(_any(part, 0)) for part in split_groups(matrix, group)]
 
 
 def kept_size(matrix: Array, group: int = 1) -> int:
@@ -135,6 +135,11 @@ def check_divides(param: Param, ydimen: int, xdimen: int) -> None:
 
 def _divisors(length: int) -> str:
     return ", ".join(str(size) for size in range(1, length + 1) if length % size == 0)
+
+
+def _any(array: Array, axis: int | tuple[int, ...]) -> Array:
+    """Return where an array is not all zero along axes."""
+    return cast(Array, array.any(axis=axis))
 
 
 def _percent(zero: Array) -> float:

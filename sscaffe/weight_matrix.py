@@ -7,7 +7,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -79,10 +79,7 @@ class DenseMatrix(WeightMatrix):
 
     def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
         """Multiply a dense matrix by this one."""
-        if self.values.size:
-            kernels.gemm(self.values, columns, out)
-        else:
-            out[...] = 0
+        kernels.gemm(self.values, columns, out)
 
 
 class CsrMatrix(WeightMatrix):
@@ -111,10 +108,7 @@ class CsrMatrix(WeightMatrix):
 
     def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
         """Multiply a dense matrix by this one."""
-        if self.values.size:
-            kernels.csrmm(self.row_ptr, self.indices, self.values, columns, out)
-        else:
-            out[...] = 0
+        kernels.csrmm(self.row_ptr, self.indices, self.values, columns, out)
 
 
 class ConcatenatedMatrix(WeightMatrix):
@@ -148,15 +142,13 @@ class ConcatenatedMatrix(WeightMatrix):
 
     def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
         """Multiply a dense matrix by this one."""
-        if not self.values.size:
-            out[...] = 0
-        elif self.kept_rows is None:
+        if self.kept_rows is None:
             kernels.gemm(self.values, columns, out)
-        else:
-            product = self._scratch((self.values.shape[0], out.shape[1]), out.dtype)
-            kernels.gemm(self.values, columns, product)
-            out[...] = 0
-            out[self.kept_rows] = product
+            return
+        product = self._scratch((self.values.shape[0], out.shape[1]), out.dtype)
+        kernels.gemm(self.values, columns, product)
+        out[...] = 0
+        out[self.kept_rows] = product
 
     def _scratch(self, shape: tuple[int, int], dtype: Any) -> Array:
         if self._product is None or self._product.shape != shape:
@@ -209,8 +201,8 @@ def compress_rows(array: Array, device: Device) -> tuple[Array, Array, Array]:
 
 def _non_zero(array: Array, axis: int) -> Array:
     """Return where a matrix is not all zero along an axis."""
-    kept: Array = array.any(axis=axis).nonzero()[0]
-    return kept.astype(np.int32)
+    kept = cast(Array, array.any(axis=axis))
+    return kept.nonzero()[0].astype(np.int32)
 
 
 def _unless_all(kept: Array, length: int) -> Array | None:

@@ -109,7 +109,9 @@ def test_prepared_is_made_again_only_when_the_data_changes():
     blob.set_data([3, 4])
     assert prepared.get(blob) == 2
     other = Blob((2,))
-    other.set_data([5, 6])
+    for value in (4, 5):
+        other.set_data(value)
+    assert other.data_version == blob.data_version
     blob.share_data(other)
     assert prepared.get(blob) == 3
     assert made == [1, 3, 5]

@@ -1,0 +1,82 @@
+"""What every convolution kernel can do."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sscaffe.blob import Blob
+from sscaffe.device import Device
+from sscaffe.errors import UnsupportedError
+from sscaffe.geometry import ConvGeometry
+from sscaffe.proto import caffe_pb2
+
+
+class ConvKernel(ABC):
+    """A way to compute a convolution of one geometry.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        Sizes of one image.
+    batch : int
+        Number of images.
+    device : Device
+        Where to compute.
+    dtype : dtype
+        float32 or float64.
+
+    Notes
+    -----
+    Whatever a kernel prepares from the weights carries the version of the blob, and is made again
+    when that changes.
+    """
+
+    mode_name: ClassVar[str]  # as ConvolutionParameter.ConvMode spells it
+    trains: ClassVar[bool] = True
+
+    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
+        self.geometry, self.batch, self.device = geometry, batch, device
+        self.dtype = np.dtype(dtype)
+
+    @classmethod
+    def refusal(cls, geometry: ConvGeometry, phase: int) -> str | None:
+        """Return why this kernel cannot run, as the sentence of an error; None if it can."""
+        if phase == caffe_pb2.TRAIN and not cls.trains:
+            return cls._cannot_train()
+        return None
+
+    @classmethod
+    def _cannot_train(cls) -> str:
+        return (
+            f"conv_mode: {cls.mode_name} cannot train; "
+            f"use LOWERED_GEMM in TRAIN and {cls.mode_name} in TEST"
+        )
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """Which code really runs, and why where that is not what was asked for."""
+
+    @abstractmethod
+    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
+        """Set ``top.data``."""
+
+    def backward(
+        self,
+        top: Blob,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        propagate_data: bool,
+        propagate_weights: bool,
+        propagate_bias: bool,
+    ) -> None:
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say.
+
+        Raises
+        ------
+        UnsupportedError
+            If the kernel does not train.
+        """
+        raise UnsupportedError(self._cannot_train())

@@ -1,0 +1,64 @@
+"""Dense weights in the device's best way: the default."""
+
+from typing import Any
+
+from sscaffe.blob import Blob
+from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.lowered import LoweredGemm
+from sscaffe.device import Device
+from sscaffe.geometry import ConvGeometry
+
+
+class DirectDense(ConvKernel):
+    """The device's dense convolution, or a lowered one where it has none for the geometry."""
+
+    mode_name = "DIRECT_DCONV"
+
+    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
+        super().__init__(geometry, batch, device, dtype)
+        self._operator = device.kernels.convolution(geometry, batch, self.dtype)
+        self._lowered = LoweredGemm(geometry, batch, device, self.dtype)
+
+    @property
+    def description(self) -> str:
+        """Which code really runs, and why where that is not what was asked for."""
+        if self._operator is not None:
+            return self._operator.description
+        return f"{self._lowered.description}: {self._reason()}"
+
+    def _reason(self) -> str:
+        if self.dtype != "float32":
+            return str(self.dtype)
+        axes = len(self.geometry.input)
+        return f"no direct convolution of {axes} spatial axes on {self.device.name}"
+
+    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
+        """Set ``top.data``."""
+        (self._operator or self._lowered).forward(bottom, weights, bias, top)
+
+    def backward(
+        self,
+        top: Blob,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        propagate_data: bool,
+        propagate_weights: bool,
+        propagate_bias: bool,
+    ) -> None:
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say."""
+        operator = self._operator
+        if operator is None:
+            self._lowered.backward(
+                top, bottom, weights, bias, propagate_data, propagate_weights, propagate_bias
+            )
+            return
+        if bias is not None and propagate_weights != propagate_bias:
+            # The operator computes both gradients or none.
+            self._lowered.backward(
+                top, bottom, weights, bias, False, propagate_weights, propagate_bias
+            )
+        elif propagate_weights:
+            operator.backward_weights(top, bottom, weights, bias)
+        if propagate_data:
+            operator.backward_data(top, weights, bottom)

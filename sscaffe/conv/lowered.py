@@ -1,0 +1,175 @@
+"""Convolution as a matrix product: lower each image, multiply by the weight matrix.
+
+The modes differ only in how the weight matrix is stored, and so in which columns of it are lowered.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe.blob import Blob
+from sscaffe.conv.base import ConvKernel
+from sscaffe.device import Device
+from sscaffe.geometry import ConvGeometry
+from sscaffe.weight_matrix import (
+    ConcatenatedMatrix,
+    CsrMatrix,
+    DenseMatrix,
+    Prepared,
+    WeightMatrix,
+)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GroupedWeights:
+    """The weight matrices of all conv groups."""
+
+    groups: list[WeightMatrix]
+    kept: Array | None  # rows of the lowered image that any group needs, int32; None for all
+    inputs: int  # how many those are
+
+
+class LoweredKernel(ConvKernel):
+    """Lower the kept columns of one image after the other; one matrix product for each group."""
+
+    storage: ClassVar[type[WeightMatrix]]
+
+    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
+        super().__init__(geometry, batch, device, dtype)
+        self._positions = math.prod(geometry.output)
+        self._columns: Array | None = None
+        self._prepared = Prepared(self._store)
+
+    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
+        """Set ``top.data``."""
+        stored = self._stored(weights)
+        images = self._images(bottom.const_data)
+        tops = self._by_group(top.data_tensor.overwrite())
+        start_values = None if bias is None else bias.const_data.reshape(self._by_group_shape(-1))
+        for image, outputs in zip(images, tops, strict=True):
+            columns = self._lower(image, stored)
+            row = 0
+            for matrix, out in zip(stored.groups, outputs, strict=True):
+                matrix.matmul(columns[row : row + matrix.inputs], out, self.device.kernels)
+                row += matrix.inputs
+            if start_values is not None:
+                outputs += start_values
+
+    def _stored(self, weights: Blob) -> GroupedWeights:
+        return self._prepared.get(weights)
+
+    def _store(self, weights: Array) -> GroupedWeights:
+        g = self.geometry
+        parts = weights.reshape(g.group, g.out_channels // g.group, g.kernel_dim)
+        groups = [self.storage.from_dense(part, self.device) for part in parts]
+        kept = None
+        if any(matrix.kept_columns is not None for matrix in groups):
+            xp = self.device.xp
+            every = xp.arange(g.kernel_dim, dtype=np.int32)
+            kept = xp.concatenate(
+                [
+                    (every if matrix.kept_columns is None else matrix.kept_columns)
+                    + np.int32(i * g.kernel_dim)
+                    for i, matrix in enumerate(groups)
+                ]
+            )
+        return GroupedWeights(groups, kept, sum(matrix.inputs for matrix in groups))
+
+    def _lower(self, image: Array, stored: GroupedWeights) -> Array:
+        if self.geometry.is_1x1 and stored.kept is None:
+            return image.reshape(-1, self._positions)
+        columns = self._buffer(stored.inputs)
+        self.device.kernels.im2col(image, self.geometry, columns, stored.kept)
+        return columns
+
+    def _buffer(self, rows: int) -> Array:
+        if self._columns is None or self._columns.shape[0] < rows:
+            self._columns = self.device.xp.empty((rows, self._positions), self.dtype)
+        assert self._columns is not None
+        return self._columns[:rows]
+
+    def _images(self, array: Array) -> Array:
+        return array.reshape(self.batch, self.geometry.in_channels, *self.geometry.input)
+
+    def _by_group(self, array: Array) -> Array:
+        return array.reshape(self.batch, *self._by_group_shape(self._positions))
+
+    def _by_group_shape(self, positions: int) -> tuple[int, int, int]:
+        group = self.geometry.group
+        return group, self.geometry.out_channels // group, positions
+
+
+class LoweredGemm(LoweredKernel):
+    """Dense weights: what Caffe has always done."""
+
+    mode_name = "LOWERED_GEMM"
+    storage = DenseMatrix
+    description = "im2col + gemm"
+
+    def _stored(self, weights: Blob) -> GroupedWeights:
+        # Nothing is copied, so there is nothing worth keeping.
+        return self._store(weights.const_data)
+
+    def backward(
+        self,
+        top: Blob,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        propagate_data: bool,
+        propagate_weights: bool,
+        propagate_bias: bool,
+    ) -> None:
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say."""
+        top_diff = self._by_group(top.const_diff)
+        if propagate_bias and bias is not None:
+            diff = bias.diff
+            diff += top_diff.sum(axis=(0, 3)).reshape(diff.shape)
+        if propagate_weights:
+            self._backward_weights(top_diff, bottom, weights)
+        if propagate_data:
+            self._backward_data(top_diff, weights, bottom)
+
+    def _backward_weights(self, top_diff: Array, bottom: Blob, weights: Blob) -> None:
+        stored = self._stored(weights)
+        weights_diff = weights.diff.reshape(self._by_group_shape(self.geometry.kernel_dim))
+        column_shape = (self.geometry.group, self.geometry.kernel_dim, self._positions)
+        for image, diffs in zip(self._images(bottom.const_data), top_diff, strict=True):
+            columns = self._lower(image, stored).reshape(column_shape)
+            for diff, column, out in zip(diffs, columns, weights_diff, strict=True):
+                self.device.kernels.gemm(diff, column, out, transpose_b=True, accumulate=True)
+
+    def _backward_data(self, top_diff: Array, weights: Blob, bottom: Blob) -> None:
+        g, kernels = self.geometry, self.device.kernels
+        matrices = weights.const_data.reshape(self._by_group_shape(g.kernel_dim))
+        images = self._images(bottom.diff_tensor.overwrite())
+        for image, diffs in zip(images, top_diff, strict=True):
+            lowered = image if g.is_1x1 else self._buffer(g.group * g.kernel_dim)
+            columns = lowered.reshape(g.group, g.kernel_dim, self._positions)
+            for matrix, diff, column in zip(matrices, diffs, columns, strict=True):
+                kernels.gemm(matrix, diff, column, transpose_a=True)
+            if not g.is_1x1:
+                kernels.col2im(lowered, g, image)
+
+
+class LoweredCsrmm(LoweredKernel):
+    """Weights as a compressed sparse row matrix, for scattered zeros."""
+
+    mode_name = "LOWERED_CSRMM"
+    trains = False
+    storage = CsrMatrix
+    description = "im2col of the non-zero columns + csrmm"
+
+
+class LoweredCcnmm(LoweredKernel):
+    """Weights without their rows and columns of zeros, for structured sparsity."""
+
+    mode_name = "LOWERED_CCNMM"
+    trains = False
+    storage = ConcatenatedMatrix
+    description = "im2col of the non-zero columns + gemm of the non-zero rows"
