@@ -271,19 +271,17 @@ def _packed(name: str, values: Array) -> bytes:
     """Return a packed field as it stands in a message: tag, length, numbers."""
     raw = np.ascontiguousarray(values, dtype="<f4")
     tag = _FIELDS[name].number << 3 | _LENGTH_DELIMITED
-    return b"".join((_varint(tag), _varint(raw.nbytes), memoryview(raw).cast("B")))
+    return b"".join((_varint(tag), _varint(raw.nbytes), raw.data.cast("B")))
 
 
 def _values(proto: caffe_pb2.BlobProto, name: str) -> Array:
     """Return the numbers of a packed field."""
-    repeated = getattr(proto, name)
     dtype = np.dtype("<f8" if name.startswith("double") else "<f4")
     content = proto.SerializeToString()
     found = _find(content, _FIELDS[name].number)
-    values = np.frombuffer(content[:0] if found is None else content[found], dtype)
-    # Unknown fields may hide a second one of this number; the message knows which are its own.
-    if len(values) != len(repeated):
-        values = np.fromiter(repeated, dtype, len(repeated))
+    values = np.frombuffer(memoryview(content)[found or slice(0)], dtype)
+    # Fields that the schema does not know come after all that it knows.
+    assert len(values) == len(getattr(proto, name))
     return values
 
 

@@ -1,0 +1,249 @@
+"""From a NetParameter to layers that are set up and know their blobs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sscaffe.blob import Blob
+from sscaffe.device import Device
+from sscaffe.errors import PrototxtError, UnsupportedError
+from sscaffe.layer import Layer
+from sscaffe.layer_types import create_layer
+from sscaffe.log import logger
+from sscaffe.net import need_backward
+from sscaffe.net.inputs import inputs_to_layer
+from sscaffe.net.params import ParamTable
+from sscaffe.net.rules import filter_net, is_included
+from sscaffe.net.splits import insert_splits
+from sscaffe.net.step import LossTop, Step, located
+from sscaffe.proto import caffe_pb2
+from sscaffe.random_numbers import RandomNumbers
+
+AUTOMATIC = "(automatic)"  # the name of tops that the prototxt leaves out
+
+
+@dataclass
+class Place:
+    """What layers are created with."""
+
+    device: Device
+    rng: RandomNumbers
+    root: str  # the folder that relative paths of data layers start from
+    source: str  # the file, for errors
+
+
+@dataclass
+class Graph:
+    """The layers and blobs of a net."""
+
+    param: caffe_pb2.NetParameter
+    steps: list[Step] = field(default_factory=list)
+    blob_names: list[str] = field(default_factory=list)
+    blobs: list[Blob] = field(default_factory=list)
+    params: ParamTable = field(default_factory=ParamTable)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Let go of the layers' files and threads."""
+        for step in self.steps:
+            step.layer.close()
+
+
+def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
+    """Return the net of one state: layers chosen by their rules, old inputs as a layer, splits.
+
+    Parameters
+    ----------
+    param : NetParameter
+        The net as written; it is not changed.
+    state : NetState
+        Phase, level and stages.
+
+    Raises
+    ------
+    PrototxtError
+        If its layers cannot be joined.
+    UnsupportedError
+        If its layers are written in a form older than `layer`.
+    """
+    if param.layers:
+        raise UnsupportedError(
+            f"layers: expected layer, got {len(param.layers)} layers in the form of 2014; "
+            'write each as layer, with a type such as "Convolution"'
+        )
+    whole = inputs_to_layer(param)
+    left_out = [layer for layer in whole.layer if not is_included(layer, state)]
+    return insert_splits(filter_net(whole, state), left_out)
+
+
+def build(param: caffe_pb2.NetParameter, place: Place) -> Graph:
+    """Create and set up the layers of a prepared net.
+
+    Parameters
+    ----------
+    param : NetParameter
+        As `prepare` returns it; each layer is given the phase of the net.
+    place : Place
+        Device, random numbers and folders.
+
+    Raises
+    ------
+    SscaffeError
+        If a layer cannot be made; a note says which. Layers made before it are closed.
+    """
+    builder = _Builder(Graph(param), place)
+    try:
+        for layer_param in param.layer:
+            builder.add(layer_param)
+    except BaseException:
+        builder.graph.close()
+        raise
+    return builder.finish()
+
+
+class _Builder:
+    def __init__(self, graph: Graph, place: Place) -> None:
+        self.graph, self.place = graph, place
+        self._ids: dict[str, int] = {}  # of the blobs, by name
+        self._unread: set[str] = set()
+        self._needs: list[bool] = []  # for each blob, whether something below it learns
+        self._weighted: set[str] = set()  # layers with blobs
+
+    def add(self, layer_param: caffe_pb2.LayerParameter) -> None:
+        """Add one layer, whose bottoms are there already."""
+        graph, place = self.graph, self.place
+        if not layer_param.HasField("phase"):
+            layer_param.phase = graph.param.state.phase
+        bottom_ids = [self._ids[name] for name in layer_param.bottom]
+        self._unread.difference_update(layer_param.bottom)
+        shapes = [f"{n!r} {graph.blobs[self._ids[n]].shape}" for n in layer_param.bottom]
+        with located(layer_param, place.source, shapes):
+            _check_propagate_down(layer_param)
+            layer = create_layer(
+                layer_param,
+                layer_param.phase,
+                device=place.device,
+                dtype=np.float32,
+                rng=place.rng,
+                root=place.root,
+            )
+            top_ids = self._tops(layer)
+            _check_counts(layer, len(bottom_ids), len(top_ids))
+            step = Step(layer, bottom_ids, top_ids, graph.blob_names, graph.blobs)
+            graph.steps.append(step)
+            layer.setup(step.bottom, step.top)
+            step.reshape()
+            step.losses = _losses(step)
+            self._check_name(layer)
+            learns = graph.params.add_layer(layer, step.bottom)
+            need_backward.mark_forward(step, learns, self._needs)
+        _log(step, graph.blob_names)
+
+    def finish(self) -> Graph:
+        """Settle what only the whole net tells."""
+        graph = self.graph
+        need_backward.mark_backward(graph.steps)
+        if graph.param.force_backward:
+            need_backward.force(graph.steps)
+        _find_readers(graph.steps)
+        graph.outputs = sorted(self._unread)
+        return graph
+
+    def _tops(self, layer: Layer) -> list[int]:
+        layer_param = layer.layer_param
+        ids = [self._top(layer_param, j) for j in range(len(layer_param.top))]
+        if layer.type == "Input":
+            self.graph.inputs.extend(layer_param.top)
+        if layer.auto_top_blobs:
+            for _ in range(max(layer.min_top, layer.num_top or 0) - len(ids)):
+                ids.append(self._new_blob(AUTOMATIC))
+        return ids
+
+    def _top(self, layer_param: caffe_pb2.LayerParameter, j: int) -> int:
+        name = layer_param.top[j]
+        in_place = j < len(layer_param.bottom) and layer_param.bottom[j] == name
+        if not in_place:
+            if name in self._ids:
+                raise PrototxtError(f"top: {name!r} is made twice; rename one of them")
+            self._ids[name] = self._new_blob(name)
+        self._unread.add(name)
+        return self._ids[name]
+
+    def _new_blob(self, name: str) -> int:
+        self.graph.blob_names.append(name)
+        self.graph.blobs.append(Blob((), np.float32, self.place.device))
+        self._needs.append(False)
+        return len(self.graph.blobs) - 1
+
+    def _check_name(self, layer: Layer) -> None:
+        if layer.blobs and layer.name in self._weighted:
+            raise PrototxtError(
+                f"name: an earlier layer with weights is named {layer.name!r} too; weights are "
+                "found by name, so rename one of them"
+            )
+        if layer.blobs:
+            self._weighted.add(layer.name)
+
+
+def _check_propagate_down(layer_param: caffe_pb2.LayerParameter) -> None:
+    got, wanted = len(layer_param.propagate_down), len(layer_param.bottom)
+    if got not in (0, wanted):
+        raise PrototxtError(f"propagate_down: expected none or {wanted}, one a bottom, got {got}")
+
+
+def _check_counts(layer: Layer, bottoms: int, tops: int) -> None:
+    _check_count(layer, "bottom", bottoms, layer.num_bottom, layer.min_bottom, layer.max_bottom)
+    _check_count(layer, "top", tops, layer.num_top, layer.min_top, layer.max_top)
+    if layer.same_number and bottoms != tops:
+        raise PrototxtError(
+            f"top: expected as many as there are bottoms of {layer.type}, {bottoms}, got {tops}"
+        )
+
+
+def _check_count(
+    layer: Layer, name: str, got: int, exactly: int | None, least: int, most: int | None
+) -> None:
+    if exactly is not None and got != exactly:
+        wanted = str(exactly)
+    elif got < least:
+        wanted = f"at least {least}"
+    elif most is not None and got > most:
+        wanted = f"at most {most}"
+    else:
+        return
+    raise PrototxtError(f"{name}: expected {wanted} for a layer of type {layer.type}, got {got}")
+
+
+def _losses(step: Step) -> list[LossTop]:
+    """Return the tops that are part of the loss; write a weight that was left out as Caffe does."""
+    weights = step.layer.layer_param.loss_weight
+    given = len(weights)
+    if not given and step.layer.is_loss:
+        weights.append(1.0)
+    if weights and len(weights) != len(step.top):
+        hint = "" if given else "; write loss_weight: 1 loss_weight: 0"
+        raise PrototxtError(
+            f"loss_weight: expected one for each of the {len(step.top)} tops, got {given}{hint}"
+        )
+    pairs = zip(step.top, weights, strict=False)
+    return [LossTop(blob, weight, blob in step.bottom) for blob, weight in pairs if weight]
+
+
+def _find_readers(steps: list[Step]) -> None:
+    """Note which parts of the loss get a diff from a later layer as well."""
+    written: set[int] = set()
+    for step in reversed(steps):
+        for loss in step.losses:
+            loss.has_reader = id(loss.blob) in written
+        if step.needs_backward:
+            pairs = zip(step.bottom, step.propagate_down, strict=True)
+            written.update(id(blob) for blob, wanted in pairs if wanted)
+
+
+def _log(step: Step, names: list[str]) -> None:
+    layer = step.layer
+    bottom = ", ".join(step.bottom_names)
+    top = ", ".join(f"{names[i]} {b.shape}" for i, b in zip(step.top_ids, step.top, strict=True))
+    loss = "".join(f", loss weight {part.weight:g}" for part in step.losses)
+    logger.info("%s (%s): %s -> %s%s", layer.name, layer.type, bottom or "-", top or "-", loss)

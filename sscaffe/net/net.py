@@ -1,0 +1,327 @@
+"""Net: a graph of layers that runs forward and backward."""
+
+import os
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from sscaffe.blob import Blob, Param
+from sscaffe.device import Device, cpu
+from sscaffe.errors import SscaffeError
+from sscaffe.layer import Layer
+from sscaffe.log import logger
+from sscaffe.net import weights as weights_io
+from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
+from sscaffe.net.step import Step, add_location
+from sscaffe.proto import caffe_pb2
+from sscaffe.prototxt import read_net
+from sscaffe.random_numbers import RandomNumbers
+from sscaffe.serialized import write_binary
+
+PathLike = str | os.PathLike[str]
+
+
+class Net:
+    """A net: its layers, their blobs and weights.
+
+    Parameters
+    ----------
+    param_or_path : NetParameter or path-like
+        The net as written, or the prototxt that holds it.
+    phase : int
+        TRAIN or TEST.
+    level : int
+        For the include and exclude rules of layers; 0 leaves the one that the net sets.
+    stages : sequence of str
+        For the same rules; they add to those that the net sets.
+    weights : path-like or sequence of path-like, optional
+        Files to copy weights from, in this order.
+    device : Device, optional
+        Where it computes; the CPU by default.
+    rng : RandomNumbers, optional
+        What fillers and dropout draw from; a new stream by default.
+    root : str
+        The folder that relative paths of data layers start from; the working directory by default.
+    source : str
+        The file that `param_or_path` came from, for errors.
+
+    Attributes
+    ----------
+    name : str
+        The name in the prototxt.
+    phase : int
+        TRAIN or TEST.
+    param : NetParameter
+        The layers of this phase, with the Split layers that were inserted.
+    layers : list of Layer
+        In the order in which they run; `layer_names` has their names.
+    blobs : dict of str to Blob
+        All blobs that have a name, in the order in which they are made.
+    params : dict of str to list of Blob
+        The blobs of each layer that has some.
+    bottoms, tops : list of list of Blob
+        Those of each layer; `bottom_ids` and `top_ids` are their numbers in `blob_names`.
+    inputs, outputs : list of str
+        The tops of Input layers, and the blobs that no layer reads.
+    bottom_need_backward : list of list of bool
+        For each layer and bottom, whether the backward pass sets its diff.
+    layer_need_backward : list of bool
+        For each layer, whether it runs backward.
+    blob_loss_weights : dict of str to float
+        The weight of each blob in the loss.
+    learnable_params : list of Param
+        The parameters in the order of the layers, shared ones once; `all_params` has those that
+        share too.
+    weights_generation : int
+        Grows whenever weights come from a file or another net.
+
+    Raises
+    ------
+    SscaffeError
+        If the net cannot be built; notes say which layer of which file is the cause.
+    """
+
+    def __init__(
+        self,
+        param_or_path: caffe_pb2.NetParameter | PathLike,
+        phase: int,
+        *,
+        level: int = 0,
+        stages: Sequence[str] = (),
+        weights: PathLike | Sequence[PathLike] | None = None,
+        device: Device | None = None,
+        rng: RandomNumbers | None = None,
+        root: str = "",
+        source: str = "",
+    ) -> None:
+        if isinstance(param_or_path, caffe_pb2.NetParameter):
+            param, self.source = param_or_path, source
+        else:
+            param, self.source = read_net(param_or_path), source or os.fspath(param_or_path)
+        self.phase = phase
+        prepared = _prepare(param, phase, level, stages, self.source)
+        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source)
+        self._graph = build(prepared, place)
+        self._close = weakref.finalize(self, self._graph.close)
+        self._describe(self._graph)
+        self.weights_generation = 0
+        try:
+            self._take_weights()
+            for path in [weights] if isinstance(weights, str | os.PathLike) else weights or ():
+                self.copy_from(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, graph: Graph) -> None:
+        steps = self._steps = graph.steps
+        self.param, self.name = graph.param, graph.param.name
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.layers: list[Layer] = [step.layer for step in steps]
+        self.layer_names = [layer.name for layer in self.layers]
+        self.blob_names = graph.blob_names
+        named = zip(graph.blob_names, graph.blobs, strict=True)
+        self.blobs: dict[str, Blob] = {name: blob for name, blob in named if name != AUTOMATIC}
+        self.params = {layer.name: layer.blobs for layer in self.layers if layer.blobs}
+        self.bottoms, self.tops = [s.bottom for s in steps], [s.top for s in steps]
+        self.bottom_ids, self.top_ids = [s.bottom_ids for s in steps], [s.top_ids for s in steps]
+        self.bottom_need_backward = [step.propagate_down for step in steps]
+        self.layer_need_backward = [step.needs_backward for step in steps]
+        self.blob_loss_weights = _loss_weights(steps, self.blobs)
+        self.learnable_params: list[Param] = graph.params.owners
+        self.all_params: list[Param] = graph.params.all
+        count = sum(param.blob.count for param in self.learnable_params)
+        logger.info("Net %s: %d layers, %d parameters", self.name, len(steps), count)
+
+    def _take_weights(self) -> None:
+        """Move weights that came with the net's description into the layers."""
+        if any(layer.blobs for layer in self.param.layer):
+            weights_io.load_proto(self.param, self.params)
+            self.weights_generation += 1
+            for layer in self.param.layer:
+                layer.ClearField("blobs")
+
+    def forward(self, start: int | None = None, end: int | None = None) -> float:
+        """Run layers forward.
+
+        Parameters
+        ----------
+        start, end : int, optional
+            The first and the last layer to run; all by default.
+
+        Returns
+        -------
+        float
+            The loss: the weighted sum of all tops that have a loss weight.
+
+        Raises
+        ------
+        SscaffeError
+            If a layer cannot run; a note says which.
+        """
+        loss = 0.0
+        steps = self._between(start, end)
+        for step in steps:
+            try:
+                loss += step.forward()
+            except Exception as error:
+                self._locate(error, step)
+                raise
+        _publish(steps)
+        return loss
+
+    def backward(self, start: int | None = None, end: int | None = None) -> None:
+        """Run layers backward: set the diffs of blobs, add to those of parameters.
+
+        Parameters
+        ----------
+        start, end : int, optional
+            The first and the last layer to run, so `end` is the lower number; all by default.
+
+        Raises
+        ------
+        SscaffeError
+            If a layer cannot run; a note says which.
+        """
+        steps = self._between(end, start)
+        for step in reversed(steps):
+            try:
+                step.backward()
+            except Exception as error:
+                self._locate(error, step)
+                raise
+        _publish(steps)
+
+    def forward_backward(self) -> float:
+        """Run all layers forward, then backward, and return the loss."""
+        loss = self.forward()
+        self.backward()
+        return loss
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all parameters to 0, as before a batch."""
+        for param in self.learnable_params:
+            param.blob.clear_diff()
+
+    def reshape(self) -> None:
+        """Let each layer set the shapes of its tops, after inputs were reshaped.
+
+        Raises
+        ------
+        ShapeError
+            If a layer cannot take the new shape; a note says which.
+        """
+        for step in self._steps:
+            try:
+                step.reshape()
+            except Exception as error:
+                self._locate(error, step)
+                raise
+
+    def copy_from(self, path: PathLike) -> None:
+        """Copy weights from a caffemodel, binary or HDF5, into the layers of the same names.
+
+        Raises
+        ------
+        WeightsError
+            If the file cannot be read or does not fit; then no weight was changed.
+        """
+        weights_io.load(path, self.params, self._graph.params.shared)
+        self.weights_generation += 1
+
+    def share_with(self, other: "Net") -> None:
+        """Use the weights of another net, which are then those of both.
+
+        Raises
+        ------
+        ShapeError
+            If layers of one name differ in the shapes of their blobs.
+        """
+        weights_io.share(other.params, self.params)
+        self.weights_generation += 1
+
+    def to_proto(self, diff: bool = False) -> caffe_pb2.NetParameter:
+        """Return the net with its weights, and with `diff` their gradients too."""
+        return weights_io.to_proto(self.param, [layer.blobs for layer in self.layers], diff)
+
+    def save(self, path: PathLike, diff: bool = False) -> None:
+        """Write the weights to a file, HDF5 if its name ends in ``.h5``, else a caffemodel.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; what stood there is replaced, or left whole if anything goes wrong.
+        diff : bool
+            Write the gradients too.
+
+        Raises
+        ------
+        SscaffeError
+            If the file cannot be written.
+        """
+        if os.fspath(path).endswith(".h5"):
+            shared = self._graph.params.shared
+            weights_io.save_hdf5(path, self.param, self.params, shared, diff)
+        else:
+            write_binary(path, self.to_proto(diff))
+
+    def close(self) -> None:
+        """Let go of the files and threads of data layers; a second time does nothing."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _between(self, first: int | None, last: int | None) -> list[Step]:
+        if first is None and last is None:
+            return self._steps
+        last = len(self._steps) - 1 if last is None else last
+        return self._steps[first or 0 : last + 1]
+
+    def _locate(self, error: Exception, step: Step) -> None:
+        add_location(error, step.layer.layer_param, self.source, step.describe_bottom())
+
+    def __repr__(self) -> str:
+        return f"<Net {self.name!r}: {len(self.layers)} layers>"
+
+
+def _prepare(
+    param: caffe_pb2.NetParameter, phase: int, level: int, stages: Sequence[str], source: str
+) -> caffe_pb2.NetParameter:
+    state = caffe_pb2.NetState()
+    state.CopyFrom(param.state)
+    state.MergeFrom(caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(phase)))
+    state.level = level or state.level
+    state.stage.extend(stage for stage in stages if stage not in state.stage)
+    try:
+        return prepare(param, state)
+    except SscaffeError as error:
+        if source:
+            error.add_note(f"  net:    {source}")
+        raise
+
+
+def _loss_weights(steps: Sequence[Step], blobs: dict[str, Blob]) -> dict[str, float]:
+    by_blob: dict[int, float] = {}
+    for step in steps:
+        for loss in step.losses:
+            by_blob[id(loss.blob)] = by_blob.get(id(loss.blob), 0.0) + loss.weight
+    return {name: by_blob.get(id(blob), 0.0) for name, blob in blobs.items()}
+
+
+def _publish(steps: Sequence[Step]) -> None:
+    """Bring arrays that the caller still holds up to date."""
+    for step in steps:
+        for blob in step.top:
+            blob.publish()
+        for blob in step.layer.blobs:
+            blob.publish()

@@ -1,0 +1,153 @@
+"""One layer in its place in a net: with its blobs, its part of the loss, and its name in errors."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sscaffe.blob import Blob
+from sscaffe.layer import Layer
+from sscaffe.proto import caffe_pb2
+
+
+class LossTop:
+    """A top that is part of the loss.
+
+    Its diff is the loss weight from the start and, as in Caffe, stays what a user makes of it.
+    """
+
+    __slots__ = ("blob", "has_reader", "is_in_place", "weight")
+
+    def __init__(self, blob: Blob, weight: float, is_in_place: bool) -> None:
+        self.blob, self.weight = blob, weight
+        self.is_in_place = is_in_place  # the layer itself overwrites its diff
+        self.has_reader = False  # some later layer sets its diff
+        self.fill_diff()
+
+    def value(self) -> float:
+        """Return the weighted sum of its elements."""
+        return self.weight * float(self.blob.const_data.sum())
+
+    def fill_diff(self) -> None:
+        """Make its diff the loss weight."""
+        self.blob.set_diff(self.weight)
+
+    def refresh_diff(self) -> None:
+        """Put the loss weight back into a diff that a layer has overwritten."""
+        if self.has_reader:
+            self.blob.diff[...] += self.weight
+        elif self.is_in_place:
+            self.fill_diff()
+
+
+class Step:
+    """A layer with its bottoms and tops.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    bottom_ids, top_ids : list of int
+        The numbers of its blobs in `names` and `blobs`.
+    names : sequence of str
+        The names of all blobs of the net.
+    blobs : sequence of Blob
+        All blobs of the net.
+    """
+
+    __slots__ = (
+        "_seen",
+        "bottom",
+        "bottom_ids",
+        "bottom_names",
+        "layer",
+        "losses",
+        "needs_backward",
+        "propagate_down",
+        "top",
+        "top_ids",
+    )
+
+    def __init__(
+        self,
+        layer: Layer,
+        bottom_ids: list[int],
+        top_ids: list[int],
+        names: Sequence[str],
+        blobs: Sequence[Blob],
+    ) -> None:
+        self.layer = layer
+        self.bottom_ids, self.top_ids = bottom_ids, top_ids
+        self.bottom = [blobs[i] for i in bottom_ids]
+        self.top = [blobs[i] for i in top_ids]
+        self.bottom_names = [names[i] for i in bottom_ids]
+        self.losses: list[LossTop] = []
+        self.propagate_down = [False] * len(bottom_ids)
+        self.needs_backward = False
+        self._seen: Any = None
+
+    def reshape(self) -> None:
+        """Let the layer set the shapes of its tops."""
+        self.layer.reshape(self.bottom, self.top)
+        for loss in self.losses:
+            loss.fill_diff()
+        self._seen = self._look()
+
+    def forward(self) -> float:
+        """Run the layer, reshaped if its bottoms are not what they were; return its loss."""
+        if self.bottom and self._seen != self._look():
+            self.reshape()
+        self.layer.forward(self.bottom, self.top)
+        return sum([loss.value() for loss in self.losses]) if self.losses else 0.0
+
+    def backward(self) -> None:
+        """Run the layer backward, if anything needs it."""
+        if self.needs_backward:
+            for loss in self.losses:
+                loss.refresh_diff()
+            self.layer.backward(self.top, self.propagate_down, self.bottom)
+
+    def describe_bottom(self) -> list[str]:
+        """Return the name and shape of each bottom."""
+        pairs = zip(self.bottom_names, self.bottom, strict=True)
+        return [f"{name!r} {blob.shape}" for name, blob in pairs]
+
+    def _look(self) -> Any:
+        # Arrays too: a blob that was reshaped twice has its old shape, but not what it shared.
+        return [(b.shape, b.data_tensor) for b in self.bottom], [b.shape for b in self.top]
+
+
+def add_location(
+    error: Exception,
+    layer_param: caffe_pb2.LayerParameter,
+    source: str,
+    bottom: Sequence[str] = (),
+) -> None:
+    """Add to an error which layer of which file it came from.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+    layer_param : LayerParameter
+        The layer.
+    source : str
+        The file; may be empty.
+    bottom : sequence of str
+        Names and shapes of the layer's bottoms.
+    """
+    place = f" in {source}" if source else ""
+    error.add_note(f"  layer:  {layer_param.name!r} ({layer_param.type}){place}")
+    if bottom:
+        error.add_note("  bottom: " + ", ".join(bottom))
+
+
+@contextmanager
+def located(
+    layer_param: caffe_pb2.LayerParameter, source: str, bottom: Sequence[str]
+) -> Iterator[None]:
+    """Do as `add_location` to any error that leaves the block."""
+    try:
+        yield
+    except Exception as error:
+        add_location(error, layer_param, source, bottom)
+        raise

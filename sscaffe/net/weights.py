@@ -1,0 +1,278 @@
+"""Weights in and out of nets: binary caffemodels, HDF5 files, other nets."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe import hdf5
+from sscaffe.blob import Blob
+from sscaffe.errors import ShapeError, WeightsError
+from sscaffe.log import logger
+from sscaffe.proto import caffe_pb2
+from sscaffe.serialized import (
+    blobproto_shape,
+    blobproto_to_array,
+    fill_blobproto,
+    has_legacy_shape,
+    is_hdf5,
+    read_binary,
+)
+
+Array = npt.NDArray[Any]
+Path = str | os.PathLike[str]
+LayerBlobs = Mapping[str, Sequence[Blob]]  # the blobs of each layer that has some, by its name
+_SavedLayer = tuple[str, Sequence[caffe_pb2.BlobProto]]
+Shared = Collection[tuple[str, int]]  # layer and index of blobs that belong to another layer
+
+_LEGACY_AXES = 4
+
+
+class _Found(NamedTuple):
+    """An array in a file, and where it goes."""
+
+    what: str
+    blob: Blob
+    values: Array
+
+
+def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
+    """Copy the weights of a file into the layers of the same names.
+
+    Layers that only the file has are passed over; layers that only the net has keep their weights.
+    All is checked before anything is copied.
+
+    Parameters
+    ----------
+    path : path-like
+        A caffemodel, binary or HDF5; which of them its content tells.
+    layers : mapping
+        The blobs of each layer.
+    shared : collection of (str, int)
+        Layer name and index of blobs that belong to another layer; HDF5 files lack them.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, does not fit the layers, or has nothing for any of them.
+    UnsupportedError
+        If it is an HDF5 file and h5py is not installed.
+    """
+    found = _read_hdf5(path, layers, shared) if is_hdf5(path) else _read_binary(path, layers)
+    if layers and not found:
+        raise WeightsError(
+            f"{os.fspath(path)}: expected weights for layers such as {next(iter(layers))!r}, got "
+            "none for any layer of the net; layers are matched by name"
+        )
+    _set(found)
+
+
+def load_proto(model: caffe_pb2.NetParameter, layers: LayerBlobs) -> None:
+    """Copy the weights that a net brings along into its layers; those it does not have stay.
+
+    Parameters
+    ----------
+    model : NetParameter
+        The net; layers may have blobs.
+    layers : mapping
+        The blobs of each layer.
+
+    Raises
+    ------
+    WeightsError
+        If they do not fit.
+    """
+    saved = [(layer.name, layer.blobs) for layer in model.layer if layer.blobs]
+    _set(_match("the net", saved, layers))
+
+
+def to_proto(
+    param: caffe_pb2.NetParameter, blobs: Sequence[Sequence[Blob]], diff: bool = False
+) -> caffe_pb2.NetParameter:
+    """Return a net with its weights, as a caffemodel holds it.
+
+    Parameters
+    ----------
+    param : NetParameter
+        The net, with its Split layers.
+    blobs : sequence
+        For each of its layers, the blobs.
+    diff : bool
+        Add the gradients.
+    """
+    model = caffe_pb2.NetParameter(name=param.name)
+    for layer_param, own in zip(param.layer, blobs, strict=True):
+        layer = model.layer.add()
+        layer.CopyFrom(layer_param)
+        for blob in own:
+            fill_blobproto(layer.blobs.add(), blob.const_data, blob.const_diff if diff else None)
+    return model
+
+
+def save_hdf5(
+    path: Path,
+    param: caffe_pb2.NetParameter,
+    layers: LayerBlobs,
+    shared: Shared = (),
+    diff: bool = False,
+) -> None:
+    """Write the weights of a net to an HDF5 file: ``data/<layer>/<i>``, and ``diff/<layer>/<i>``.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    param : NetParameter
+        The net; each of its layers gets a group.
+    layers : mapping
+        The blobs of each layer.
+    shared : collection of (str, int)
+        Layer name and index of blobs that belong to another layer; they are left out.
+    diff : bool
+        Write the gradients too.
+
+    Raises
+    ------
+    SscaffeError
+        If the file cannot be written.
+    UnsupportedError
+        If h5py is not installed.
+    """
+    arrays: dict[str, Array | None] = {}
+    for kind in ("data", "diff") if diff else ("data",):
+        arrays.update({f"{kind}/{layer.name}": None for layer in param.layer})
+        for name, blobs in layers.items():
+            for i, blob in enumerate(blobs):
+                if (name, i) not in shared:
+                    array = blob.const_data if kind == "data" else blob.const_diff
+                    arrays[f"{kind}/{name}/{i}"] = array
+    hdf5.write_hdf5(path, arrays)
+
+
+def share(source: LayerBlobs, target: LayerBlobs) -> None:
+    """Make the blobs of a net the same arrays as those of another one, layer by layer.
+
+    Parameters
+    ----------
+    source, target : mapping
+        The blobs of each layer; layers that only one of them has are left alone.
+
+    Raises
+    ------
+    ShapeError
+        If layers of one name do not have blobs of the same shapes; then nothing is shared.
+    """
+    common = [(name, source[name], blobs) for name, blobs in target.items() if name in source]
+    for name, theirs, ours in common:
+        expected, got = ([blob.shape for blob in blobs] for blobs in (ours, theirs))
+        if expected != got:
+            raise ShapeError(f"blobs: expected shapes {expected} for layer {name!r}, got {got}")
+    for _, theirs, ours in common:
+        for blob, other in zip(ours, theirs, strict=True):
+            blob.share_data(other)
+
+
+def _set(found: Sequence[_Found]) -> None:
+    for what, _, values in found:
+        if not np.isfinite(values).all():
+            raise WeightsError(f"blobs: expected finite values, got NaN or infinity in {what}")
+    for _, blob, values in found:
+        blob.set_data(blob.xp.asarray(values).reshape(blob.shape))
+
+
+def _read_binary(path: Path, layers: LayerBlobs) -> list[_Found]:
+    saved = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
+    for name, protos in saved:
+        if protos and name not in layers:
+            logger.info("Ignoring source layer %s", name)
+    _warn(path, layers, {name for name, _ in saved})
+    return _match(os.fspath(path), saved, layers)
+
+
+def _match(source: str, saved: Sequence[_SavedLayer], layers: LayerBlobs) -> list[_Found]:
+    """Return what a message has for the layers; of several of one name, the last with blobs."""
+    found: list[_Found] = []
+    for name, protos in dict(sorted(saved, key=lambda layer: bool(layer[1]))).items():
+        if name not in layers:
+            continue
+        if len(protos) != len(layers[name]):
+            raise _wrong_number(source, name, len(layers[name]), len(protos))
+        for i, (blob, proto) in enumerate(zip(layers[name], protos, strict=True)):
+            found.append(_read_proto(f"blob {i} of layer {name!r} in {source}", blob, proto))
+    return found
+
+
+def _saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
+    """Return name and blobs of each layer, in whichever of the three forms it was written."""
+    saved: list[_SavedLayer] = [(layer.name, layer.blobs) for layer in model.layer]
+    for old in model.layers:
+        oldest = old.HasField("layer")
+        saved.append((old.layer.name, old.layer.blobs) if oldest else (old.name, old.blobs))
+    return saved
+
+
+def _read_proto(what: str, blob: Blob, proto: caffe_pb2.BlobProto) -> _Found:
+    try:
+        shape = blobproto_shape(proto)
+        values = blobproto_to_array(proto)
+    except WeightsError as error:
+        error.add_note(f"  in:     {what}")
+        raise
+    # Such files fill up with ones in front: a bias is (1, 1, 1, N).
+    ones = (1,) * (_LEGACY_AXES - blob.ndim) if has_legacy_shape(proto) else ()
+    if shape != ones + blob.shape:
+        raise WeightsError(
+            f"blobs: expected shape {blob.shape}, got {shape} for {what}; rename the layer to "
+            "learn it from scratch"
+        )
+    return _Found(what, blob, values)
+
+
+def _read_hdf5(path: Path, layers: LayerBlobs, shared: Shared) -> list[_Found]:
+    found: dict[str, list[_Found]] = {}
+    with hdf5.open_hdf5(path) as file:
+        data = hdf5.find(file, "data")
+        if not isinstance(data, hdf5.import_h5py().Group):
+            raise WeightsError(f"{os.fspath(path)}: expected weights in a group named data")
+        for name, blobs in layers.items():
+            if hdf5.find(data, name) is not None:
+                found[name] = _read_group(os.fspath(path), name, data, blobs, shared)
+        used = {name.split("/")[0] for name in layers}
+        for name in set(hdf5.names(data)) - used:
+            if hdf5.names(hdf5.find(data, name)):
+                logger.info("Ignoring source layer %s", name)
+    _warn(path, layers, found)
+    return [one for blobs in found.values() for one in blobs]
+
+
+def _read_group(
+    source: str, name: str, data: Any, blobs: Sequence[Blob], shared: Shared
+) -> list[_Found]:
+    entries = hdf5.names(hdf5.find(data, name))
+    present = sorted(int(entry) for entry in entries if entry.isdecimal())
+    owned = [i for i in range(len(blobs)) if (name, i) not in shared]
+    if not set(owned) <= set(present) <= set(range(len(blobs))):
+        raise _wrong_number(source, name, len(owned), len(present))
+    return [
+        _Found(
+            f"blob {i} of layer {name!r} in {source}",
+            blobs[i],
+            hdf5.read_array(data, f"{name}/{i}", blobs[i].shape),
+        )
+        for i in present
+    ]
+
+
+def _wrong_number(source: str, name: str, wanted: int, got: int) -> WeightsError:
+    return WeightsError(
+        f"blobs: expected {wanted} for layer {name!r}, got {got} in {source}; "
+        "rename the layer to learn it from scratch"
+    )
+
+
+def _warn(path: Path, layers: LayerBlobs, found: Collection[str]) -> None:
+    for name in layers:
+        if name not in found:
+            logger.warning("%s has no weights for layer %s, which keeps its own", path, name)
