@@ -1,0 +1,1 @@
+"""Where the data of a net comes from: databases, transformations, reading ahead."""

@@ -1,0 +1,87 @@
+"""Reading ahead: a thread fills batches while the net computes."""
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Batch:
+    """Arrays for the tops of a data layer, used again and again."""
+
+    arrays: list[Array] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)  # the place of the batch after this one
+
+
+class Prefetcher:
+    """A bounded queue of batches that one thread fills, in order.
+
+    Parameters
+    ----------
+    fill : callable
+        Called in the thread, with a batch whose arrays and state it sets. The arrays are those
+        of an earlier batch, to be written to again.
+    depth : int
+        How many batches there are.
+
+    Notes
+    -----
+    The thread holds no reference to the prefetcher, so that it ends with it.
+    """
+
+    def __init__(self, fill: Callable[[Batch], None], depth: int) -> None:
+        self._free: SimpleQueue[Batch | None] = SimpleQueue()
+        self._full: SimpleQueue[Batch | Exception] = SimpleQueue()
+        self._error: Exception | None = None
+        for _ in range(depth):
+            self._free.put(Batch())
+        self._end = weakref.finalize(self, self._free.put, None)
+        self._thread = threading.Thread(
+            target=_fill_all, args=(fill, self._free, self._full), name="prefetch", daemon=True
+        )
+        self._thread.start()
+
+    def get(self) -> Batch:
+        """Return the next batch, to be given back when its arrays have been read.
+
+        Raises
+        ------
+        Exception
+            What `fill` raised, where it belongs among the batches and in every later call.
+        """
+        if self._error is None:
+            item = self._full.get()
+            if isinstance(item, Batch):
+                return item
+            self._error = item
+        raise self._error
+
+    def give_back(self, batch: Batch) -> None:
+        """Let the thread fill a batch again."""
+        self._free.put(batch)
+
+    def close(self) -> None:
+        """End the thread, and wait until it has ended."""
+        self._end()
+        self._thread.join()
+
+
+def _fill_all(
+    fill: Callable[[Batch], None],
+    free: "SimpleQueue[Batch | None]",
+    full: "SimpleQueue[Batch | Exception]",
+) -> None:
+    while (batch := free.get()) is not None:
+        try:
+            fill(batch)
+        except Exception as error:
+            full.put(error)
+            return
+        full.put(batch)

@@ -1,0 +1,132 @@
+"""Data: images and labels from a database, read ahead in a thread."""
+
+from typing import Any
+
+from sscaffe.blob import Blob
+from sscaffe.data.paths import locate
+from sscaffe.data.prefetch import Prefetcher
+from sscaffe.data.reader import BatchReader
+from sscaffe.data.sources import LmdbSource
+from sscaffe.data.transformer import DataTransformer
+from sscaffe.errors import DataError, UnsupportedError
+from sscaffe.layer import Layer, register
+from sscaffe.proto import caffe_pb2
+
+
+@register("Data")
+class DataLayer(Layer):
+    """Batches of the images of an LMDB, transformed, in the order of their keys, over and over.
+
+    Tops: data ``(N, C, H, W)`` and, if there are two, label ``(N,)``.
+
+    The random numbers of crops and mirrors are a stream of the layer's own, seeded from the
+    net's, so that reading ahead changes no result.
+    """
+
+    num_bottom = 0
+    min_top = 1
+    max_top = 2
+
+    # Set by `setup`, which an error may end before.
+    _source: LmdbSource | None = None
+    _prefetcher: Prefetcher | None = None
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Open the database and set the tops' shapes from its first record."""
+        param = self.layer_param.data_param
+        self._check(param)
+        transform_param = merged_transform_param(self.layer_param)
+        # Caffe draws a number for the thread that reads, a seed twice, and a number for the
+        # thread that transforms; with as many draws here, a seed gives the same fillers.
+        self.rng.raw(1)
+        transformer = DataTransformer(transform_param, self.phase, self.rng, self.root)
+        channels = 3 if transform_param.force_color else 1 if transform_param.force_gray else None
+        source = self._source = LmdbSource(locate(param.source, self.root), channels)
+        if param.rand_skip:
+            source.skip(int(self.rng.raw(1)[0]) % param.rand_skip)
+        if transformer.is_random:
+            transformer.seed(self.rng)
+        self.rng.raw(1)
+        top[0].reshape(param.batch_size, *transformer.output_shape(source.first.shape))
+        for blob in top[1:]:
+            blob.reshape(param.batch_size)
+        self._reader = BatchReader(source, transformer, param.batch_size)
+        self._state = self._reader.state()
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Keep the shapes: each batch sets its own."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Copy the next batch to the tops."""
+        if self._prefetcher is None:
+            depth = self.layer_param.data_param.prefetch
+            self._prefetcher = Prefetcher(self._reader.fill, depth)
+        batch = self._prefetcher.get()
+        for blob, array in zip(top, batch.arrays, strict=False):
+            blob.reshape(*array.shape)
+            blob.set_data(self.xp.asarray(array))
+        self._state = batch.state
+        self._prefetcher.give_back(batch)
+
+    def data_state(self) -> dict[str, Any]:
+        """Return the place of the batch that the next forward pass gets; JSON can hold it."""
+        return dict(self._state)
+
+    def restore_data_state(self, state: dict[str, Any]) -> None:
+        """Go to a place that `data_state` returned.
+
+        Raises
+        ------
+        DataError
+            If the database has no such place.
+        """
+        self._stop()
+        self._reader.restore(state)
+        self._state = self._reader.state()
+
+    def close(self) -> None:
+        """End the thread and close the database."""
+        self._stop()
+        if self._source is not None:
+            self._source.close()
+
+    def _stop(self) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+
+    def _check(self, param: caffe_pb2.DataParameter) -> None:
+        for name in ("batch_size", "prefetch"):
+            if getattr(param, name) < 1:
+                raise DataError(f"{name}: expected 1 or more, got {getattr(param, name)}")
+        if not param.source:
+            raise DataError("source: expected the folder of a database, got nothing")
+        if param.shuffle:
+            raise UnsupportedError(
+                "shuffle: an LMDB is read in the order of its keys; shuffle when it is made"
+            )
+        if param.backend == caffe_pb2.DataParameter.LMDB:
+            return
+        if (locate(param.source, self.root) / "data.mdb").exists():
+            raise DataError(
+                f"backend: expected LMDB for {param.source}, got LEVELDB; set backend: LMDB"
+            )
+        raise DataError(
+            f"backend: expected LMDB, got LEVELDB; make {param.source} again "
+            "with convert_imageset --backend=lmdb"
+        )
+
+
+def merged_transform_param(
+    layer_param: caffe_pb2.LayerParameter,
+) -> caffe_pb2.TransformationParameter:
+    """Return a layer's transform_param, with what old nets set in data_param instead."""
+    merged = caffe_pb2.TransformationParameter()
+    merged.CopyFrom(layer_param.transform_param)
+    old = layer_param.data_param
+    for name in ("scale", "mean_file", "crop_size", "mirror"):
+        if old.HasField(name) and not merged.HasField(name):
+            setattr(merged, name, getattr(old, name))
+    if old.force_encoded_color and not merged.HasField("force_color"):
+        merged.force_color = True
+    return merged
