@@ -41,7 +41,8 @@ void require_same_layout(const Memory& a, const Memory& b) {
 void bind_memory(py::module_& m) {
     py::class_<Layout>(m, "Layout")
         .def(py::init<Dims>(), "dims"_a)
-        .def_property_readonly("dims", [](const Layout& l) { return py::tuple(py::cast(l.dims())); })
+        .def_property_readonly("dims",
+                               [](const Layout& l) { return py::tuple(py::cast(l.dims())); })
         .def_property_readonly("is_plain", &Layout::is_plain)
         .def_property_readonly("count", &Layout::count)
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
@@ -64,9 +65,7 @@ void bind_memory(py::module_& m) {
         "factor"_a, "x"_a, "y"_a);
     m.def(
         "memory_scale",
-        [](float factor, Memory& x) {
-            sscaffe::scale(x.layout().stored(), factor, x.data());
-        },
+        [](float factor, Memory& x) { sscaffe::scale(x.layout().stored(), factor, x.data()); },
         "factor"_a, "x"_a, py::call_guard<py::gil_scoped_release>());
     m.def(
         "memory_sum_of_squares",
@@ -83,9 +82,7 @@ void bind_memory(py::module_& m) {
         "rate"_a, "momentum"_a, "diff"_a, "history"_a);
     m.def(
         "memory_threshold",
-        [](float limit, Memory& x) {
-            sscaffe::threshold(x.layout().stored(), limit, x.data());
-        },
+        [](float limit, Memory& x) { sscaffe::threshold(x.layout().stored(), limit, x.data()); },
         "limit"_a, "x"_a, py::call_guard<py::gil_scoped_release>());
     m.def(
         "memory_relu_forward",

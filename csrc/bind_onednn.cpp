@@ -62,8 +62,8 @@ void bind_onednn(py::module_& m) {
 
     py::class_<Convolution, WeightedPrimitive>(m, "Convolution")
         .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,
-                         Dims input, Dims output, Dims kernel, Dims stride, Dims pad,
-                         Dims dilation, bool bias, bool train) {
+                         Dims input, Dims output, Dims kernel, Dims stride, Dims pad, Dims dilation,
+                         bool bias, bool train) {
                  return Convolution(ConvolutionSizes{batch, in_channels, out_channels, group, input,
                                                      output, kernel, stride, pad, dilation, bias,
                                                      train});

@@ -80,7 +80,10 @@ class Convolution : public WeightedPrimitive {
     void make_backward_weights() override;
 
    private:
+    dnnl::memory::desc activations(const Dims& dims) const;
+
     ConvolutionSizes sizes_;
+    Dims bottom_, top_;
     dnnl::convolution_forward::primitive_desc forward_desc_;
 };
 

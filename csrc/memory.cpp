@@ -26,7 +26,8 @@ std::shared_ptr<void> allocate(int64_t count) {
 #ifdef SSCAFFE_ONEDNN
 dnnl::memory::desc plain_desc(const Dims& dims) {
     dnnl::memory::dims strides(dims.size(), 1);
-    for (size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<int64_t>(dims[i], 1);
+    for (size_t i = dims.size(); i-- > 1;)
+        strides[i - 1] = strides[i] * std::max<int64_t>(dims[i], 1);
     return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, strides);
 }
 #endif
@@ -45,9 +46,13 @@ Layout::Layout(Dims plain_dims)
 Layout::Layout(const dnnl::memory::desc& desc)
     : dims_(desc.get_dims()), plain_(desc == plain_desc(desc.get_dims())), desc_(desc) {}
 
-int64_t Layout::stored() const { return desc_.get_size() / sizeof(float); }
+int64_t Layout::stored() const {
+    return desc_.get_size() / sizeof(float);
+}
 
-bool Layout::operator==(const Layout& other) const { return desc_ == other.desc_; }
+bool Layout::operator==(const Layout& other) const {
+    return desc_ == other.desc_;
+}
 
 Memory::Memory(const Layout& layout)
     : layout_(layout),
@@ -65,9 +70,13 @@ Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
 
 Layout::Layout(Dims plain_dims) : dims_(plain_dims.empty() ? Dims{1} : std::move(plain_dims)) {}
 
-int64_t Layout::stored() const { return count(); }
+int64_t Layout::stored() const {
+    return count();
+}
 
-bool Layout::operator==(const Layout& other) const { return dims_ == other.dims_; }
+bool Layout::operator==(const Layout& other) const {
+    return dims_ == other.dims_;
+}
 
 Memory::Memory(const Layout& layout)
     : layout_(layout),

@@ -103,13 +103,21 @@ class Blob:
         """A number that changes whenever `data` may have changed."""
         return self._data.version
 
+    def new_data(self) -> Array:
+        """Return an array for `data`, every element of which the caller will set."""
+        return self._data.overwrite().reshape(self._shape)
+
+    def new_diff(self) -> Array:
+        """Return an array for `diff`, every element of which the caller will set."""
+        return self._diff.overwrite().reshape(self._shape)
+
     def set_data(self, values: Any) -> None:
         """Overwrite `data` with values that broadcast to its shape."""
-        self._data.overwrite().reshape(self._shape)[...] = values
+        self.new_data()[...] = values
 
     def set_diff(self, values: Any) -> None:
         """Overwrite `diff` with values that broadcast to its shape."""
-        self._diff.overwrite().reshape(self._shape)[...] = values
+        self.new_diff()[...] = values
 
     def clear_diff(self) -> None:
         """Set `diff` to 0."""

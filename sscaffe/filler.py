@@ -42,6 +42,8 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> No
         raise UnsupportedError(f"filler type: expected one of {known}, got {param.type!r}")
     if param.sparse >= 0 and param.type != "gaussian":
         raise ShapeError(f"sparse: only the gaussian filler takes it, not {param.type}")
+    if blob.count == 0:
+        return
     values = np.asarray(function(blob, param, rng), blob.dtype)
     blob.set_data(blob.xp.asarray(values).reshape(blob.shape))
 
@@ -59,8 +61,13 @@ def _uniform(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -
 def _gaussian(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
     values = rng.gaussian(param.mean, param.std, blob.count)
     if param.sparse >= 0:
-        # So many inputs of each output are not 0, on average.
+        # Each input keeps a weight to so many outputs, on average.
         outputs = blob.shape[0] if blob.ndim else 1
+        if param.sparse > outputs:
+            raise ShapeError(
+                f"sparse: expected at most the {outputs} outputs of {blob.shape}, "
+                f"got {param.sparse}"
+            )
         values *= rng.bernoulli(param.sparse / outputs, blob.count)
     return values
 
@@ -96,8 +103,9 @@ def _bilinear(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) 
         raise ShapeError(f"bilinear: expected a blob of shape (N, C, K, K), got {blob.shape}")
     size = blob.shape[3]
     factor = math.ceil(size / 2)
-    centre = (size - 1) / (2 * factor)
-    line = 1 - np.abs(np.arange(size) / factor - centre)
+    centre = np.float32((size - 1) / (2 * factor))
+    distance = np.arange(size, dtype=np.float32) / np.float32(factor) - centre
+    line = 1 - np.abs(distance.astype(np.float64))
     return np.broadcast_to(np.outer(line, line), blob.shape)
 
 

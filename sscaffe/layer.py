@@ -154,10 +154,26 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
         If there is no such axis.
     """
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}")
+        raise ShapeError(
+            f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}"
+        )
     return axis % ndim
 
 
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:
     """Return the number of elements before an axis, and that after it."""
     return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+
+
+def refuse_in_place(bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+    """Check, for a layer that cannot run in place, that no top is one of the bottoms.
+
+    Raises
+    ------
+    ShapeError
+        If one is.
+    """
+    if any(blob is other for blob in bottom for other in top):
+        raise ShapeError(
+            "top: expected a blob that is not a bottom; this layer cannot run in place"
+        )

@@ -189,3 +189,21 @@ class Kernels(Protocol):
 
     def threshold(self, tensor: "Tensor", limit: float) -> None:
         """Set to 0 each element whose magnitude is less than `limit`."""
+
+    def group_lasso(
+        self, weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float
+    ) -> float:
+        """Add the gradient of a group lasso to `diff` and return the term.
+
+        The term is ``decay`` times the sum of the L2 norms of the blocks; the gradient of a block
+        is ``decay * w / norm``, and 0 where all of it is 0.
+
+        Parameters
+        ----------
+        weights, diff : ndarray, shape (R, C)
+            C-contiguous, of one dtype.
+        ydimen, xdimen : int
+            Rows and columns of a block; they divide R and C.
+        decay : float
+            The factor.
+        """

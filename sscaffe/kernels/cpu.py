@@ -183,6 +183,20 @@ def threshold(tensor: "Tensor", limit: float) -> None:
     _core.memory_threshold(limit, _in_place(tensor))
 
 
+def group_lasso(
+    weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float
+) -> float:
+    """See `Kernels.group_lasso`."""
+    if weights.dtype == np.float32:
+        return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
+    rows, columns = weights.shape
+    shape = rows // ydimen, ydimen, columns // xdimen, xdimen
+    blocks = weights.reshape(shape)
+    norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
+    diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
+    return decay * float(norms.sum())
+
+
 def _in_place(tensor: "Tensor") -> "_core.Memory":
     layout = tensor.memory((tensor.count,)).layout
     return tensor.memory_in(layout, (tensor.count,))

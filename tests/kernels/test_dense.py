@@ -128,9 +128,7 @@ def test_layers_hand_their_layout_on(rng):
 @pytest.mark.parametrize("shape", [(BATCH, 12), (BATCH, 20, 4, 4), (BATCH, 2, 2, 2, 2, 2)])
 def test_inner_product(shape, rng):
     inputs = int(np.prod(shape[1:]))
-    x, w, b = (
-        rng.standard_normal(s).astype(np.float32) for s in (shape, (7, inputs), (7,))
-    )
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (shape, (7, inputs), (7,)))
     bottom, weights, bias, top = blob(x), blob(w), blob(b), Blob((BATCH, 7))
     operator = cpu().kernels.inner_product(BATCH, inputs, 7, np.float32)
     operator.forward(bottom, weights, bias, top)

@@ -350,7 +350,7 @@ def test_state_of_caffe_keeps_its_bytes_and_ours_is_skipped_by_number():
     state = caffe_pb2.SolverState(iter=5, learned_net="a.caffemodel", current_step=1)
     plain = state.SerializeToString()
     state.random_state = b"\x01"
-    state.data_cursor.add(layer="data", position=7, epoch=2)
+    state.data_cursor.add(layer="data", test_net=0, state='{"record": 7}')
     state.mask.add(layer="conv1", param=0, bits=b"\x05").shape.dim.extend([3])
     assert state.SerializeToString().startswith(plain)
     assert caffe_pb2.SolverState.FromString(state.SerializeToString()) == state

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+
+namespace sscaffe {
+
+// Memory aligned to a cache line and, from 2 MiB on, to huge pages, which it then asks for.
+//
+// Not initialised.  To be released with std::free.  Throws std::bad_alloc.
+void* aligned_allocate(size_t bytes);
+
+struct Free {
+    void operator()(void* pointer) const { std::free(pointer); }
+};
+
+// An array of numbers from aligned_allocate.
+template <typename T>
+using AlignedArray = std::unique_ptr<T[], Free>;
+
+template <typename T>
+AlignedArray<T> make_aligned(size_t count) {
+    return AlignedArray<T>(static_cast<T*>(aligned_allocate(count * sizeof(T))));
+}
+
+}  // namespace sscaffe

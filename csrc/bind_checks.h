@@ -1,0 +1,46 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// What the bind_*.cpp files share: the types of arguments, and the checks of their sizes.
+
+namespace sscaffe::binding {
+
+namespace py = pybind11;
+using namespace py::literals;
+
+// Float or double arrays, which must be C-contiguous; with noconvert() they are never copied.
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+using Ints = Array<int32_t>;
+using Floats = Array<float>;
+using Sizes = std::vector<int64_t>;
+
+[[noreturn]] inline void refuse(const std::string& name, int64_t expected, const std::string& what,
+                                int64_t got) {
+    throw py::value_error(name + ": expected " + std::to_string(expected) + " " + what + ", got " +
+                          std::to_string(got));
+}
+
+inline void require_size(const py::array& array, int64_t size, const char* name) {
+    if (array.size() != size) refuse(name, size, "elements", array.size());
+}
+
+inline void require_dims(const py::array& array, int64_t dims, const char* name) {
+    if (array.ndim() != dims) refuse(name, dims, "axes", array.ndim());
+}
+
+inline void require_axes(const Sizes& sizes, size_t axes, int64_t least, const char* name) {
+    if (sizes.size() != axes) refuse(name, axes, "axes", sizes.size());
+    for (const int64_t size : sizes) {
+        if (size < least) refuse(name, least, "or more on each axis", size);
+    }
+}
+
+}  // namespace sscaffe::binding

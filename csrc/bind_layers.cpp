@@ -1,0 +1,267 @@
+#include <algorithm>
+#include <optional>
+
+#include "bind_checks.h"
+#include "direct_sparse.h"
+#include "geometry.h"
+#include "lowering.h"
+#include "lrn.h"
+#include "pooling.h"
+#include "sparse.h"
+
+namespace {
+
+using namespace sscaffe::binding;
+
+sscaffe::ConvGeometry conv_geometry(int64_t image_size, const Sizes& input, const Sizes& kernel,
+                                    const Sizes& stride, const Sizes& pad, const Sizes& dilation) {
+    const size_t axes = input.size();
+    require_axes(input, axes, 1, "input");
+    require_axes(kernel, axes, 1, "kernel");
+    require_axes(stride, axes, 1, "stride");
+    require_axes(pad, axes, 0, "pad");
+    require_axes(dilation, axes, 1, "dilation");
+    sscaffe::ConvGeometry g{0, {}};
+    for (size_t i = 0; i < axes; ++i) {
+        g.axes.push_back({input[i], kernel[i], stride[i], pad[i], dilation[i]});
+        const int64_t room = input[i] + 2 * pad[i], extent = dilation[i] * (kernel[i] - 1) + 1;
+        if (room < extent) refuse("input", extent, "or more with its padding", room);
+    }
+    g.channels = image_size / g.input_size();
+    if (g.channels * g.input_size() != image_size) {
+        refuse("image", g.channels * g.input_size(), "elements", image_size);
+    }
+    return g;
+}
+
+// Check that each number is in [0, bound).
+void require_below(const Ints& numbers, int64_t bound, const char* name, const char* what) {
+    const int32_t *first = numbers.data(), *last = first + numbers.size();
+    // A negative number becomes a large one; this loop is vectorized, a search would not be.
+    uint32_t largest = 0;
+    for (const int32_t* n = first; n < last; ++n) {
+        largest = std::max(largest, static_cast<uint32_t>(*n));
+    }
+    if (first == last || largest < bound) return;
+    throw py::value_error(std::string(name) + ": expected " + what + " below " +
+                          std::to_string(bound) + ", got " +
+                          std::to_string(static_cast<int32_t>(largest)));
+}
+
+template <typename T>
+void im2col(const Array<T>& image, const Sizes& input, const Sizes& kernel, const Sizes& stride,
+            const Sizes& pad, const Sizes& dilation, Array<T>& columns,
+            const std::optional<Ints>& kept) {
+    const auto g = conv_geometry(image.size(), input, kernel, stride, pad, dilation);
+    const int64_t all = g.channels * g.kernel_size();
+    const int64_t rows = kept ? kept->size() : all;
+    if (kept) require_below(*kept, all, "kept", "rows");
+    require_size(columns, rows * g.output_size(), "columns");
+    T* out = columns.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::im2col(g, image.data(), kept ? kept->data() : nullptr, rows, out);
+}
+
+template <typename T>
+void col2im(const Array<T>& columns, const Sizes& input, const Sizes& kernel, const Sizes& stride,
+            const Sizes& pad, const Sizes& dilation, Array<T>& image) {
+    const auto g = conv_geometry(image.size(), input, kernel, stride, pad, dilation);
+    require_size(columns, g.channels * g.kernel_size() * g.output_size(), "columns");
+    T* out = image.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::col2im(g, columns.data(), out);
+}
+
+// Sizes of a pooling, as every pooling function takes them.
+sscaffe::PoolGeometry pool_geometry(int64_t planes, const Sizes& input, const Sizes& output,
+                                    const Sizes& kernel, const Sizes& stride, const Sizes& pad) {
+    if (planes < 0) refuse("planes", 0, "or more", planes);
+    require_axes(input, 2, 1, "input");
+    require_axes(output, 2, 1, "output");
+    require_axes(kernel, 2, 1, "kernel");
+    require_axes(stride, 2, 1, "stride");
+    require_axes(pad, 2, 0, "pad");
+    return {planes,
+            {input[0], kernel[0], stride[0], pad[0], output[0]},
+            {input[1], kernel[1], stride[1], pad[1], output[1]}};
+}
+
+void require_pooling(const sscaffe::PoolGeometry& g, const py::array& plain,
+                     const py::array& pooled, bool forward) {
+    require_size(plain, g.planes * g.rows.input * g.columns.input,
+                 forward ? "bottom" : "bottom_diff");
+    require_size(pooled, g.planes * g.rows.output * g.columns.output, forward ? "top" : "top_diff");
+}
+
+template <typename T>
+void max_pool_forward(const Array<T>& bottom, int64_t planes, const Sizes& input,
+                      const Sizes& output, const Sizes& kernel, const Sizes& stride,
+                      const Sizes& pad, Array<T>& top, Ints& mask) {
+    const auto g = pool_geometry(planes, input, output, kernel, stride, pad);
+    require_pooling(g, bottom, top, true);
+    require_size(mask, top.size(), "mask");
+    T* out = top.mutable_data();
+    int32_t* where = mask.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::max_pool_forward(g, bottom.data(), out, where);
+}
+
+template <typename T>
+void max_pool_backward(const Array<T>& top_diff, const Ints& mask, int64_t planes,
+                       const Sizes& input, const Sizes& output, const Sizes& kernel,
+                       const Sizes& stride, const Sizes& pad, Array<T>& bottom_diff) {
+    const auto g = pool_geometry(planes, input, output, kernel, stride, pad);
+    require_pooling(g, bottom_diff, top_diff, false);
+    require_size(mask, top_diff.size(), "mask");
+    T* out = bottom_diff.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::max_pool_backward(g, top_diff.data(), mask.data(), out);
+}
+
+template <typename T>
+void ave_pool_forward(const Array<T>& bottom, int64_t planes, const Sizes& input,
+                      const Sizes& output, const Sizes& kernel, const Sizes& stride,
+                      const Sizes& pad, Array<T>& top) {
+    const auto g = pool_geometry(planes, input, output, kernel, stride, pad);
+    require_pooling(g, bottom, top, true);
+    T* out = top.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::ave_pool_forward(g, bottom.data(), out);
+}
+
+template <typename T>
+void ave_pool_backward(const Array<T>& top_diff, int64_t planes, const Sizes& input,
+                       const Sizes& output, const Sizes& kernel, const Sizes& stride,
+                       const Sizes& pad, Array<T>& bottom_diff) {
+    const auto g = pool_geometry(planes, input, output, kernel, stride, pad);
+    require_pooling(g, bottom_diff, top_diff, false);
+    T* out = bottom_diff.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::ave_pool_backward(g, top_diff.data(), out);
+}
+
+template <typename T>
+py::tuple dense_to_csr(const Array<T>& matrix) {
+    require_dims(matrix, 2, "matrix");
+    sscaffe::Csr<T> csr;
+    {
+        py::gil_scoped_release unlocked;
+        csr = sscaffe::dense_to_csr(matrix.shape(0), matrix.shape(1), matrix.data());
+    }
+    return py::make_tuple(Ints(csr.row_ptr.size(), csr.row_ptr.data()),
+                          Ints(csr.indices.size(), csr.indices.data()),
+                          Array<T>(csr.values.size(), csr.values.data()));
+}
+
+// Check a CSR matrix of `columns` columns; return its rows.
+int64_t require_csr(const Ints& row_ptr, const Ints& indices, const py::array& values,
+                    int64_t columns) {
+    const int32_t* first = row_ptr.data();
+    const int64_t rows = row_ptr.size() - 1;
+    if (rows < 0 || first[0] != 0 || !std::is_sorted(first, first + rows + 1)) {
+        throw py::value_error("row_ptr: expected numbers that ascend from 0");
+    }
+    require_size(indices, first[rows], "indices");
+    require_size(values, first[rows], "values");
+    require_below(indices, columns, "indices", "columns");
+    return rows;
+}
+
+template <typename T>
+void csrmm(const Ints& row_ptr, const Ints& indices, const Array<T>& values,
+           const Array<T>& columns, Array<T>& out) {
+    require_dims(columns, 2, "columns");
+    const int64_t m = require_csr(row_ptr, indices, values, columns.shape(0));
+    require_size(out, m * columns.shape(1), "out");
+    T* product = out.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::csrmm(m, columns.shape(1), row_ptr.data(), indices.data(), values.data(),
+                   columns.data(), product);
+}
+
+template <typename T>
+void direct_sparse_conv(const Array<T>& image, int64_t group, const Sizes& input,
+                        const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+                        const Sizes& dilation, const Ints& row_ptr, const Ints& indices,
+                        const Array<T>& values, const std::optional<Array<T>>& bias,
+                        Array<T>& out) {
+    if (input.size() != 2) refuse("input", 2, "axes", input.size());
+    const auto g = conv_geometry(image.size(), input, kernel, stride, pad, dilation);
+    if (group < 1 || g.channels % group) refuse("group", g.channels, "or a divisor of it", group);
+    const int64_t m = require_csr(row_ptr, indices, values, g.channels / group * g.kernel_size());
+    if (m % group) refuse("row_ptr", group, "groups of equal rows", m);
+    if (bias) require_size(*bias, m, "bias");
+    require_size(out, m * g.output_size(), "out");
+    T* top = out.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::direct_sparse_conv(g, group, m, image.data(), row_ptr.data(), indices.data(),
+                                values.data(), bias ? bias->data() : nullptr, top);
+}
+
+sscaffe::LrnSizes lrn_sizes(const py::array& x, int64_t size) {
+    if (x.ndim() < 2) refuse("x", 2, "or more axes", x.ndim());
+    if (size < 1) refuse("size", 1, "or more", size);
+    const int64_t outer = x.shape(0) * x.shape(1);
+    return {x.shape(0), x.shape(1), outer ? x.size() / outer : 0, size};
+}
+
+template <typename T>
+void lrn_across_forward(const Array<T>& x, int64_t size, T alpha, T beta, T k, Array<T>& scale,
+                        Array<T>& y) {
+    const auto sizes = lrn_sizes(x, size);
+    require_size(scale, x.size(), "scale");
+    require_size(y, x.size(), "y");
+    T *sums = scale.mutable_data(), *out = y.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::lrn_across_forward<T>(sizes, {alpha, beta, k}, x.data(), sums, out);
+}
+
+template <typename T>
+void lrn_across_backward(const Array<T>& x, const Array<T>& y, const Array<T>& scale,
+                         const Array<T>& dy, int64_t size, T alpha, T beta, Array<T>& dx) {
+    const auto sizes = lrn_sizes(x, size);
+    require_size(y, x.size(), "y");
+    require_size(scale, x.size(), "scale");
+    require_size(dy, x.size(), "dy");
+    require_size(dx, x.size(), "dx");
+    T* out = dx.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::lrn_across_backward<T>(sizes, {alpha, beta, T{0}}, x.data(), y.data(), scale.data(),
+                                    dy.data(), out);
+}
+
+template <typename T>
+void bind_typed(py::module_& m) {
+    m.def("im2col", &im2col<T>, "image"_a.noconvert(), "input"_a, "kernel"_a, "stride"_a, "pad"_a,
+          "dilation"_a, "columns"_a.noconvert(), "kept"_a.noconvert() = py::none());
+    m.def("col2im", &col2im<T>, "columns"_a.noconvert(), "input"_a, "kernel"_a, "stride"_a, "pad"_a,
+          "dilation"_a, "image"_a.noconvert());
+    m.def("max_pool_forward", &max_pool_forward<T>, "bottom"_a.noconvert(), "planes"_a, "input"_a,
+          "output"_a, "kernel"_a, "stride"_a, "pad"_a, "top"_a.noconvert(), "mask"_a.noconvert());
+    m.def("max_pool_backward", &max_pool_backward<T>, "top_diff"_a.noconvert(),
+          "mask"_a.noconvert(), "planes"_a, "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a,
+          "bottom_diff"_a.noconvert());
+    m.def("ave_pool_forward", &ave_pool_forward<T>, "bottom"_a.noconvert(), "planes"_a, "input"_a,
+          "output"_a, "kernel"_a, "stride"_a, "pad"_a, "top"_a.noconvert());
+    m.def("ave_pool_backward", &ave_pool_backward<T>, "top_diff"_a.noconvert(), "planes"_a,
+          "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a, "bottom_diff"_a.noconvert());
+    m.def("dense_to_csr", &dense_to_csr<T>, "matrix"_a.noconvert());
+    m.def("csrmm", &csrmm<T>, "row_ptr"_a.noconvert(), "indices"_a.noconvert(),
+          "values"_a.noconvert(), "columns"_a.noconvert(), "out"_a.noconvert());
+    m.def("direct_sparse_conv", &direct_sparse_conv<T>, "image"_a.noconvert(), "group"_a, "input"_a,
+          "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "row_ptr"_a.noconvert(),
+          "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
+          "out"_a.noconvert());
+    m.def("lrn_across_forward", &lrn_across_forward<T>, "x"_a.noconvert(), "size"_a, "alpha"_a,
+          "beta"_a, "k"_a, "scale"_a.noconvert(), "y"_a.noconvert());
+    m.def("lrn_across_backward", &lrn_across_backward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
+          "scale"_a.noconvert(), "dy"_a.noconvert(), "size"_a, "alpha"_a, "beta"_a,
+          "dx"_a.noconvert());
+}
+
+}  // namespace
+
+void bind_layers(py::module_& m) {
+    bind_typed<float>(m);
+    bind_typed<double>(m);
+}

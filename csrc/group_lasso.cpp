@@ -1,0 +1,82 @@
+#include "group_lasso.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cpu_features.h"
+#include "parallel.h"
+
+namespace sscaffe {
+namespace {
+
+// Some neighbouring blocks of one row of blocks: blocks [first, last) of block row `y`.
+struct Strip {
+    int64_t y, first, last;
+};
+
+// sums[b] = sum of the squares of block b
+void sum_squares(const BlockTiling& t, const Strip& strip, const float* weights, double* sums) {
+    const ElementwiseKernels& kernels = vector_kernels().elementwise;
+    std::fill(sums + strip.first, sums + strip.last, 0.0);
+    for (int64_t row = strip.y * t.ydimen; row < (strip.y + 1) * t.ydimen; ++row) {
+        const float* values = weights + row * t.columns;
+        if (t.xdimen == 1) {
+            kernels.add_squares(strip.last - strip.first, values + strip.first, sums + strip.first);
+            continue;
+        }
+        for (int64_t b = strip.first; b < strip.last; ++b) {
+            sums[b] += kernels.sum_of_squares(t.xdimen, values + b * t.xdimen);
+        }
+    }
+}
+
+// diff += factors[b] * weights for each block b
+void add_gradient(const BlockTiling& t, const Strip& strip, const float* factors,
+                  const float* weights, float* diff) {
+    const ElementwiseKernels& kernels = vector_kernels().elementwise;
+    for (int64_t row = strip.y * t.ydimen; row < (strip.y + 1) * t.ydimen; ++row) {
+        const int64_t at = row * t.columns;
+        if (t.xdimen == 1) {
+            kernels.add_products(strip.last - strip.first, factors + strip.first,
+                                 weights + at + strip.first, diff + at + strip.first);
+            continue;
+        }
+        for (int64_t b = strip.first; b < strip.last; ++b) {
+            const int64_t block = at + b * t.xdimen;
+            kernels.add_scaled(t.xdimen, factors[b], weights + block, diff + block);
+        }
+    }
+}
+
+}  // namespace
+
+double group_lasso(const BlockTiling& t, float decay, const float* weights, float* diff) {
+    constexpr int64_t kStrip = 512;  // elements of a row that one task takes
+    const int64_t down = t.rows / t.ydimen, across = t.columns / t.xdimen;
+    const int64_t blocks = std::max<int64_t>(1, kStrip / t.xdimen);
+    const int64_t strips = (across + blocks - 1) / blocks;
+    const int64_t work = t.ydimen * t.xdimen * std::min(blocks, across);
+    std::vector<double> norms(down * across);
+    std::vector<float> factors(down * across);
+    parallel_for(0, down * strips, grain_of(work), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+            const int64_t y = i / strips, begin = i % strips * blocks;
+            const Strip strip{y, begin, std::min(begin + blocks, across)};
+            double* row_norms = norms.data() + y * across;
+            float* row_factors = factors.data() + y * across;
+            sum_squares(t, strip, weights, row_norms);
+            for (int64_t b = strip.first; b < strip.last; ++b) {
+                row_norms[b] = std::sqrt(row_norms[b]);
+                // A block that is all zero stays there: its subgradient is taken as 0.
+                row_factors[b] = row_norms[b] > 0 ? static_cast<float>(decay / row_norms[b]) : 0.0f;
+            }
+            add_gradient(t, strip, row_factors, weights, diff);
+        }
+    });
+    double total = 0;
+    for (const double norm : norms) total += norm;
+    return decay * total;
+}
+
+}  // namespace sscaffe

@@ -1,0 +1,71 @@
+#pragma once
+
+// Vectors of the width of the instruction set that a file is compiled for.  Included by the
+// *_body.h files alone: see vector_kernels.h.
+
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <typename T, int kBytes>
+struct VectorOf {
+    typedef T type __attribute__((vector_size(kBytes)));
+};
+
+template <typename T, int kBytes = kVectorBytes>
+using Vector = typename VectorOf<T, kBytes>::type;
+
+template <typename T>
+constexpr int kLanes = kVectorBytes / sizeof(T);
+
+template <int kBytes = kVectorBytes, typename T>
+inline Vector<T, kBytes> load(const T* source) {
+    Vector<T, kBytes> vector;
+    __builtin_memcpy(&vector, source, sizeof(vector));
+    return vector;
+}
+
+template <typename T>
+inline void store(Vector<T> vector, T* target) {
+    __builtin_memcpy(target, &vector, sizeof(vector));
+}
+
+template <typename T>
+inline Vector<T> broadcast(T value) {
+    return value - Vector<T>{};
+}
+
+// a * b + c, rounded once where the machine can.
+inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+    return _mm256_fmadd_ps(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__)
+    return _mm256_fmadd_pd(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+}  // namespace

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+
+// The inner loops that are compiled once for each instruction set, as tables of functions.
+//
+// The files vector_<isa>.cpp hold the tables; all include vector_body.h.  Nothing here or there may
+// be an inline function or template of external linkage: the linker would keep one copy for all
+// callers, perhaps the one with instructions that this machine lacks.
+
+namespace sscaffe {
+
+struct ElementwiseKernels {
+    void (*add_scaled)(int64_t n, float factor, const float* x, float* y);
+    void (*scale)(int64_t n, float factor, float* x);
+    double (*sum_of_squares)(int64_t n, const float* x);
+    void (*add_squares)(int64_t n, const float* x, double* sums);  // sums[i] += x[i]^2
+    void (*add_products)(int64_t n, const float* factors, const float* x, float* y);
+    void (*momentum_step)(int64_t n, float rate, float momentum, float* diff, float* history);
+    void (*threshold)(int64_t n, float limit, float* x);
+    void (*relu_forward)(int64_t n, float slope, const float* x, float* y);
+    void (*relu_backward)(int64_t n, float slope, const float* x, const float* dy, float* dx);
+};
+
+// How gemm multiplies a tile of the product.
+template <typename T>
+struct GemmKernel {
+    int64_t rows, columns;  // of a whole tile
+
+    // c (+)= a * b
+    //
+    //   a  [depth][this->rows]
+    //   b  [depth][this->columns]
+    //   c  [rows][c_stride], of which the first `columns` are written
+    void (*tile)(int64_t depth, const T* a, const T* b, int64_t rows, int64_t columns,
+                 bool accumulate, T* c, int64_t c_stride);
+};
+
+// Part of an LRN: `positions` neighbouring positions of all channels of one image.
+struct LrnKernelSizes {
+    int64_t channels, stride;  // elements from one channel to the next
+    int64_t positions;
+    int64_t size, before;  // channels in a window, and how many of them come before its own
+};
+
+// One row of windows of a pooling.
+struct PoolRow {
+    int64_t first, last;  // rows of the image under the windows
+    int64_t width;        // of the image
+    int64_t outputs, kernel, stride, pad;
+    int64_t whole_first, whole_last;  // the windows that no side of the image cuts
+};
+
+template <typename T>
+struct TypedKernels {
+    GemmKernel<T> gemm;
+
+    // out[m][x] = bias[m] + sum over the non-zeros j of row m: values[j] source[places[j] step + x]
+    //
+    //   row_ptr         [rows + 1]           into places and values
+    //   places, values  [...]
+    //   bias            [rows] or nullptr
+    //   out             [rows][out_stride]   the first `width` of each row are overwritten
+    void (*sparse_product)(int64_t rows, const int32_t* row_ptr, const int32_t* places,
+                           const T* values, const T* source, int64_t step, const T* bias,
+                           int64_t width, T* out, int64_t out_stride);
+
+    // See lrn.h; all pointers are to the first position of the first channel.
+    void (*lrn_forward)(const LrnKernelSizes& s, T alpha, T beta, T k, const T* x, T* scale, T* y);
+    //   ratios  [channels + 1][positions]   room to work in
+    void (*lrn_backward)(const LrnKernelSizes& s, T alpha, T beta, const T* x, const T* y,
+                         const T* scale, const T* dy, T* dx, T* ratios);
+
+    // The largest element of each window and its place in the plane, or -FLT_MAX and -1.
+    //
+    //   plane      [H][r.width]
+    //   top, mask  [r.outputs]    overwritten
+    void (*max_pool_row)(const PoolRow& r, const T* plane, T* top, int32_t* mask);
+    // The sum of each window.
+    void (*sum_pool_row)(const PoolRow& r, const T* plane, T* top);
+};
+
+struct VectorKernels {
+    ElementwiseKernels elementwise;
+    TypedKernels<float> for_float;
+    TypedKernels<double> for_double;
+};
+
+extern const VectorKernels portable_kernels;
+#if defined(__x86_64__)
+extern const VectorKernels avx2_kernels;
+extern const VectorKernels avx512_kernels;
+#endif
+
+}  // namespace sscaffe

@@ -1,0 +1,3 @@
+#include "vector_body.h"
+
+const sscaffe::VectorKernels sscaffe::portable_kernels = kVectorKernels;

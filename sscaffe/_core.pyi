@@ -1,0 +1,121 @@
+"""The C++ core. `sscaffe.kernels` documents what the kernels compute."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]  # of float32 or float64, C-contiguous; one dtype a call
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Sizes = Sequence[int]
+
+has_onednn: bool
+
+def set_num_threads(threads: int) -> None: ...
+def get_num_threads() -> int: ...
+def cpu_features() -> str: ...
+def set_isa(name: str) -> None: ...
+def aligned_array(count: int, dtype: Any) -> Array: ...
+def add_scaled(factor: float, x: Floats, y: Floats) -> None: ...
+def scale(factor: float, x: Floats) -> None: ...
+def sum_of_squares(x: Floats) -> float: ...
+def momentum_step(rate: float, momentum: float, diff: Floats, history: Floats) -> None: ...
+def threshold(limit: float, x: Floats) -> None: ...
+def relu_forward(slope: float, x: Floats, y: Floats) -> None: ...
+def relu_backward(slope: float, x: Floats, dy: Floats, dx: Floats) -> None: ...
+def group_lasso(weights: Floats, diff: Floats, ydimen: int, xdimen: int, decay: float) -> float: ...
+def gemm(
+    a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool, accumulate: bool
+) -> None: ...
+def im2col(
+    image: Array,
+    input: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    columns: Array,
+    kept: Ints | None = None,
+) -> None: ...
+def col2im(
+    columns: Array,
+    input: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    image: Array,
+) -> None: ...
+def max_pool_forward(
+    bottom: Array,
+    planes: int,
+    input: Sizes,
+    output: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    top: Array,
+    mask: Ints,
+) -> None: ...
+def max_pool_backward(
+    top_diff: Array,
+    mask: Ints,
+    planes: int,
+    input: Sizes,
+    output: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    bottom_diff: Array,
+) -> None: ...
+def ave_pool_forward(
+    bottom: Array,
+    planes: int,
+    input: Sizes,
+    output: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    top: Array,
+) -> None: ...
+def ave_pool_backward(
+    top_diff: Array,
+    planes: int,
+    input: Sizes,
+    output: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    bottom_diff: Array,
+) -> None: ...
+def dense_to_csr(matrix: Array) -> tuple[Ints, Ints, Array]: ...
+def csrmm(row_ptr: Ints, indices: Ints, values: Array, columns: Array, out: Array) -> None: ...
+def direct_sparse_conv(
+    image: Array,
+    group: int,
+    input: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    row_ptr: Ints,
+    indices: Ints,
+    values: Array,
+    bias: Array | None,
+    out: Array,
+) -> None: ...
+def lrn_across_forward(
+    x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
+) -> None: ...
+def lrn_across_backward(
+    x: Array,
+    y: Array,
+    scale: Array,
+    dy: Array,
+    size: int,
+    alpha: float,
+    beta: float,
+    dx: Array,
+) -> None: ...

@@ -1,0 +1,64 @@
+"""Accuracy: how often the label is among the highest scores."""
+
+from sscaffe.blob import Blob
+from sscaffe.errors import ShapeError, UnsupportedError
+from sscaffe.layer import Layer, canonical_axis, outer_inner, register
+from sscaffe.layer_types.labels import read_labels, require_labels
+
+
+@register("Accuracy")
+class AccuracyLayer(Layer):
+    """The share of labels whose class is among the `top_k` highest scores.
+
+    A tie is a mistake: a score equal to the label's counts as higher. So is a score that is not a
+    number. Labels equal to `ignore_label` do not count; of no labels the accuracy is 0.
+
+    Bottoms: scores with the classes along `axis`, and labels, one for each place of the other
+    axes. Tops: the accuracy, shape ``()``, and if wanted that of each class, shape ``(C,)``.
+    """
+
+    num_bottom = 2
+    min_top = 1
+    max_top = 2
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Check the labels and set the shapes of the tops."""
+        scores, labels = bottom
+        param = self.layer_param.accuracy_param
+        axis = canonical_axis(param.axis, scores.ndim)
+        self.classes = scores.shape[axis]
+        self.outer, self.inner = outer_inner(scores.shape, axis)
+        if param.top_k > self.classes:
+            raise ShapeError(
+                f"top_k: expected at most the number of classes, {self.classes}, got {param.top_k}"
+            )
+        require_labels(scores, labels, self.outer * self.inner)
+        top[0].reshape()
+        if len(top) > 1:
+            top[1].reshape(self.classes)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Count the labels that were found."""
+        xp, param = self.xp, self.layer_param.accuracy_param
+        ignored = param.ignore_label if param.HasField("ignore_label") else None
+        labels, places = read_labels(bottom[1], self.classes, ignored)
+        scores = bottom[0].const_data.reshape(self.outer, self.classes, self.inner)
+        scores = scores[places // max(self.inner, 1), :, places % max(self.inner, 1)]
+        own = scores[xp.arange(len(labels)), labels]
+        found = (scores < own[:, None]).sum(axis=1) >= self.classes - param.top_k
+        top[0].set_data(found.mean() if labels.size else 0)
+        if len(top) > 1:
+            hits = xp.bincount(labels[found], minlength=self.classes)
+            totals = xp.bincount(labels, minlength=self.classes)
+            top[1].set_data(hits / xp.maximum(totals, 1))
+
+    def allow_force_backward(self, index: int) -> bool:
+        """Tell that no bottom has a gradient."""
+        return False
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Refuse: counting has no gradient."""
+        if any(propagate_down):
+            raise UnsupportedError(
+                "loss_weight: Accuracy has no gradient; leave its loss_weight out"
+            )

@@ -1,0 +1,117 @@
+"""BatchNorm: each channel to mean 0 and variance 1."""
+
+from sscaffe.blob import Array, Blob
+from sscaffe.errors import ShapeError
+from sscaffe.layer import TEST, Layer, register
+from sscaffe.proto import caffe_pb2
+
+
+@register("BatchNorm")
+class BatchNormLayer(Layer):
+    """``y = (x - mean) / sqrt(variance + eps)`` for each channel.
+
+    Mean and variance are those of the batch, which also enter moving sums; with
+    `use_global_stats`, the default in TEST, they are what the moving sums have gathered.
+
+    Bottom and top: ``(N, C, ...)``, or ``(N,)`` of one channel; the layer may run in place. Blobs,
+    none of which is learned: sum of means ``(C,)``, sum of variances ``(C,)``, and the weight of
+    both sums ``(1,)``.
+
+    Source: Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+    Internal Covariate Shift", ICML 2015.
+    """
+
+    num_bottom = 1
+    num_top = 1
+    learns = False
+
+    normalized: Array  # y, kept for backward: a layer that runs in place on the top overwrites it
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Create the moving sums."""
+        param = self.layer_param.batch_norm_param
+        self.global_stats = self.phase == TEST
+        if param.HasField("use_global_stats"):
+            self.global_stats = param.use_global_stats
+        self.fraction = self.dtype.type(param.moving_average_fraction)
+        self.eps = self.dtype.type(param.eps)
+        self.channels = _channels(bottom[0])
+        if not self.blobs:
+            zero = caffe_pb2.FillerParameter()
+            for shape in ((self.channels,), (self.channels,), (1,)):
+                self.add_param(shape, zero)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Give the top the bottom's shape."""
+        if _channels(bottom[0]) != self.channels:
+            raise ShapeError(
+                f"expected a bottom of {self.channels} channels as at set-up, got {bottom[0].shape}"
+            )
+        top[0].reshape_like(bottom[0])
+        outer = bottom[0].shape[0]
+        self.flat = outer, self.channels, bottom[0].count // (outer * self.channels)
+        self.per_channel = self.flat[0] * self.flat[2]
+        if not self.global_stats:
+            self.normalized = self.xp.empty(self.flat, self.dtype)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Normalize, and outside of `use_global_stats` update the moving sums."""
+        if self.global_stats:
+            self._normalize_by_gathered(bottom[0], top[0])
+            return
+        xp, x, y = self.xp, bottom[0].const_data.reshape(self.flat), self.normalized
+        mean = x.mean(axis=(0, 2))
+        xp.subtract(x, mean[:, None], out=y)
+        variance = xp.einsum("ncs,ncs->c", y, y) / self.dtype.type(self.per_channel)
+        self.inverse_std = 1 / xp.sqrt(variance + self.eps)
+        y *= self.inverse_std[:, None]
+        top[0].set_data(y.reshape(top[0].shape))
+        self._gather(mean, variance)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Set ``dx = (dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps)``.
+
+        With `use_global_stats` the means are left out, for mean and variance do not depend on x.
+        """
+        if not propagate_down[0]:
+            return
+        xp, dy = self.xp, top[0].const_diff.reshape(self.flat)
+        if self.global_stats:
+            dx = dy * self.inverse_std[:, None]
+        else:
+            y = self.normalized
+            projection = xp.einsum("ncs,ncs->c", dy, y) / self.dtype.type(self.per_channel)
+            dx = y * -projection[:, None]
+            dx += dy
+            dx -= dy.mean(axis=(0, 2))[:, None]
+            dx *= self.inverse_std[:, None]
+        bottom[0].set_diff(dx.reshape(bottom[0].shape))
+
+    def _normalize_by_gathered(self, bottom: Blob, top: Blob) -> None:
+        mean, variance = self._gathered()
+        self.inverse_std = 1 / self.xp.sqrt(variance + self.eps)
+        x = bottom.const_data.reshape(self.flat)
+        y = (top.data if top is bottom else top.new_data()).reshape(self.flat)
+        self.xp.subtract(x, mean[:, None], out=y)
+        y *= self.inverse_std[:, None]
+
+    def _gathered(self) -> tuple[Array, Array]:
+        weight = float(self.blobs[2].const_data[0])
+        factor = self.dtype.type(0 if weight == 0 else 1 / weight)
+        return self.blobs[0].const_data * factor, self.blobs[1].const_data * factor
+
+    def _gather(self, mean: Array, variance: Array) -> None:
+        # The variance of a sample is less than that of what it was drawn from.
+        correction = self.per_channel / (self.per_channel - 1) if self.per_channel > 1 else 1
+        terms = mean, self.dtype.type(correction) * variance, 1
+        for blob, term in zip(self.blobs, terms, strict=True):
+            blob.set_data(blob.const_data * self.fraction + term)
+
+
+def _channels(bottom: Blob) -> int:
+    """Return the number of channels, of a bottom that has elements."""
+    if bottom.ndim < 1 or bottom.count == 0:
+        raise ShapeError(
+            f"expected a bottom of shape (N, C, ...) with elements, got {bottom.shape}"
+        )
+    return bottom.shape[1] if bottom.ndim > 1 else 1

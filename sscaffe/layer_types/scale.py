@@ -1,0 +1,104 @@
+"""Scale: multiply by a learned factor, and add a learned bias if asked."""
+
+import math
+
+from sscaffe.blob import Array, Blob
+from sscaffe.errors import ShapeError
+from sscaffe.layer import Layer, canonical_axis, register
+from sscaffe.proto import caffe_pb2
+
+
+@register("Scale")
+class ScaleLayer(Layer):
+    """``y = factor * x + bias``, where factor and bias cover the axes from `axis` on.
+
+    Bottoms: x of any shape, and if wanted the factor; the layer may run in place on x.
+    Top: like x. Blobs: the factor, where it is not a bottom, and the bias, if ``bias_term``; both
+    of shape ``x.shape[axis : axis + num_axes]``.
+    """
+
+    min_bottom = 1
+    max_bottom = 2
+    num_top = 1
+
+    saved: Array | None  # x, where forward overwrote it
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Create the factor and the bias."""
+        param = self.layer_param.scale_param
+        self.has_bias, self.is_given = param.bias_term, len(bottom) > 1
+        _, shape = self._covered(bottom)
+        wanted = (not self.is_given) + self.has_bias
+        if len(self.blobs) < wanted and not self.is_given:
+            one = caffe_pb2.FillerParameter(type="constant", value=1)
+            self.add_param(shape, param.filler if param.HasField("filler") else one)
+        if len(self.blobs) < wanted:
+            self.add_param(shape, param.bias_filler)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Line the factor up with the bottom, and give the top the bottom's shape."""
+        x = bottom[0]
+        axis, shape = self._covered(bottom)
+        for blob in self.blobs:
+            if blob.shape != shape:
+                raise ShapeError(
+                    f"expected a bottom for a factor of shape {blob.shape} at axis {axis}, "
+                    f"got {x.shape}"
+                )
+        size = math.prod(shape)
+        self.flat = math.prod(x.shape[:axis]), size, math.prod(x.shape[axis + len(shape) :])
+        top[0].reshape_like(x)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Scale, and add the bias."""
+        x, in_place = bottom[0].const_data.reshape(self.flat), top[0] is bottom[0]
+        # In place, forward overwrites x and the factor's gradient still needs it.
+        self.saved = x.copy() if in_place else None
+        y = (top[0].data if in_place else top[0].new_data()).reshape(self.flat)
+        self.xp.multiply(x, self._factor(bottom), out=y)
+        if self.has_bias:
+            y += self.blobs[-1].const_data.reshape(-1, 1)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Set the gradients of x and factor, and add to those of the blobs."""
+        top_diff = top[0].const_diff.reshape(self.flat)
+        if self.has_bias and self.param_propagate_down[-1]:
+            bias = self.blobs[-1]
+            bias.diff[...] += top_diff.sum(axis=(0, 2)).reshape(bias.shape)
+        if self.is_given and propagate_down[1]:
+            bottom[1].set_diff(self._factor_diff(bottom[0], top_diff).reshape(bottom[1].shape))
+        elif not self.is_given and self.param_propagate_down[0]:
+            factor = self.blobs[0]
+            factor.diff[...] += self._factor_diff(bottom[0], top_diff).reshape(factor.shape)
+        if propagate_down[0]:
+            x_diff = bottom[0].diff if top[0] is bottom[0] else bottom[0].new_diff()
+            self.xp.multiply(top_diff, self._factor(bottom), out=x_diff.reshape(self.flat))
+
+    def _factor(self, bottom: list[Blob]) -> Array:
+        blob = bottom[1] if self.is_given else self.blobs[0]
+        return blob.const_data.reshape(-1, 1)
+
+    def _factor_diff(self, bottom: Blob, top_diff: Array) -> Array:
+        x = bottom.const_data.reshape(self.flat) if self.saved is None else self.saved
+        diff: Array = self.xp.einsum("ods,ods->d", top_diff, x)
+        return diff
+
+    def _covered(self, bottom: list[Blob]) -> tuple[int, tuple[int, ...]]:
+        """Return the first axis of x that the factor covers, and the shape of the factor."""
+        param, shape = self.layer_param.scale_param, bottom[0].shape
+        if self.is_given:
+            # A single number fits anywhere.
+            axis = canonical_axis(param.axis, len(shape)) if bottom[1].ndim else 0
+            if shape[axis : axis + bottom[1].ndim] != bottom[1].shape:
+                raise ShapeError(
+                    f"expected a factor that fits {shape} at axis {axis}, got {bottom[1].shape}"
+                )
+            return axis, bottom[1].shape
+        axis = canonical_axis(param.axis, len(shape)) if param.num_axes else 0
+        axes = len(shape) - axis if param.num_axes == -1 else param.num_axes
+        if not 0 <= axes <= len(shape) - axis:
+            raise ShapeError(
+                f"num_axes: expected -1, or 0 to {len(shape) - axis} from axis {axis} of {shape}, "
+                f"got {param.num_axes}"
+            )
+        return axis, shape[axis : axis + axes]

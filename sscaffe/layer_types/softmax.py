@@ -1,0 +1,43 @@
+"""Softmax: scores to probabilities."""
+
+from types import ModuleType
+
+from sscaffe.blob import Array, Blob
+from sscaffe.layer import Layer, canonical_axis, register
+
+
+def softmax(scores: Array, axis: int, out: Array, xp: ModuleType) -> None:
+    """Set ``out = exp(scores) / sum(exp(scores))`` along an axis, safe for large scores."""
+    xp.subtract(scores, scores.max(axis=axis, keepdims=True), out=out)
+    xp.exp(out, out=out)
+    out /= out.sum(axis=axis, keepdims=True)
+
+
+@register("Softmax")
+class SoftmaxLayer(Layer):
+    """``y = exp(x) / sum(exp(x))`` along `axis`.
+
+    Bottom and top: any shape with such an axis; the layer may run in place.
+    """
+
+    num_bottom = 1
+    num_top = 1
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Give the top the bottom's shape."""
+        self.axis = canonical_axis(self.layer_param.softmax_param.axis, bottom[0].ndim)
+        top[0].reshape_like(bottom[0])
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Set the probabilities."""
+        scores = bottom[0].const_data
+        out = top[0].data if top[0] is bottom[0] else top[0].new_data()
+        softmax(scores, self.axis, out, self.xp)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Set ``dx = y (dy - sum(y dy))``."""
+        if not propagate_down[0]:
+            return
+        y, top_diff = top[0].const_data, top[0].const_diff
+        inner = (y * top_diff).sum(axis=self.axis, keepdims=True)
+        bottom[0].set_diff(y * (top_diff - inner))
