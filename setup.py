@@ -45,11 +45,9 @@ def generate_messages() -> None:
     """
     if GENERATED.exists() and GENERATED.stat().st_mtime >= PROTO.stat().st_mtime:
         return
-    subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
-        + [f"--python_out={GENERATED.parent}", f"--pyi_out={GENERATED.parent}", str(PROTO)],
-        check=True,
-    )
+    outputs = [f"--{kind}_out={GENERATED.parent}" for kind in ("python", "pyi")]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}", *outputs]
+    subprocess.run([*command, str(PROTO)], check=True)
     source = GENERATED.read_text(encoding="utf-8")
     for pattern, replacement in REPLACEMENTS:
         source, count = re.subn(pattern, replacement, source, flags=re.DOTALL)

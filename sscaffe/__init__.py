@@ -40,7 +40,9 @@ _HOMES = {
     "register": "sscaffe.layer",
 }
 
-__all__ = [  # noqa: F822 - most of these come from __getattr__
+__all__ = [
+    "TEST",
+    "TRAIN",
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",
@@ -56,8 +58,6 @@ __all__ = [  # noqa: F822 - most of these come from __getattr__
     "ShapeError",
     "Solver",
     "SscaffeError",
-    "TEST",
-    "TRAIN",
     "UnsupportedError",
     "WeightsError",
     "get_solver",

@@ -1,6 +1,7 @@
 """A line on stderr that says how far a training is, where stderr is a terminal."""
 
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -56,15 +57,26 @@ def progress(what: str, done: int, total: int) -> Iterator[Advance]:
         text = f"{speed:.0f} it/s" if speed else ""
         bar.update(task, completed=iteration, speed=text, words=words)
 
-    with bar, _log_above_the_bar():
+    with bar, _logged_above(bar.console):
         yield advance
 
 
+class _Above(io.TextIOBase):
+    """A stream whose lines stand above the bar, as long as they are."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, text: str) -> int:
+        self._console.print(text.rstrip("\n"), soft_wrap=True, markup=False, highlight=False)
+        return len(text)
+
+
 @contextlib.contextmanager
-def _log_above_the_bar() -> Iterator[None]:
-    """Let the handlers that write to stderr write to what rich has put in its place."""
+def _logged_above(console: Console) -> Iterator[None]:
+    """Let what writes log lines to stderr write them above the bar."""
     handlers = [h for h in logger.handlers if type(h) is logging.StreamHandler]
-    before = [handler.setStream(sys.stderr) for handler in handlers]
+    before = [handler.setStream(_Above(console)) for handler in handlers]
     try:
         yield
     finally:

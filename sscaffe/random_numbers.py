@@ -40,8 +40,10 @@ class RandomNumbers:
         """Return float32 numbers in [low, high], the same that boost's uniform_real gives."""
         low32, high32 = np.float32(low), np.float32(high)
         span = np.nextafter(high32, np.float32(np.inf)) - low32
-        scaled = self.raw(count).astype(np.float32) / np.float32(LARGEST)
-        return scaled * span + low32
+        scaled: Array = self.raw(count).astype(np.float32) / np.float32(LARGEST)
+        scaled *= span
+        scaled += low32
+        return scaled
 
     def gaussian(self, mean: float, std: float, count: int) -> Array:
         """Return float32 normal numbers; the distribution is Caffe's, the draws are NumPy's."""

@@ -113,7 +113,7 @@ class Tensor:
     def version(self) -> int:
         """A number that changes whenever the value may have changed."""
         if self._is_held() and self._fresh is not Fresh.NATIVE:
-            checksum = zlib.crc32(memoryview(self.read()).cast("B"))
+            checksum = zlib.crc32(self.read().data.cast("B"))
             if checksum != self._checksum:
                 self._checksum = checksum
                 self._version += 1

@@ -1,5 +1,6 @@
 """How long each layer of a net takes."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ def time_net(
     Parameters
     ----------
     net : Net
-        A net whose inputs hold what they should compute with: see `fill_inputs`.
+        A net whose inputs hold what it should compute with: see `fill_inputs`.
     iterations : int
         Runs that count.
     backward : bool
@@ -110,37 +111,63 @@ def time_net(
     NetTiming
         Times in ms.
     """
-    last = len(net.layers) - 1
-    forward: list[list[float]] = [[] for _ in net.layers]
-    back: list[list[float]] = [[] for _ in net.layers]
-    for iteration in range(-warm_up, iterations):
-        counts = iteration >= 0
-        for i in range(len(net.layers)):
-            took = _milliseconds(net.forward, i)
-            if counts:
-                forward[i].append(took)
-        net.clear_param_diffs()
-        for i in range(last, -1, -1) if backward else ():
-            took = _milliseconds(net.backward, i)
-            if counts:
-                back[i].append(took)
-    return _sum_up(net, forward, back if backward else None)
+    return time_in_turns([net], iterations, backward=backward, warm_up=warm_up)[0]
 
 
-def _sum_up(net: Net, forward: list[list[float]], back: list[list[float]] | None) -> NetTiming:
-    forward_sums = [sum(run) for run in zip(*forward, strict=True)]
-    back_sums = [sum(run) for run in zip(*back, strict=True)] if back else None
-    totals = [a + b for a, b in zip(forward_sums, back_sums or [0.0] * len(forward_sums), strict=True)]
-    return NetTiming(
-        [
-            _layer_timing(layer, Spread.of(forward[i]), Spread.of(back[i]) if back else None)
-            for i, layer in enumerate(net.layers)
-        ],
-        Spread.of(forward_sums),
-        Spread.of(back_sums) if back_sums else None,
-        Spread.of(totals),
-        len(totals),
-    )
+def time_in_turns(
+    nets: Sequence[Net], iterations: int = 50, *, backward: bool = False, warm_up: int = 3
+) -> list[NetTiming]:
+    """Time several nets that are to be compared: run for run, each of them once.
+
+    A machine that others use slows them all alike, so ratios of their times mean something.
+    Parameters are those of `time_net`, for each net.
+    """
+    watches = [_Watch(net, backward) for net in nets]
+    for _ in range(warm_up):
+        for watch in watches:
+            watch.run()
+    for watch in watches:
+        watch.forget()
+    for _ in range(iterations):
+        for watch in watches:
+            watch.run()
+    return [watch.timing() for watch in watches]
+
+
+class _Watch:
+    """Runs a net and notes how long each layer took."""
+
+    def __init__(self, net: Net, backward: bool) -> None:
+        self.net, self.has_backward = net, backward
+        self.forget()
+
+    def forget(self) -> None:
+        self.forward: list[list[float]] = []  # of each run, ms of each layer
+        self.backward: list[list[float]] = []
+
+    def run(self) -> None:
+        layers = range(len(self.net.layers))
+        self.forward.append([_milliseconds(self.net.forward, i) for i in layers])
+        if self.has_backward:
+            self.net.clear_param_diffs()
+            times = [_milliseconds(self.net.backward, i) for i in reversed(layers)]
+            self.backward.append(times[::-1])
+
+    def timing(self) -> NetTiming:
+        forward_sums = [sum(run) for run in self.forward]
+        backward_sums = [sum(run) for run in self.backward]
+        # A column of the runs is a layer.
+        forward = [Spread.of(times) for times in zip(*self.forward, strict=True)]
+        backward = [Spread.of(times) for times in zip(*self.backward, strict=True)]
+        pairs = itertools.zip_longest(self.net.layers, forward, backward)
+        totals = [a + b for a, b in itertools.zip_longest(forward_sums, backward_sums, fillvalue=0)]
+        return NetTiming(
+            [_layer_timing(layer, ahead, back) for layer, ahead, back in pairs],
+            Spread.of(forward_sums),
+            Spread.of(backward_sums) if backward_sums else None,
+            Spread.of(totals),
+            len(totals),
+        )
 
 
 def _layer_timing(layer: Layer, forward: Spread, backward: Spread | None) -> LayerTiming:
@@ -221,8 +248,8 @@ def stand_in_for_missing_data(
             shape = image_shape or _shape_of_crop(layer)
             if shape is None:
                 raise DataError(
-                    f"source: '{source}' does not exist, and layer '{layer.name}' does not tell the "
-                    "shape of its images; give it with --shape channels,height,width"
+                    f"source: '{source}' does not exist, and layer '{layer.name}' does not tell "
+                    "the shape of its images; give it with --shape channels,height,width"
                 )
             _become_input(layer, shape)
             size = " x ".join(str(dim) for dim in layer.input_param.shape[0].dim)

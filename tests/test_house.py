@@ -95,12 +95,14 @@ def test_only_one_part_of_the_core_knows_onednn_primitives():
 def test_light_starts_load_no_heavy_library(arguments):
     script = (
         "import sys, runpy\n"
-        f"sys.argv = ['sscaffe', '--help']\n"
+        "sys.argv = ['sscaffe', '--help']\n"
         "try:\n"
         + ("    import sscaffe\n" if arguments[0] == "-c" else "    runpy.run_module('sscaffe')\n")
         + "except SystemExit:\n    pass\n"
         "heavy = {'matplotlib', 'scipy', 'sklearn', 'h5py', 'lmdb', 'PIL'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)\n"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr

@@ -14,7 +14,7 @@ COUNT = 2 * 20 * 12 * 12
 
 @pytest.fixture
 def blocked():
-    """A layout that oneDNN chooses and that is not row-major."""
+    """Return a layout that oneDNN chooses and that is not row-major."""
     convolution = _core.Convolution(
         batch=2,
         in_channels=32,

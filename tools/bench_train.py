@@ -35,22 +35,26 @@ class Worker:
         self.answer()
 
     def answer(self):
+        """Return what the process writes next."""
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{self.setting}: the process ended; see above")
         return json.loads(line)
 
     def run(self, steps):
+        """Let the process run some steps."""
         print(steps, file=self.process.stdin, flush=True)
         answer = self.answer()
         self.milliseconds += answer["milliseconds"]
         self.peak = answer["peak_mib"]
 
     def close(self):
+        """Let the process end."""
         self.process.stdin.close()
         self.process.wait()
 
     def summary(self):
+        """Return the figures of all rounds."""
         tenths = statistics.quantiles(self.milliseconds, n=10)
         return {
             "setting": self.setting,
@@ -62,6 +66,7 @@ class Worker:
 
 
 def require_torch(python):
+    """End with a sentence if there is no PyTorch."""
     probe = [python, "-c", "import torch"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         raise SystemExit(
@@ -71,6 +76,7 @@ def require_torch(python):
 
 
 def measure(torch_python, rounds, steps):
+    """Let all settings take turns; return the figures of each."""
     pythons = [sys.executable] + [torch_python] * (len(SETTINGS) - 1)
     workers = [Worker(python, name) for python, name in zip(pythons, SETTINGS, strict=True)]
     for _ in range(rounds):
@@ -82,6 +88,7 @@ def measure(torch_python, rounds, steps):
 
 
 def main():
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=9)

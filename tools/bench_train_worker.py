@@ -1,4 +1,4 @@
-"""The process behind bench_train.py: reads a number of steps, runs them, answers with their times."""
+"""The process behind bench_train.py: reads a number of steps, runs them, writes their times."""
 
 import json
 import resource
@@ -29,6 +29,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: 
 
 
 def sscaffe_step():
+    """Return a function that does one step."""
     import numpy as np
 
     from sscaffe import prototxt
@@ -47,6 +48,7 @@ def sscaffe_step():
 
 
 def torch_step(nhwc, fused):
+    """Return a function that does one step."""
     import torch
     from torch import nn
 
@@ -71,6 +73,7 @@ def torch_step(nhwc, fused):
 
 
 def main(setting):
+    """Run as many steps as each line of stdin asks for."""
     if setting == "sscaffe":
         step = sscaffe_step()
     else:

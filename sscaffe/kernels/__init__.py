@@ -19,7 +19,9 @@ Array = npt.NDArray[Any]
 class ConvolutionOperator(Protocol):
     """A dense convolution of one geometry, in whatever layout the device likes best."""
 
-    description: str
+    @property
+    def description(self) -> str:
+        """Which code computes it."""
 
     def forward(self, bottom: "Blob", weights: "Blob", bias: "Blob | None", top: "Blob") -> None:
         """Set ``top.data``."""

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels import ConvolutionOperator, PoolingOperator
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_pooling import Pooling
 
@@ -88,23 +89,27 @@ def direct_sparse_conv(
     )
 
 
-def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> DenseConvolution | None:
+def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> ConvolutionOperator | None:
     """See `Kernels.convolution`."""
-    if not _core.has_onednn or np.dtype(dtype) != np.float32 or len(geometry.input) not in (1, 2, 3):
+    if (
+        not _core.has_onednn
+        or np.dtype(dtype) != np.float32
+        or len(geometry.input) not in (1, 2, 3)
+    ):
         return None
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
     return DenseConvolution(geometry, batch)
 
 
-def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> DenseInnerProduct | None:
+def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:
     """See `Kernels.inner_product`."""
     if not _core.has_onednn or np.dtype(dtype) != np.float32 or 0 in (batch, inputs, outputs):
         return None
     return DenseInnerProduct(batch, inputs, outputs)
 
 
-def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> Pooling:
+def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> PoolingOperator:
     """See `Kernels.pooling`."""
     return Pooling(geometry, batch, method)
 
@@ -112,8 +117,8 @@ def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> Po
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:
     """See `Kernels.relu_forward`."""
     if bottom.dtype != np.float32:
-        x = bottom.const_data
-        top.set_data(np.where(x > 0, x, negative_slope * x))
+        values = bottom.const_data
+        top.set_data(np.where(values > 0, values, negative_slope * values))
         return
     x = bottom.data_tensor.memory(bottom.shape)
     if top is bottom:
@@ -183,9 +188,7 @@ def threshold(tensor: "Tensor", limit: float) -> None:
     _core.memory_threshold(limit, _in_place(tensor))
 
 
-def group_lasso(
-    weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float
-) -> float:
+def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float) -> float:
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)

@@ -42,7 +42,7 @@ class _Weighted:
         primitive.forward(
             bottom.data_tensor.memory(bottom.shape),
             weights.data_tensor.memory_as(self._weights_layout, weights.shape),
-            bias and bias.data_tensor.memory(bias.shape),
+            None if bias is None else bias.data_tensor.memory(bias.shape),
             top.data_tensor.output(self._top_layout, top.shape),
         )
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sscaffe.geometry import PoolGeometry
 
 Array = npt.NDArray[Any]
+Sizes = tuple[int, ...]
 
 
 class Pooling:
@@ -54,11 +55,12 @@ class Pooling:
             return
         dy, dx = top.diff_tensor.read(), bottom.diff_tensor.overwrite()
         if self._max:
+            assert self._mask is not None, "backward before forward"
             _core.max_pool_backward(dy, self._mask, *self._sizes(), dx)
         else:
             _core.ave_pool_backward(dy, *self._sizes(), dx)
 
-    def _sizes(self) -> tuple[Any, ...]:
+    def _sizes(self) -> tuple[int, Sizes, Sizes, Sizes, Sizes, Sizes]:
         g = self._geometry
         return self._batch * g.channels, g.input, g.output, g.kernel, g.stride, g.pad
 

@@ -38,6 +38,4 @@ def create_layer(
         near = get_close_matches(layer_param.type, REGISTRY, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnsupportedError(f"type: there is no layer type {layer_param.type!r}{hint}")
-    return layer_class(
-        layer_param, phase, device=device, dtype=dtype, rng=rng, root=root
-    )
+    return layer_class(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)

@@ -1,6 +1,4 @@
-"""Pooling: windows against a plain loop, gradients by finite differences, layouts against each
-other.
-"""
+"""Pooling: windows against a plain loop, gradients by differences, layouts against each other."""
 
 import numpy as np
 import pytest

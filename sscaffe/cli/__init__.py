@@ -1,0 +1,110 @@
+"""The command line: ``sscaffe <command>``, one file a command."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from sscaffe import __version__
+from sscaffe.cli.flags import CaffeGroup
+from sscaffe.errors import DivergedError, SscaffeError
+
+# A command is imported when it is called, so that the help of all of them takes no time.
+COMMANDS = {
+    "train": "Train a net, go on with its training, or fine-tune it.",
+    "test": "Score a trained net.",
+    "time": "Time a net layer by layer.",
+    "data": "Make databases of well-known data sets.",
+    "demo": "See it all in two minutes: train, sparsify, fine-tune, time.",
+    "device_query": "Show what this machine can run, and what is missing.",
+}
+ALIASES = {"doctor": "device_query"}
+
+INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+
+
+class _Commands(CaffeGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = cmd_name.replace("-", "_")
+        name = ALIASES.get(name, name)
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"sscaffe.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: sscaffe train --solver models/lenet/lenet_solver.prototxt",
+)
+@click.version_option(__version__)
+@click.option("--debug", is_flag=True, help="Show where in the program an error arose.")
+def commands(debug: bool) -> None:
+    """Train Caffe nets, make them structurally sparse, and run them fast."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        What stands after ``sscaffe``; what the shell gave by default.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 for an error, 2 for a wrong flag, 3 for a training that diverged,
+        130 and 143 for one that SIGINT or SIGTERM ended.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = [word for word in words if word not in ("-debug", "--debug")]
+    try:
+        return _run(arguments)
+    except Exception as error:  # The one place where errors end.
+        if len(arguments) < len(words):
+            traceback.print_exception(error)
+        return _tell(_name(arguments), error)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        status = commands.main(arguments or ["--help"], prog_name="sscaffe", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "sscaffe"
+        click.echo(f"{path}: {error.format_message()}\n  see: {path} --help", err=True)
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _name(arguments: list[str]) -> str:
+    """Return the command as it was called, such as ``sscaffe data mnist``."""
+    flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return " ".join(["sscaffe", *arguments[:flag]])
+
+
+def _tell(name: str, error: Exception) -> int:
+    if isinstance(error, SscaffeError):
+        what = str(error)
+    elif isinstance(error, MemoryError):
+        what = "the memory of this machine is used up; use a smaller batch_size"
+    else:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        what = f"sscaffe met a fault of its own: {type(error).__name__}: {reason}"
+        what += "; run again with --debug to see where"
+    click.echo("\n".join([f"{name}: {what}", *getattr(error, "__notes__", [])]), err=True)
+    return 3 if isinstance(error, DivergedError) else 1

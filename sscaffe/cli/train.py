@@ -1,0 +1,154 @@
+"""Train a net as a solver says: from scratch, from weights, or on from a snapshot."""
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from sscaffe import prototxt
+from sscaffe.cli import options
+from sscaffe.cli.flags import CaffeCommand
+from sscaffe.cli.results import print_json, print_table
+from sscaffe.cli.settings import apply_settings
+from sscaffe.cli.signals import EFFECTS, Signals
+from sscaffe.errors import DivergedError, SscaffeError
+from sscaffe.progress import progress
+from sscaffe.solver import Solver
+
+_EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --set max_iter=2000"
+
+
+@click.command(cls=CaffeCommand, short_help="Train a net.", epilog=_EPILOG)
+@click.option("--solver", required=True, metavar="FILE", help="What to do: a solver prototxt.")
+@options.weights(required=False)
+@click.option("--snapshot", default="", metavar="FILE", help="Go on from this solverstate.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change the solver.")
+@click.option("--sigint_effect", type=click.Choice(EFFECTS), default="stop", help="Of Ctrl-C.")
+@click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
+@options.net_state
+@options.gpu_option
+@click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@options.as_json
+def command(as_json: bool, log: str, **flags: Any) -> int:
+    """Train a net, go on with its training, or fine-tune it.
+
+    Ctrl-C or SIGTERM: finish the iteration, take a snapshot, show how to go on; again: stop at
+    once. SIGHUP or SIGUSR1: take a snapshot and go on.
+    """
+    with options.logged(log), _make_solver(flags) as solver:
+        signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
+        start = time.monotonic()
+        with signals.handled(), _shown(solver):
+            _solve(solver, flags["snapshot"])
+        results = _results(solver, time.monotonic() - start, ended=not signals.status)
+        if signals.status:
+            results["resume"] = resume_command(flags | {"log": log}, solver.snapshot_path)
+    print_json(results) if as_json else _print(results)
+    return signals.status
+
+
+def _make_solver(flags: dict[str, Any]) -> Solver:
+    if flags["weights"] and flags["snapshot"]:
+        raise SscaffeError("weights: not together with snapshot, which has weights of its own")
+    place = options.device(flags["gpu"])
+    param = prototxt.read_solver(flags["solver"])
+    apply_settings(param, flags["settings"])
+    if flags["weights"] or flags["snapshot"]:
+        param.ClearField("weights")
+        param.weights.extend(options.split(flags["weights"]))
+    if flags["level"]:
+        param.train_state.level = flags["level"]
+    param.train_state.stage.extend(options.split(flags["stage"]))
+    require_writable(param.snapshot_prefix)
+    return Solver(param, device=place, source=flags["solver"])
+
+
+def _solve(solver: Solver, snapshot: str) -> None:
+    try:
+        # What is not finite is for the solver to notice, which says more than NumPy's warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            solver.solve(snapshot or None)
+    except DivergedError as error:
+        if solver.snapshot_path:
+            error.add_note(f"  last snapshot: {solver.snapshot_path}")
+        raise
+
+
+@contextlib.contextmanager
+def _shown(solver: Solver) -> Iterator[None]:
+    """Show how far the training is, where stderr is a terminal."""
+    with progress(solver.net.name or "training", solver.iter, solver.param.max_iter) as advance:
+
+        def show(one: Solver) -> None:
+            advance(one.iter, f"loss {one.smoothed_loss:.4g}")
+
+        solver.callbacks.append(show)
+        try:
+            yield
+        finally:
+            solver.callbacks.remove(show)
+
+
+def _results(solver: Solver, seconds: float, *, ended: bool) -> dict[str, Any]:
+    interval = solver.param.test_interval
+    # Any other test was of weights that are no longer those of the net.
+    tests = solver.test_results if ended and interval and solver.iter % interval == 0 else []
+    return {
+        "iterations": solver.iter,
+        "loss": solver.smoothed_loss,
+        "test": [{name: mean.tolist() for name, mean in test.items()} for test in tests],
+        "snapshot": solver.snapshot_path,
+        "seconds": seconds,
+    }
+
+
+def _print(results: dict[str, Any]) -> None:
+    rows: list[tuple[str, Any]] = [("iterations", results["iterations"]), ("loss", results["loss"])]
+    for number, result in enumerate(results["test"]):
+        for name, mean in result.items():
+            if isinstance(mean, float):
+                rows.append((f"test net #{number}, {name}", mean))
+    rows += [("seconds", results["seconds"]), ("snapshot", results["snapshot"] or None)]
+    print_table(["training", ""], rows)
+    if "resume" in results:
+        click.echo(f"go on with: {results['resume']}")
+
+
+def require_writable(prefix: str) -> None:
+    """Refuse a snapshot_prefix that no snapshot could be written to.
+
+    Raises
+    ------
+    SscaffeError
+        If its folder is missing, is no folder, or cannot be written to.
+    """
+    folder = Path(prefix) if prefix.endswith("/") or Path(prefix).is_dir() else Path(prefix).parent
+    if not folder.exists():
+        reason = f"folder {folder} does not exist; make it: mkdir -p {shlex.quote(str(folder))}"
+    elif not folder.is_dir():
+        reason = f"{folder} is not a folder; choose another snapshot_prefix"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        reason = f"folder {folder} cannot be written to; choose another snapshot_prefix"
+    else:
+        return
+    raise SscaffeError(f"snapshot_prefix: {reason}")
+
+
+def resume_command(flags: dict[str, Any], snapshot: str) -> str:
+    """Return the command that goes on from a snapshot."""
+    words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
+    for setting in flags["settings"]:
+        words += ["--set", setting]
+    for name in ("level", "stage", "log"):
+        if flags.get(name):
+            words += [f"--{name}", str(flags[name])]
+    for name, default in (("sigint_effect", "stop"), ("sighup_effect", "snapshot")):
+        if flags[name] != default:
+            words += [f"--{name}", flags[name]]
+    return shlex.join(words)

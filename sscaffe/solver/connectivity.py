@@ -1,0 +1,123 @@
+"""connectivity_mode: weights that are zero when training starts stay zero."""
+
+import zlib
+from collections.abc import Sequence
+
+from sscaffe.blob import Array, Param
+from sscaffe.log import logger
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.sparsity import split_groups
+
+_Layer = caffe_pb2.LayerParameter
+
+LAYER_TYPES = ("Convolution", "Deconvolution", "InnerProduct")
+
+
+def mask_of(weights: Array, mode: int, group: int = 1) -> Array:
+    """Return which weights may change.
+
+    Parameters
+    ----------
+    weights : ndarray
+        Of any shape; what counts as zero is exactly zero.
+    mode : int
+        ``LayerParameter.ConnectivityMode``: CONNECTED, DISCONNECTED_ELTWISE (weights that are zero
+        are frozen) or DISCONNECTED_GRPWISE (rows and columns that are all zero are frozen, group
+        by group).
+    group : int
+        Groups of the convolution, stacked along the first axis.
+
+    Returns
+    -------
+    ndarray of bool
+        In the shape of the weights; false where frozen.
+    """
+    connected: Array = weights != 0
+    if mode == _Layer.CONNECTED:
+        connected[...] = True
+    elif mode == _Layer.DISCONNECTED_GRPWISE:
+        for part in split_groups(connected.reshape(weights.shape[0], -1), group):
+            part[...] = part.any(axis=1, keepdims=True) & part.any(axis=0, keepdims=True)
+    return connected
+
+
+class Connectivity:
+    """The masks of a net, made anew whenever its weights were set from outside.
+
+    Parameters
+    ----------
+    net : Net
+        The training net.
+    frozen : sequence of (Param, int)
+        What `disconnected` found in it.
+    threshold : float
+        Weights of smaller magnitude become zero, and are frozen, when a mask is made.
+    """
+
+    def __init__(self, net: Net, frozen: Sequence[tuple[Param, int]], threshold: float) -> None:
+        self._net, self._frozen, self._threshold = net, frozen, threshold
+        self._generation = -1
+        self._checksums: list[int] = []
+
+    def refresh(self) -> None:
+        """Make the masks if this is the first time, or if weights changed since `settle`."""
+        if not self._frozen:
+            return
+        if self._generation == self._net.weights_generation:
+            if self._checksums == self._look():
+                return
+            logger.info("Weights were changed: which of them are frozen is decided anew")
+        for param, mode in self._frozen:
+            self._freeze(param, mode)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the weights as they are now for those that the masks belong to."""
+        if self._frozen:
+            self._generation, self._checksums = self._net.weights_generation, self._look()
+
+    def _look(self) -> list[int]:
+        return [zlib.crc32(param.const_data.tobytes()) for param, _ in self._frozen]
+
+    def _freeze(self, param: Param, mode: int) -> None:
+        blob = param.blob
+        blob.device.kernels.threshold(blob.data_tensor, self._threshold)
+        param.mask = mask_of(blob.const_data, mode, param.group)
+        count = int((~param.mask).sum())
+        name = _Layer.ConnectivityMode.Name(mode)
+        if not count:
+            logger.warning(
+                "connectivity_mode: %s of %s freezes nothing, as it has no zeros to keep; start "
+                "from sparse weights",
+                name,
+                param.name,
+            )
+        share = 100 * count / blob.count
+        logger.info("%s: %d weights (%.1f%%) are frozen by %s", param.name, count, share, name)
+
+
+def disconnected(net: Net) -> Sequence[tuple[Param, int]]:
+    """Return the parameters that layers of a net want frozen, and how.
+
+    A shared parameter is frozen as the last of the layers that share it says.
+    """
+    owners = {param.spec.name: param for param in net.learnable_params if param.spec.name}
+    first_blobs = {param.layer_name: param for param in net.all_params if param.index == 0}
+    found: dict[str, tuple[Param, int]] = {}
+    for layer in net.layers:
+        mode = layer.layer_param.connectivity_mode
+        if mode == _Layer.CONNECTED:
+            continue
+        if layer.type not in LAYER_TYPES:
+            logger.warning(
+                "connectivity_mode: %s of layer %s has no effect; only %s have weights to freeze",
+                _Layer.ConnectivityMode.Name(mode),
+                layer.name,
+                ", ".join(LAYER_TYPES),
+            )
+            continue
+        param = first_blobs[layer.name]
+        owner = owners.get(param.spec.name, param)
+        found[owner.name] = owner, mode
+    return list(found.values())

@@ -1,0 +1,103 @@
+"""What the solver logs, in the words that the public parsers of Caffe's logs know."""
+
+from collections.abc import Mapping, Sequence
+
+from sscaffe.blob import Array, Param
+from sscaffe.log import logger
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.solver.regularizers import Regularizer, blocks_of
+from sscaffe.sparsity import zero_blocks, zero_columns, zero_elements, zero_rows
+
+
+def log_loss(iteration: int, loss: float) -> None:
+    """Log the smoothed loss."""
+    logger.info("Iteration %d, loss = %g", iteration, loss)
+
+
+def log_speed(iterations: int, seconds: float) -> None:
+    """Log how fast the training is, on a line that no parser takes for a loss."""
+    logger.info("    Speed: %.4g iter/s", iterations / max(seconds, 1e-9))
+
+
+def log_rate(iteration: int, rate: float) -> None:
+    """Log the learning rate."""
+    logger.info("Iteration %d, lr = %g", iteration, rate)
+
+
+def log_outputs(net: Net, word: str, values: Mapping[str, Array]) -> None:
+    """Log the outputs of a net, each value on a line.
+
+    Parameters
+    ----------
+    net : Net
+        The net.
+    word : str
+        ``Train`` or ``Test``.
+    values : mapping
+        The value of each output.
+    """
+    number = 0
+    for name, array in values.items():
+        weight = net.blob_loss_weights[name]
+        for value in array.flat:
+            loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+            logger.info("    %s net output #%d: %s = %g%s", word, number, name, value, loss)
+            number += 1
+
+
+def log_sparsity(params: Sequence[Param], threshold: float) -> None:
+    """Log how sparse the weights are, a line for each blob of two or more axes.
+
+    Parameters
+    ----------
+    params : sequence of Param
+        Statistics are left out.
+    threshold : float
+        Elements of smaller magnitude count as zero; rows, columns and blocks are exactly zero.
+    """
+    for param in params:
+        if param.blob.ndim < 2 or not param.learns:
+            continue
+        matrix = param.const_data.reshape(param.matrix_shape)
+        blocks = "".join(
+            f" block({xdimen},{ydimen}) {zero_blocks(matrix, ydimen, xdimen):.1f}%"
+            for ydimen, xdimen in blocks_of(param)
+        )
+        logger.info(
+            "    Sparsity %s: elem %.1f%% col %.1f%% row %.1f%%%s",
+            param.name,
+            zero_elements(matrix, threshold),
+            zero_columns(matrix),
+            zero_rows(matrix),
+            blocks,
+        )
+
+
+def log_regularization(regularization: float, loss: float) -> None:
+    """Log the terms that the regularizers add, and the whole loss."""
+    logger.info(
+        "    Total regularization terms: %g loss+regular. : %g",
+        regularization,
+        regularization + loss,
+    )
+
+
+def log_start(
+    params: Sequence[Param],
+    regularizers: Sequence[Sequence[Regularizer]],
+    settings: caffe_pb2.SolverParameter,
+    threshold: float,
+) -> None:
+    """Log each term of each parameter, and what becomes of small weights."""
+    for param, terms in zip(params, regularizers, strict=True):
+        rows, columns = param.matrix_shape
+        for term in terms:
+            logger.info("%s (%d x %d): %s", param.name, rows, columns, term.describe(param))
+    if threshold:
+        scope = caffe_pb2.SolverParameter.PruneScope.Name(settings.prune_scope)
+        logger.info(
+            "After each update, weights of magnitude less than %g become 0 (prune_scope: %s)",
+            threshold,
+            scope,
+        )

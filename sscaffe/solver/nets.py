@@ -1,0 +1,104 @@
+"""The nets of a solver: one to train, any number to test."""
+
+import os
+from pathlib import Path
+
+from sscaffe.device import Device
+from sscaffe.errors import PrototxtError
+from sscaffe.layer import TEST, TRAIN
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.prototxt import read_net
+from sscaffe.random_numbers import RandomNumbers
+
+_Settings = caffe_pb2.SolverParameter
+_Source = caffe_pb2.NetParameter | str  # a net, or the file that holds one
+
+_TRAINING = ("train_net_param", "train_net", "net_param", "net")
+
+
+class NetMaker:
+    """Builds the nets that a solver names, all with the same random numbers.
+
+    Parameters
+    ----------
+    settings : SolverParameter
+        Where the nets are, their levels and stages.
+    device : Device
+        Where they compute.
+    rng : RandomNumbers
+        What they draw from.
+    root : str
+        The folder that relative paths start from.
+    source : str
+        The solver's file, for errors.
+    """
+
+    def __init__(
+        self, settings: _Settings, device: Device, rng: RandomNumbers, root: str, source: str
+    ) -> None:
+        self._settings, self._device, self._rng = settings, device, rng
+        self._root, self._source = root, source
+
+    def train(self) -> Net:
+        """Build the training net.
+
+        Raises
+        ------
+        SscaffeError
+            If there is none, or more than one, or it cannot be built.
+        """
+        settings = self._settings
+        given = [name for name in _TRAINING if settings.HasField(name)]
+        if len(given) != 1:
+            got = ", ".join(given) or "none"
+            raise PrototxtError(f"net: expected one of {', '.join(_TRAINING)}, got {got}")
+        return self._make(getattr(settings, given[0]), TRAIN, settings.train_state)
+
+    def test(self) -> list[Net]:
+        """Build the test nets.
+
+        Raises
+        ------
+        SscaffeError
+            If their numbers do not fit those of test_iter and test_state, or one of them cannot
+            be built.
+        """
+        settings = self._settings
+        sources: list[_Source] = [*settings.test_net_param, *settings.test_net]
+        general = [name for name in ("net_param", "net") if settings.HasField(name)]
+        rest = len(settings.test_iter) - len(sources)
+        if rest < 0 or (rest and not general):
+            raise PrototxtError(
+                f"test_iter: expected {len(sources)}, one for each test net, "
+                f"got {len(settings.test_iter)}"
+            )
+        sources += [getattr(settings, general[0])] * rest if general else []
+        if any(batches < 1 for batches in settings.test_iter):
+            raise PrototxtError(f"test_iter: expected 1 or more, got {min(settings.test_iter)}")
+        states = list(settings.test_state) or [caffe_pb2.NetState() for _ in sources]
+        if len(states) != len(sources):
+            raise PrototxtError(
+                f"test_state: expected {len(sources)}, one for each test net, or none, "
+                f"got {len(states)}"
+            )
+        if sources and not settings.test_interval:
+            raise PrototxtError("test_interval: expected 1 or more to go with test_iter, got 0")
+        return [self._make(net, TEST, state) for net, state in zip(sources, states, strict=True)]
+
+    def _make(self, net: _Source, phase: int, state: caffe_pb2.NetState) -> Net:
+        if isinstance(net, str):
+            path = os.fspath(Path(self._root, net))
+            param, source = read_net(path), path
+        else:
+            param, source = net, self._source
+        return Net(
+            param,
+            phase,
+            level=state.level,
+            stages=state.stage,
+            device=self._device,
+            rng=self._rng,
+            root=self._root,
+            source=source,
+        )

@@ -1,0 +1,218 @@
+"""Terms that the solver adds to the loss, and their gradients."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sscaffe.blob import Array, Param
+from sscaffe.errors import PrototxtError, SscaffeError, UnsupportedError, WeightsError
+from sscaffe.proto import caffe_pb2
+from sscaffe.serialized import blobproto_to_array, read_binary
+from sscaffe.sparsity import block_shape, check_divides
+
+_Spec = caffe_pb2.BlockGroupLassoSpec
+
+
+class Regularizer(Protocol):
+    """A term of the loss that depends on one parameter only."""
+
+    @property
+    def decay(self) -> float:
+        """Its weight in the loss, lambda."""
+
+    @property
+    def sparsifies(self) -> bool:
+        """Whether it drives weights to zero."""
+
+    def apply(self, param: Param, want_value: bool = False) -> float:
+        """Add the gradient to the parameter's diff.
+
+        Returns
+        -------
+        float
+            The term, or 0 where `want_value` is false, which saves time.
+        """
+
+    def describe(self, param: Param) -> str:
+        """Say what it is for this parameter, for the log."""
+
+
+@dataclass(frozen=True)
+class L2:
+    """``decay / 2 * sum(scale * W^2)``; `scale` is a factor for each weight, or None."""
+
+    decay: float
+    scale: Array | None = None
+    sparsifies = False
+
+    def apply(self, param: Param, want_value: bool = False) -> float:
+        """See `Regularizer.apply`."""
+        data, kernels = param.blob.data_tensor, param.blob.device.kernels
+        if self.scale is None:
+            kernels.add(param.blob.diff_tensor, data, self.decay)
+            return self.decay / 2 * kernels.sum_of_squares(data) if want_value else 0.0
+        scaled = self.scale * param.const_data
+        param.diff[...] += self.decay * scaled
+        return self.decay / 2 * float((scaled * param.const_data).sum()) if want_value else 0.0
+
+    def describe(self, param: Param) -> str:
+        """See `Regularizer.describe`."""
+        return f"L2, {_weights(param, self.scale)}, lambda {self.decay:g}"
+
+
+@dataclass(frozen=True)
+class L1:
+    """``decay * sum(abs(scale * W))``; `scale` is a factor for each weight, or None."""
+
+    decay: float
+    scale: Array | None = None
+    sparsifies = True
+
+    def apply(self, param: Param, want_value: bool = False) -> float:
+        """See `Regularizer.apply`."""
+        signs = param.xp.sign(param.const_data)
+        if self.scale is not None:
+            signs *= self.scale
+        param.diff[...] += self.decay * signs
+        return self.decay * float((signs * param.const_data).sum()) if want_value else 0.0
+
+    def describe(self, param: Param) -> str:
+        """See `Regularizer.describe`."""
+        return f"L1, {_weights(param, self.scale)}, lambda {self.decay:g}"
+
+
+@dataclass(frozen=True)
+class GroupLasso:
+    """``decay`` times the sum of the L2 norms of the weight matrix's blocks.
+
+    The blocks have `ydimen` rows and `xdimen` columns and tile the matrix.
+
+    Source: Wen et al., "Learning Structured Sparsity in Deep Neural Networks", NIPS 2016, eq. 2.
+    """
+
+    decay: float
+    ydimen: int
+    xdimen: int
+    kind: str = "block"
+    sparsifies = True
+
+    def apply(self, param: Param, want_value: bool = False) -> float:
+        """See `Regularizer.apply`."""
+        xp, (rows, columns) = param.xp, param.matrix_shape
+        blocks = param.const_data.reshape(
+            rows // self.ydimen, self.ydimen, columns // self.xdimen, self.xdimen
+        )
+        norms = xp.sqrt(xp.square(blocks).sum(axis=(1, 3), keepdims=True))
+        # A block that is all zero stays there: its subgradient is taken as 0.
+        rates = self.decay / xp.where(norms > 0, norms, 1)
+        param.diff.reshape(blocks.shape)[...] += blocks * rates
+        return self.decay * float(norms.sum()) if want_value else 0.0
+
+    def describe(self, param: Param) -> str:
+        """See `Regularizer.describe`."""
+        rows, columns = param.matrix_shape
+        count = rows // self.ydimen * (columns // self.xdimen)
+        return (
+            f"group lasso by {self.kind}, {count} blocks of {self.ydimen} x {self.xdimen} "
+            f"(ydimen x xdimen), lambda {self.decay:g}"
+        )
+
+
+def regularizers_of(
+    param: Param, settings: caffe_pb2.SolverParameter, root: str = ""
+) -> list[Regularizer]:
+    """Return the terms that a parameter adds to the loss.
+
+    Parameters
+    ----------
+    param : Param
+        The parameter.
+    settings : SolverParameter
+        The decays, which the parameter's own factors multiply.
+    root : str
+        The folder that a relative decay_proto starts from.
+
+    Returns
+    -------
+    list of Regularizer
+        None for statistics, and none whose decay is 0.
+
+    Raises
+    ------
+    SscaffeError
+        If a term cannot be had: the blocks of a group lasso do not tile the matrix, there is no
+        such regularization_type, decay_proto does not fit.
+    """
+    if not param.learns:
+        return []
+    spec, terms = param.spec, list[Regularizer]()
+    try:
+        scale = _read_scale(param, root) if spec.decay_proto else None
+        decay = settings.weight_decay * spec.decay_mult
+        if decay:
+            terms.append(_decay_term(spec, settings)(decay, scale))
+        rows, columns = param.matrix_shape
+        breadth = settings.breadth_decay * spec.breadth_decay_mult
+        terms.append(GroupLasso(breadth, 1, columns, "breadth_decay"))
+        shape = settings.kernel_shape_decay * spec.kernel_shape_decay_mult
+        terms.append(GroupLasso(shape, rows // param.group, 1, "kernel_shape_decay"))
+        for block in spec.block_group_lasso:
+            terms.append(_block_term(param, block, settings.block_group_decay))
+    except SscaffeError as error:
+        error.add_note(f"  param:  {param.name!r} {param.shape}")
+        raise
+    return [term for term in terms if term.decay]
+
+
+def blocks_of(param: Param) -> list[tuple[int, int]]:
+    """Return (ydimen, xdimen) of each block_group_lasso of a parameter, whatever its decay."""
+    return [_block_size(param, block) for block in param.spec.block_group_lasso]
+
+
+def _decay_term(
+    spec: caffe_pb2.ParamSpec, settings: caffe_pb2.SolverParameter
+) -> type[L1] | type[L2]:
+    name = spec.regularization_type or settings.regularization_type
+    terms: dict[str, type[L1] | type[L2]] = {"L1": L1, "L2": L2}
+    if name not in terms:
+        raise UnsupportedError(f"regularization_type: expected L1 or L2, got {name!r}")
+    return terms[name]
+
+
+def _block_term(param: Param, block: _Spec, decay: float) -> GroupLasso:
+    ydimen, xdimen = _block_size(param, block)
+    check_divides(param, ydimen, xdimen)
+    kind = _Spec.GroupKind.Name(block.group).lower()
+    return GroupLasso(decay * block.block_decay_mult, ydimen, xdimen, kind)
+
+
+def _block_size(param: Param, block: _Spec) -> tuple[int, int]:
+    if block.group == _Spec.BLOCK:
+        return int(block.ydimen), int(block.xdimen)
+    for field in ("xdimen", "ydimen"):
+        if block.HasField(field):
+            raise PrototxtError(
+                f"{field}: expected none with group: {_Spec.GroupKind.Name(block.group)}, got "
+                f"{getattr(block, field)}; leave it out"
+            )
+    return block_shape(block.group, param.matrix_shape, param.group, param.kernel_count)
+
+
+def _read_scale(param: Param, root: str) -> Array:
+    path = Path(root, param.spec.decay_proto)
+    try:
+        scale = blobproto_to_array(read_binary(path, caffe_pb2.BlobProto))
+    except WeightsError as error:
+        raise WeightsError(f"decay_proto: {error}") from error
+    if scale.shape != param.shape:
+        raise WeightsError(
+            f"decay_proto: expected shape {param.shape}, got {scale.shape} in {os.fspath(path)}"
+        )
+    array: Array = param.xp.asarray(scale, param.blob.dtype)
+    return array
+
+
+def _weights(param: Param, scale: Array | None) -> str:
+    each = "" if scale is None else ", each by its factor in decay_proto"
+    return f"{param.blob.count} weights{each}"

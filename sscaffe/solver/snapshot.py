@@ -1,0 +1,285 @@
+"""Snapshots: a .caffemodel with the weights, a .solverstate with all else that training needs.
+
+Each file is written whole or not at all, the .solverstate last, so that what it names is there.
+Caffe reads both, and skips what only sscaffe writes: random numbers, masks, places in the data.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from sscaffe import hdf5
+from sscaffe.blob import Array, Blob, Param
+from sscaffe.errors import WeightsError
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.serialized import (
+    blobproto_to_array,
+    fill_blobproto,
+    is_hdf5,
+    read_binary,
+    write_binary,
+)
+
+_OURS = "sscaffe"  # the dataset of an HDF5 state that has what Caffe does not write
+_HISTORY = "history"
+_CHUNK = 1 << 20
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """A layer that knows its place in its data."""
+
+    def data_state(self) -> dict[str, Any]:
+        """Return the place of the next batch; JSON can hold it."""
+
+    def restore_data_state(self, state: dict[str, Any]) -> None:
+        """Go to a place that `data_state` returned."""
+
+
+@dataclass
+class State:
+    """What a .solverstate holds."""
+
+    proto: caffe_pb2.SolverState  # without history
+    history: list[Array]
+
+
+def write_state(path: Path, proto: caffe_pb2.SolverState, history: Sequence[Blob]) -> None:
+    """Write a .solverstate, HDF5 if its name ends in ``.h5``, else binary.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what stood there is replaced.
+    proto : SolverState
+        All but the history, which is added to it for a binary file.
+    history : sequence of Blob
+        In the order of the file.
+
+    Raises
+    ------
+    SscaffeError
+        If the file cannot be written.
+    """
+    if path.suffix != ".h5":
+        for blob in history:
+            fill_blobproto(proto.history.add(), blob.const_data)
+        write_binary(path, proto)
+        return
+    arrays: dict[str, Array | None] = {
+        "iter": np.array([proto.iter], np.int32),
+        # With a byte of 0 at the end, as HDF5's own functions write a string.
+        "learned_net": np.array(
+            proto.learned_net.encode(), f"S{len(proto.learned_net.encode()) + 1}"
+        ),
+        "current_step": np.array([proto.current_step], np.int32),
+        _HISTORY: None,
+        _OURS: np.frombuffer(proto.SerializeToString(), np.uint8),
+    }
+    arrays.update({f"{_HISTORY}/{i}": blob.const_data for i, blob in enumerate(history)})
+    hdf5.write_hdf5(path, arrays)
+
+
+def read_state(path: str | os.PathLike[str]) -> State:
+    """Read a .solverstate, binary or HDF5, of sscaffe or of Caffe.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    if is_hdf5(path):
+        return _read_hdf5(path)
+    proto = read_binary(path, caffe_pb2.SolverState)
+    history = [blobproto_to_array(blob) for blob in proto.history]
+    proto.ClearField("history")
+    return State(proto, history)
+
+
+def _read_hdf5(path: str | os.PathLike[str]) -> State:
+    with hdf5.open_hdf5(path) as file:
+        proto = _read_ours(file)
+        proto.iter = int(hdf5.read_array(file, "iter").reshape(-1)[0])
+        proto.current_step = int(hdf5.read_array(file, "current_step").reshape(-1)[0])
+        proto.learned_net = _read_text(file, "learned_net")
+        entries = hdf5.names(hdf5.find(file, _HISTORY))
+        history = [hdf5.read_array(file, f"{_HISTORY}/{i}") for i in range(len(entries))]
+    return State(proto, history)
+
+
+def _read_ours(file: Any) -> caffe_pb2.SolverState:
+    if hdf5.find(file, _OURS) is None:
+        return caffe_pb2.SolverState()
+    content = hdf5.read_array(file, _OURS).astype(np.uint8).tobytes()
+    try:
+        return caffe_pb2.SolverState.FromString(content)
+    except DecodeError as error:
+        raise WeightsError(f"{_OURS}: expected a SolverState, got something else") from error
+
+
+def _read_text(file: Any, name: str) -> str:
+    dataset = hdf5.find(file, name)
+    value = dataset[()] if isinstance(dataset, hdf5.import_h5py().Dataset) else None
+    if not isinstance(value, bytes):
+        raise WeightsError(f"{name}: expected text in the HDF5 file, got {type(value).__name__}")
+    return value.decode()
+
+
+def describe_model(proto: caffe_pb2.SolverState, path: Path, name: str) -> None:
+    """Note in a state which file has its weights.
+
+    Parameters
+    ----------
+    proto : SolverState
+        The state.
+    path : Path
+        The file.
+    name : str
+        What to call it, for another run that starts in the same folder.
+    """
+    proto.learned_net = name
+    proto.model_size, proto.model_crc32 = path.stat().st_size, _crc32(path)
+
+
+def find_model(state: State, path: Path, root: str) -> Path:
+    """Return the file with the weights that go with a state.
+
+    Parameters
+    ----------
+    state : State
+        The state.
+    path : Path
+        Its file; the weights may lie beside it.
+    root : str
+        The folder that relative paths start from.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or it is not the one that was written with the state.
+    """
+    proto = state.proto
+    if not proto.learned_net:
+        raise WeightsError(f"{path}: expected a solverstate with a learned_net, got none")
+    named = Path(root, proto.learned_net)
+    model = next((p for p in (named, path.parent / named.name) if p.exists()), None)
+    if model is None:
+        raise WeightsError(
+            f"learned_net: {named}, which has the weights for {path}, does not exist"
+        )
+    if proto.HasField("model_size"):
+        size = model.stat().st_size
+        if size != proto.model_size or _crc32(model) != proto.model_crc32:
+            raise WeightsError(
+                f"learned_net: {model} is not the file that was written with {path}; expected "
+                f"{proto.model_size} bytes with CRC-32 {proto.model_crc32:08x}, got {size} bytes "
+                f"with {_crc32(model):08x}"
+            )
+    return model
+
+
+def check_history(state: State, history: Sequence[Blob], solver_type: str, path: Path) -> None:
+    """Check that a state was written by a solver of this type, for such a net.
+
+    Raises
+    ------
+    WeightsError
+        If not.
+    """
+    proto = state.proto
+    if proto.HasField("solver_type") and proto.solver_type != solver_type:
+        raise WeightsError(
+            f"type: expected a state of {solver_type}, got one of {proto.solver_type} in {path}; "
+            f"set type: {proto.solver_type!r}, or start from its weights alone"
+        )
+    if len(history) != len(state.history):
+        raise WeightsError(
+            f"history: expected {len(history)} blobs for {solver_type}, got "
+            f"{len(state.history)} in {path}; it belongs to another net or type of solver"
+        )
+    for i, (blob, array) in enumerate(zip(history, state.history, strict=True)):
+        if blob.count != array.size:
+            raise WeightsError(
+                f"history: expected shape {blob.shape} for blob {i}, got {array.shape} in {path}; "
+                "it belongs to another net"
+            )
+
+
+def save_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[Net]) -> None:
+    """Note in a state where the data layers are."""
+    for number, name, layer in _data_layers(net, test_nets):
+        state = json.dumps(layer.data_state())
+        proto.data_cursor.add(layer=name, test_net=number, state=state)
+
+
+def restore_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[Net]) -> None:
+    """Let the data layers go on where a state says; those it does not know start anew.
+
+    Raises
+    ------
+    DataError
+        If the data has no such place.
+    """
+    cursors = {(cursor.test_net, cursor.layer): cursor.state for cursor in proto.data_cursor}
+    for number, name, layer in _data_layers(net, test_nets):
+        if (number, name) in cursors:
+            layer.restore_data_state(json.loads(cursors[number, name]))
+
+
+def save_masks(proto: caffe_pb2.SolverState, params: Sequence[Param]) -> None:
+    """Note in a state which weights are frozen."""
+    for param in params:
+        if param.mask is not None:
+            bits = np.packbits(param.mask.reshape(-1), bitorder="little").tobytes()
+            mask = proto.mask.add(layer=param.layer_name, param=param.index, bits=bits)
+            mask.shape.dim.extend(param.shape)
+
+
+def read_masks(proto: caffe_pb2.SolverState, params: Sequence[Param]) -> dict[str, Array]:
+    """Return the masks in a state, by the name of the parameter.
+
+    Raises
+    ------
+    WeightsError
+        If one does not fit its parameter.
+    """
+    known = {(param.layer_name, param.index): param for param in params}
+    masks: dict[str, Array] = {}
+    for mask in proto.mask:
+        param = known.get((mask.layer, mask.param))
+        if param is None or tuple(mask.shape.dim) != param.shape:
+            raise WeightsError(
+                f"mask: expected one for a parameter of the net, got one for blob {mask.param} of "
+                f"layer {mask.layer!r}, shape {tuple(mask.shape.dim)}"
+            )
+        packed = np.frombuffer(mask.bits, np.uint8)
+        if packed.size != (param.blob.count + 7) // 8:
+            raise WeightsError(
+                f"mask: expected {param.blob.count} bits for {param.name}, got {8 * packed.size}"
+            )
+        bits = np.unpackbits(packed, count=param.blob.count, bitorder="little")
+        masks[param.name] = param.xp.asarray(bits.astype(bool)).reshape(param.shape)
+    return masks
+
+
+def _data_layers(net: Net, test_nets: Sequence[Net]) -> Iterator[tuple[int, str, DataSource]]:
+    for number, one in enumerate((net, *test_nets), start=-1):
+        for layer in one.layers:
+            if isinstance(layer, DataSource):
+                yield number, layer.name, layer
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum

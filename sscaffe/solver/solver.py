@@ -1,0 +1,392 @@
+"""Solver: trains a net as a SolverParameter says."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from sscaffe.blob import Array, Blob
+from sscaffe.device import Device
+from sscaffe.errors import SscaffeError
+from sscaffe.log import logger
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.prototxt import read_solver
+from sscaffe.random_numbers import RandomNumbers
+from sscaffe.solver import display, snapshot
+from sscaffe.solver.connectivity import Connectivity, disconnected
+from sscaffe.solver.divergence import require_finite_loss, require_finite_weights
+from sscaffe.solver.learning_rate import current_step, learning_rate
+from sscaffe.solver.nets import NetMaker
+from sscaffe.solver.scores import outputs_of, score
+from sscaffe.solver.settings import checked, device_for
+from sscaffe.solver.update import Updater
+
+PathLike = str | os.PathLike[str]
+
+
+class Solver:
+    """Trains a net: gradients, regularization, updates; tests and snapshots on the way.
+
+    Parameters
+    ----------
+    param_or_path : SolverParameter or path-like
+        What to do, or the prototxt that says so.
+    device : Device, optional
+        Where to compute; by default as `solver_mode` says, if it is set, else the CPU.
+    root : str
+        The folder that relative paths start from; the working directory by default.
+    source : str
+        The file that `param_or_path` came from, for errors and the names of snapshots.
+
+    Attributes
+    ----------
+    param : SolverParameter
+        What to do.
+    net : Net
+        The net in training; `test_nets` are those that test it, with its weights.
+    iter : int
+        Iterations done.
+    history : list of Blob
+        What the update rule remembers, in the order of a .solverstate.
+    smoothed_loss : float
+        The mean loss of the last average_loss iterations.
+    test_results : list of dict of str to ndarray
+        For each test net, the mean of each output in the last test.
+    snapshot_path : str
+        The last .solverstate written; empty if there is none.
+    callbacks : list of callable
+        Called with the solver after each iteration.
+
+    Raises
+    ------
+    SscaffeError
+        If a net cannot be built, or a setting cannot be met.
+    """
+
+    type_name: ClassVar[str] = ""
+    """The update rule of a subclass, whatever `type` says."""
+
+    def __init__(
+        self,
+        param_or_path: caffe_pb2.SolverParameter | PathLike,
+        *,
+        device: Device | None = None,
+        root: str = "",
+        source: str = "",
+    ) -> None:
+        if not isinstance(param_or_path, caffe_pb2.SolverParameter):
+            source = source or os.fspath(param_or_path)
+            param_or_path = read_solver(param_or_path)
+        self.param = checked(param_or_path)
+        self.param.type = self.type_name or self.param.type
+        self._root, self._source = root, source
+        self.iter = self._step = 0
+        self.callbacks: list[Callable[[Solver], None]] = []
+        self.test_results: list[dict[str, Array]] = []
+        self.snapshot_path = ""
+        self._snapshot_iter = -1
+        self._losses: deque[float] = deque(maxlen=self.param.average_loss)
+        self._stop_requested = self._snapshot_requested = False
+        self._lap: tuple[int, float] | None = None  # iteration and time of the last display
+        self.test_nets: list[Net] = []
+        self._build(device_for(self.param, device))
+
+    def _build(self, device: Device) -> None:
+        self.rng = RandomNumbers(self.param.random_seed)
+        logger.info("random_seed: %d", self.rng.seed)
+        maker = NetMaker(self.param, device, self.rng, self._root, self._source)
+        self.net = maker.train()
+        try:
+            frozen = disconnected(self.net)
+            self._updater = Updater(self.param, self.net, bool(frozen), self._root)
+            self._connectivity = Connectivity(self.net, frozen, self._updater.freezing_threshold)
+            for names in self.param.weights:
+                for name in filter(None, map(str.strip, names.split(","))):
+                    logger.info("Finetuning from %s", name)
+                    self.net.copy_from(Path(self._root, name))
+            self.test_nets = maker.test()
+            self._share_weights()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def history(self) -> list[Blob]:
+        """What the update rule remembers, in the order of a .solverstate."""
+        return self._updater.rule.history
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean loss of the last average_loss iterations; 0 before the first."""
+        return sum(self._losses) / len(self._losses) if self._losses else 0.0
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether `request_stop` was called and the training has not ended yet."""
+        return self._stop_requested
+
+    def request_stop(self) -> None:
+        """End the training after this iteration, with a snapshot; a signal handler may call it."""
+        self._stop_requested = True
+
+    def request_snapshot(self) -> None:
+        """Take a snapshot after this iteration; a signal handler may call it."""
+        self._snapshot_requested = True
+
+    def solve(self, resume_file: PathLike | None = None) -> None:
+        """Train up to max_iter, or until a stop is requested.
+
+        Parameters
+        ----------
+        resume_file : path-like, optional
+            A .solverstate to go on from.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or a weight is no longer finite.
+        SscaffeError
+            If a snapshot cannot be read or written.
+        """
+        logger.info("Solving %s", self.net.name)
+        logger.info("Learning Rate Policy: %s", self.param.lr_policy)
+        if resume_file is not None:
+            self.restore(resume_file)
+        self.step(max(0, self.param.max_iter - self.iter))
+        if self._stop_requested:
+            self._stop_early()
+            return
+        if self.param.snapshot_after_train and self._snapshot_iter != self.iter:
+            self.snapshot()
+        self._show_end()
+        logger.info("Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """Train for some iterations, or until a stop is requested.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or a weight is no longer finite.
+        SscaffeError
+            If a layer cannot run, or a snapshot cannot be written.
+        """
+        self._connectivity.refresh()
+        self._lap = self._lap or (self.iter, time.monotonic())
+        for _ in range(iterations):
+            if self._stop_requested or not self._iterate():
+                break
+            self._take_due_snapshot()
+            for callback in self.callbacks:
+                callback(self)
+        self._connectivity.settle()
+        for param in self.net.learnable_params:
+            param.blob.publish()
+
+    def _iterate(self) -> bool:
+        """Train for one iteration; False if a stop was requested before the update."""
+        self.net.clear_param_diffs()
+        if self._is_test_due() and (self.iter or self.param.test_initialization):
+            self.test_all()
+            if self._stop_requested:
+                return False
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            loss += self.net.forward_backward()
+        loss /= self.param.iter_size
+        require_finite_loss(loss, self.net, self.param, self.iter)
+        self._losses.append(loss)
+        if self._is_display_due():
+            self._show_iteration()
+        self.apply_update()
+        self.iter += 1
+        return True
+
+    def apply_update(self) -> None:
+        """Make updates of the gradients that the backward pass left, and apply them."""
+        shown = self._is_display_due()
+        step = current_step(self.param, self.iter, self._step)
+        if step > self._step and self.param.lr_policy == "multistep":
+            logger.info("MultiStep Status: Iteration %d, step = %d", self.iter, step)
+        self._step = step
+        rate = learning_rate(self.param, self.iter, step)
+        if shown:
+            display.log_rate(self.iter, rate)
+            display.log_sparsity(self.net.learnable_params, self.param.measure_threshold)
+        regularization = self._updater.apply(rate, self.iter, shown)
+        if shown:
+            display.log_regularization(regularization, self.smoothed_loss)
+            require_finite_weights(self.net, self.param, self.iter)
+
+    def test_all(self) -> list[dict[str, Array]]:
+        """Run each test net for its test_iter batches.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each net, the mean of each output; shorter if a stop was requested.
+
+        Raises
+        ------
+        SscaffeError
+            If a layer cannot run.
+        """
+        self._share_weights()
+        self.test_results = []
+        for number, net in enumerate(self.test_nets):
+            logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
+            scores = score(net, self.param.test_iter[number], lambda: self._stop_requested)
+            if scores is None:
+                logger.info("Test interrupted.")
+                break
+            if self.param.test_compute_loss:
+                logger.info("Test loss: %g", scores.loss)
+            display.log_outputs(net, "Test", scores.outputs)
+            self.test_results.append(scores.outputs)
+        return self.test_results
+
+    def snapshot(self) -> str:
+        """Write the weights and the state of training to files.
+
+        Returns
+        -------
+        str
+            The path of the .solverstate, to be given to `restore`.
+
+        Raises
+        ------
+        DivergedError
+            If a weight is not finite; then nothing is written.
+        SscaffeError
+            If a file cannot be written; older snapshots are left as they are.
+        """
+        require_finite_weights(self.net, self.param, self.iter)
+        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        words, ending = ("HDF5", ".h5") if hdf5 else ("binary proto", "")
+        stem = f"{self._prefix()}_iter_{self.iter}"
+        model, state = f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
+        logger.info("Snapshotting to %s file %s", words, model)
+        path = Path(self._root, model)
+        self.net.save(path, diff=self.param.snapshot_diff)
+        proto = self._state()
+        snapshot.describe_model(proto, path, model)
+        logger.info("Snapshotting solver state to %s file %s", words, state)
+        snapshot.write_state(Path(self._root, state), proto, self.history)
+        self.snapshot_path, self._snapshot_iter = state, self.iter
+        return state
+
+    def restore(self, path: PathLike) -> None:
+        """Go on from a snapshot, bit for bit as if training had never stopped.
+
+        Parameters
+        ----------
+        path : path-like
+            A .solverstate, binary or HDF5; what one of Caffe lacks starts anew.
+
+        Raises
+        ------
+        WeightsError
+            If it, or the caffemodel that it names, cannot be read, or does not fit.
+        """
+        path = Path(self._root, path)
+        state = snapshot.read_state(path)
+        snapshot.check_history(state, self.history, self.param.type, path)
+        masks = snapshot.read_masks(state.proto, self.net.learnable_params)
+        model = snapshot.find_model(state, path, self._root)
+        logger.info("Restoring from %s and %s", path, model)
+        self.net.copy_from(model)
+        for blob, array in zip(self.history, state.history, strict=True):
+            blob.set_data(blob.xp.asarray(array).reshape(blob.shape))
+        self._set_state(state.proto)
+        if masks:
+            for param in self.net.learnable_params:
+                param.mask = masks.get(param.name)
+            self._connectivity.settle()
+
+    def close(self) -> None:
+        """Let go of the files and threads of data layers."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _state(self) -> caffe_pb2.SolverState:
+        proto = caffe_pb2.SolverState(
+            iter=self.iter,
+            current_step=self._step,
+            random_state=self.rng.get_state(),
+            smoothed_losses=self._losses,
+            solver_type=self.param.type,
+        )
+        snapshot.save_masks(proto, self.net.learnable_params)
+        snapshot.save_cursors(proto, self.net, self.test_nets)
+        return proto
+
+    def _set_state(self, proto: caffe_pb2.SolverState) -> None:
+        self.iter, self._step = proto.iter, proto.current_step
+        self._snapshot_iter, self._lap = self.iter, None
+        self._losses.clear()
+        self._losses.extend(proto.smoothed_losses)
+        snapshot.restore_cursors(proto, self.net, self.test_nets)
+        if proto.random_state:
+            try:
+                self.rng.set_state(proto.random_state)
+            except ValueError as error:
+                raise SscaffeError(str(error)) from error
+
+    def _share_weights(self) -> None:
+        for net in self.test_nets:
+            net.share_with(self.net)
+
+    def _is_test_due(self) -> bool:
+        return bool(self.test_nets) and self.iter % self.param.test_interval == 0
+
+    def _is_display_due(self) -> bool:
+        return bool(self.param.display) and self.iter % self.param.display == 0
+
+    def _take_due_snapshot(self) -> None:
+        due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
+        if due or self._snapshot_requested:
+            self._snapshot_requested = False
+            self.snapshot()
+
+    def _stop_early(self) -> None:
+        self._stop_requested = False
+        if self._snapshot_iter != self.iter:
+            self.snapshot()
+        logger.info("Optimization stopped early.")
+
+    def _show_iteration(self) -> None:
+        before, now = self._lap, (self.iter, time.monotonic())
+        if before and before[0] < now[0]:
+            display.log_speed(now[0] - before[0], now[1] - before[1])
+        self._lap = now
+        display.log_loss(self.iter, self.smoothed_loss)
+        display.log_outputs(self.net, "Train", outputs_of(self.net))
+
+    def _show_end(self) -> None:
+        """Log how the trained net does, as Caffe does after the last update."""
+        if self._is_display_due():
+            self._losses.append(self.net.forward())
+            display.log_loss(self.iter, self.smoothed_loss)
+        if self._is_test_due():
+            self.test_all()
+
+    def _prefix(self) -> str:
+        prefix = self.param.snapshot_prefix
+        if prefix and not prefix.endswith("/") and not Path(self._root, prefix).is_dir():
+            return prefix
+        return str(Path(prefix, Path(self._source).stem or self.net.name or "solver"))
