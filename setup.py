@@ -1,5 +1,6 @@
 """Build the C++ core and the protobuf messages; everything else is in pyproject.toml."""
 
+import os
 import platform
 import re
 import subprocess
@@ -57,7 +58,12 @@ def generate_messages() -> None:
 
 
 def onednn_prefix() -> Path | None:
-    """Return the environment that holds oneDNN's headers, or None without oneDNN."""
+    """Return the environment that holds oneDNN's headers, or None without oneDNN.
+
+    SSCAFFE_WITHOUT_ONEDNN=1 builds the core as on machines that oneDNN's wheels are not for.
+    """
+    if os.environ.get("SSCAFFE_WITHOUT_ONEDNN") == "1":
+        return None
     try:
         files = metadata.files(ONEDNN) or []
     except metadata.PackageNotFoundError:

@@ -52,7 +52,14 @@ def progress(what: str, done: int, total: int) -> Iterator[Advance]:
     )
     task = bar.add_task(what, completed=done, total=total, speed="", words="")
 
+    started = False
+
     def advance(iteration: int, words: str) -> None:
+        nonlocal started
+        if not started:
+            # A resumed training has come far before it starts; that is not its speed.
+            bar.reset(task, completed=max(done, iteration - 1))
+            started = True
         speed = bar.tasks[0].speed
         text = f"{speed:.0f} it/s" if speed else ""
         bar.update(task, completed=iteration, speed=text, words=words)

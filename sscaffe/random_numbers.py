@@ -70,12 +70,14 @@ class RandomNumbers:
         Raises
         ------
         ValueError
-            If `state` does not have the size of a state.
+            If `state` is not a state.
         """
         if len(state) != 625 * 4:
             raise ValueError(f"random state: expected 2500 bytes, got {len(state)}")
         key = np.frombuffer(state[: 624 * 4], dtype="<u4").astype(np.uint32)
         position = int.from_bytes(state[624 * 4 :], "little")
+        if position > len(key):  # NumPy would read past the end
+            raise ValueError(f"random state: expected a place up to {len(key)}, got {position}")
         self._twister.state = {
             "bit_generator": "MT19937",
             "state": {"key": key, "pos": position},

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sscaffe import timing
 from sscaffe.errors import DataError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -44,13 +45,22 @@ def test_spread_of_known_numbers():
 def test_every_layer_is_timed_in_both_directions():
     net = Net(parse_net(NET), TRAIN)
     fill_inputs(net)
-    timing = time_net(net, 4)
-    assert timing.iterations == 4
-    assert [layer.name for layer in timing.layers] == ["in", "conv", "ip", "loss"]
-    assert all(layer.forward.median > 0 and layer.backward.median > 0 for layer in timing.layers)
-    parts = sum(layer.forward.mean + layer.backward.mean for layer in timing.layers)
-    assert timing.total.mean == pytest.approx(parts)
-    assert timing.forward.mean + timing.backward.mean == pytest.approx(timing.total.mean)
+    result = time_net(net, 4)
+    assert result.iterations == 4
+    assert [layer.name for layer in result.layers] == ["in", "conv", "ip", "loss"]
+    assert all(layer.forward.median > 0 and layer.backward.median > 0 for layer in result.layers)
+    parts = sum(layer.forward.mean + layer.backward.mean for layer in result.layers)
+    assert result.total.mean == pytest.approx(parts)
+    assert result.forward.mean + result.backward.mean == pytest.approx(result.total.mean)
+
+
+def test_each_time_is_that_of_its_layer(monkeypatch):
+    monkeypatch.setattr(timing, "_milliseconds", lambda run, layer: layer + (run == backward) / 2)
+    net = Net(parse_net(NET), TRAIN)
+    backward = net.backward
+    layers = time_net(net, 2).layers
+    assert [layer.forward.median for layer in layers] == [0, 1, 2, 3]
+    assert [layer.backward.median for layer in layers] == [0.5, 1.5, 2.5, 3.5]
 
 
 def test_macs_by_hand():
@@ -69,10 +79,10 @@ def test_macs_by_hand():
 
 def test_without_backward():
     net = Net(parse_net(NET), TRAIN)
-    timing = time_net(net, 2, backward=False)
-    assert timing.backward is None
-    assert timing.layers[1].backward is None
-    assert timing.total == timing.forward
+    result = time_net(net, 2, backward=False)
+    assert result.backward is None
+    assert result.layers[1].backward is None
+    assert result.total == result.forward
 
 
 def test_nets_in_turns_run_as_often():

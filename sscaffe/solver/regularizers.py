@@ -31,7 +31,7 @@ class Regularizer(Protocol):
         Returns
         -------
         float
-            The term, or 0 where `want_value` is false, which saves time.
+            The term; where `want_value` is false, it may be 0, which saves time.
         """
 
     def describe(self, param: Param) -> str:
@@ -99,15 +99,14 @@ class GroupLasso:
 
     def apply(self, param: Param, want_value: bool = False) -> float:
         """See `Regularizer.apply`."""
-        xp, (rows, columns) = param.xp, param.matrix_shape
-        blocks = param.const_data.reshape(
-            rows // self.ydimen, self.ydimen, columns // self.xdimen, self.xdimen
+        matrix = param.matrix_shape
+        return param.blob.device.kernels.group_lasso(
+            param.const_data.reshape(matrix),
+            param.diff.reshape(matrix),
+            self.ydimen,
+            self.xdimen,
+            self.decay,
         )
-        norms = xp.sqrt(xp.square(blocks).sum(axis=(1, 3), keepdims=True))
-        # A block that is all zero stays there: its subgradient is taken as 0.
-        rates = self.decay / xp.where(norms > 0, norms, 1)
-        param.diff.reshape(blocks.shape)[...] += blocks * rates
-        return self.decay * float(norms.sum()) if want_value else 0.0
 
     def describe(self, param: Param) -> str:
         """See `Regularizer.describe`."""

@@ -20,6 +20,7 @@ from sscaffe.blob import Array, Blob, Param
 from sscaffe.errors import WeightsError
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
+from sscaffe.random_numbers import RandomNumbers
 from sscaffe.serialized import (
     blobproto_to_array,
     fill_blobproto,
@@ -186,8 +187,8 @@ def find_model(state: State, path: Path, root: str) -> Path:
     return model
 
 
-def check_history(state: State, history: Sequence[Blob], solver_type: str, path: Path) -> None:
-    """Check that a state was written by a solver of this type, for such a net.
+def check_state(state: State, history: Sequence[Blob], solver_type: str, path: Path) -> None:
+    """Check that a state was written by a solver of this type, for such a net, and is whole.
 
     Raises
     ------
@@ -195,6 +196,11 @@ def check_history(state: State, history: Sequence[Blob], solver_type: str, path:
         If not.
     """
     proto = state.proto
+    try:
+        if proto.random_state:
+            RandomNumbers(0).set_state(proto.random_state)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
     if proto.HasField("solver_type") and proto.solver_type != solver_type:
         raise WeightsError(
             f"type: expected a state of {solver_type}, got one of {proto.solver_type} in {path}; "
@@ -227,11 +233,20 @@ def restore_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[
     ------
     DataError
         If the data has no such place.
+    WeightsError
+        If that is no place at all.
     """
     cursors = {(cursor.test_net, cursor.layer): cursor.state for cursor in proto.data_cursor}
     for number, name, layer in _data_layers(net, test_nets):
-        if (number, name) in cursors:
-            layer.restore_data_state(json.loads(cursors[number, name]))
+        if (number, name) not in cursors:
+            continue
+        text = cursors[number, name]
+        try:
+            layer.restore_data_state(json.loads(text))
+        except (ValueError, TypeError, KeyError) as error:
+            raise WeightsError(
+                f"data_cursor: expected a place in the data of layer {name!r}, got {text!r}"
+            ) from error
 
 
 def save_masks(proto: caffe_pb2.SolverState, params: Sequence[Param]) -> None:

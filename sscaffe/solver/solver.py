@@ -10,7 +10,6 @@ from typing import ClassVar, Self
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
-from sscaffe.errors import SscaffeError
 from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
@@ -294,10 +293,11 @@ class Solver:
         """
         path = Path(self._root, path)
         state = snapshot.read_state(path)
-        snapshot.check_history(state, self.history, self.param.type, path)
+        snapshot.check_state(state, self.history, self.param.type, path)
         masks = snapshot.read_masks(state.proto, self.net.learnable_params)
         model = snapshot.find_model(state, path, self._root)
         logger.info("Restoring from %s and %s", path, model)
+        snapshot.restore_cursors(state.proto, self.net, self.test_nets)
         self.net.copy_from(model)
         for blob, array in zip(self.history, state.history, strict=True):
             blob.set_data(blob.xp.asarray(array).reshape(blob.shape))
@@ -340,12 +340,8 @@ class Solver:
         self._snapshot_iter, self._lap = self.iter, None
         self._losses.clear()
         self._losses.extend(proto.smoothed_losses)
-        snapshot.restore_cursors(proto, self.net, self.test_nets)
         if proto.random_state:
-            try:
-                self.rng.set_state(proto.random_state)
-            except ValueError as error:
-                raise SscaffeError(str(error)) from error
+            self.rng.set_state(proto.random_state)
 
     def _share_weights(self) -> None:
         for net in self.test_nets:

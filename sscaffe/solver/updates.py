@@ -57,9 +57,9 @@ class UpdateRule(ABC):
         """
 
     def _arrays(self, index: int) -> tuple[Array, ...]:
-        """Return a parameter's diff and its history, to be written to."""
+        """Return a parameter's diff and its history, flat, to be written to."""
         own = self.history[index :: len(self.params)]
-        return self.params[index].diff, *(blob.data for blob in own)
+        return self.params[index].diff.reshape(-1), *(blob.data.reshape(-1) for blob in own)
 
 
 class SGD(UpdateRule):

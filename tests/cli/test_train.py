@@ -57,6 +57,13 @@ def test_training_goes_on_from_a_snapshot(tiny, sscaffe):
     assert (tiny / "tiny_iter_20.caffemodel").read_bytes() == whole
 
 
+def test_a_snapshot_takes_the_place_of_weights(tiny, sscaffe):
+    sscaffe("train -solver solver.prototxt --set max_iter=10")
+    flags = "-snapshot tiny_iter_10.solverstate --set weights=nosuch.caffemodel"
+    status, _, err = sscaffe(f"train -solver solver.prototxt {flags}")
+    assert status == 0, err
+
+
 def test_training_starts_from_weights(tiny, sscaffe):
     sscaffe("train -solver solver.prototxt")
     trained = Net("deploy.prototxt", TEST, weights="tiny_iter_20.caffemodel")

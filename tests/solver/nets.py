@@ -1,0 +1,75 @@
+"""Small nets and solvers that the tests of the solver train."""
+
+import numpy as np
+
+from sscaffe import prototxt
+from sscaffe.blob import Blob, Param
+from sscaffe.proto import caffe_pb2, text_format
+from sscaffe.solver import Solver
+
+# DummyData draws from the solver's random numbers in each forward pass, and so does Dropout.
+NET = """
+name: "small"
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+  dummy_data_param {
+    shape { dim: 4 dim: 2 dim: 5 dim: 5 } shape { dim: 4 }
+    data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" %(mode)s
+  param { %(conv)s }
+  convolution_param { num_output: 4 kernel_size: 3 group: 2 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "drop1" type: "Dropout" bottom: "conv1" top: "conv1" }
+layer { name: "ip1" type: "InnerProduct" bottom: "conv1" top: "ip1"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: "loss" }
+"""
+
+SOLVER = 'base_lr: 0.1 lr_policy: "fixed" random_seed: 7 solver_mode: CPU snapshot_prefix: "small"'
+
+
+def small_net(conv="", mode=""):
+    """Return the net; `conv` goes into the param of conv1's weights, `mode` into the layer."""
+    return prototxt.parse_net(NET % {"conv": conv, "mode": mode})
+
+
+def settings(text="", net=None):
+    """Return a SolverParameter; fields in `text` override the defaults."""
+    param = prototxt.parse_solver(SOLVER)
+    given = prototxt.parse_solver(text)
+    for field, _ in given.ListFields():
+        param.ClearField(field.name)
+    param.MergeFrom(given)
+    named = [f for f in ("net", "train_net", "train_net_param") if param.HasField(f)]
+    if not named:
+        param.net_param.CopyFrom(net or small_net())
+    return param
+
+
+def small_solver(text="", **net):
+    """Return a solver of the small net."""
+    return Solver(settings(text, small_net(**net)))
+
+
+def make_param(array, spec="", *, name="l", index=0, group=1, kernel_count=1, learns=True):
+    """Return a parameter with these values, in their precision."""
+    array = np.asarray(array)
+    blob = Blob(array.shape, array.dtype)
+    blob.set_data(array)
+    spec = text_format.Parse(spec, caffe_pb2.ParamSpec())
+    return Param(blob, name, index, spec, group=group, kernel_count=kernel_count, learns=learns)
+
+
+def weights_of(solver):
+    """Return copies of all weights of a solver's net, by layer and number."""
+    return {
+        (name, i): blob.const_data.copy()
+        for name, blobs in solver.net.params.items()
+        for i, blob in enumerate(blobs)
+    }
+
+
+def assert_same(first, second):
+    """Check that two results of `weights_of` are equal bit for bit."""
+    assert first.keys() == second.keys()
+    for key, array in first.items():
+        np.testing.assert_array_equal(array, second[key], err_msg=str(key))
