@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 for an error, 2 for a wrong flag, 3 for a training that diverged,
+        The exit status: 0, or 1 for an error or a wrong flag, 3 for a training that diverged,
         130 and 143 for one that SIGINT or SIGTERM ended.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "sscaffe"
         click.echo(f"{path}: {error.format_message()}\n  see: {path} --help", err=True)
-        return error.exit_code
+        return 1
     except click.Abort:
         return INTERRUPTED
     return status if isinstance(status, int) else 0

@@ -72,13 +72,13 @@ def test_no_command_shows_the_help(sscaffe):
 
 def test_an_unknown_command_names_the_nearest(sscaffe):
     status, out, err = sscaffe("trian --solver x")
-    assert (status, out) == (2, "")
+    assert (status, out) == (1, "")
     assert err.startswith("sscaffe: trian: expected train\n")
 
 
 def test_an_unknown_flag_names_the_nearest(sscaffe):
     status, out, err = sscaffe("train -sovler x")
-    assert (status, out) == (2, "")
+    assert (status, out) == (1, "")
     assert err == "sscaffe train: -sovler: expected --solver\n  see: sscaffe train --help\n"
 
 

@@ -57,12 +57,12 @@ def test_training_goes_on_bit_for_bit(rule, mode):
     make_zeros(straight)
     straight.step(3)
     state = straight.snapshot()
-    at_snapshot = weights_of(straight)
+    at_snapshot, loss = weights_of(straight), straight.smoothed_loss
     straight.step(4)
     resumed = Solver(param)
     resumed.step(1)  # what it did before must not matter
     resumed.restore(state)
-    assert resumed.iter == 3
+    assert (resumed.iter, resumed.smoothed_loss) == (3, loss)
     assert_same(weights_of(resumed), at_snapshot)
     resumed.step(4)
     assert_same(weights_of(resumed), weights_of(straight))

@@ -172,17 +172,14 @@ def test_the_loss_of_tests_is_logged_where_it_is_asked_for(log):
     assert len(log("Test loss: ")) == 1
 
 
-def test_each_test_net_has_its_own_state():
+def test_each_net_has_its_own_state():
     net = small_net()
-    for stage in ("one", "two"):
-        layer = net.layer.add(name=stage, type="Silence", bottom=["data"])
-        layer.include.add(stage=[stage])
-    text = 'test_iter: 1 test_iter: 1 test_interval: 1 test_state { stage: "one" } '
-    solver = Solver(
-        settings(text + 'test_state { stage: "two" } train_state { stage: "two" }', net)
-    )
+    for name, rule in (("one", {"stage": ["one"]}), ("high", {"min_level": 2})):
+        net.layer.add(name=name, type="Silence", bottom=["data"]).include.add(**rule)
+    states = 'train_state { level: 2 } test_state { stage: "one" } test_state { level: 2 }'
+    solver = Solver(settings(f"test_iter: 1 test_iter: 1 test_interval: 1 {states}", net))
     names = [net.layer_names[-1] for net in (solver.net, *solver.test_nets)]
-    assert names == ["two", "one", "two"]
+    assert names == ["high", "one", "high"]
 
 
 def test_nets_may_be_in_files(here):
@@ -325,12 +322,20 @@ def test_callbacks_are_called_after_each_iteration():
 
 
 def test_arrays_that_are_held_are_up_to_date_after_a_step():
-    solver = small_solver()
-    held = solver.net.params["conv1"][0].data
-    before = held.copy()
+    net = small_net()
+    net.layer[1].convolution_param.num_output = 32
+    net.layer[0].dummy_data_param.shape[0].dim[1] = 32
+    solver = Solver(settings(net=net))
     solver.step(1)
-    assert (held != before).any()
-    np.testing.assert_array_equal(held, solver.net.params["conv1"][0].const_data)
+    blob = solver.net.params["conv1"][0]
+    before, diff = blob.const_data.copy(), blob.diff
+    solver.step(1)
+    update = diff.copy()
+    np.testing.assert_allclose(before - update, blob.const_data, atol=1e-6)
+    before, data = blob.const_data.copy(), blob.data
+    solver.step(1)
+    np.testing.assert_allclose(before - diff, data.copy(), atol=1e-6)
+    np.testing.assert_array_equal(data, blob.const_data)
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_names_the_layer():
