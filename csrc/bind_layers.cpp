@@ -217,17 +217,16 @@ void lrn_across_forward(const Array<T>& x, int64_t size, T alpha, T beta, T k, A
 }
 
 template <typename T>
-void lrn_across_backward(const Array<T>& x, const Array<T>& y, const Array<T>& scale,
-                         const Array<T>& dy, int64_t size, T alpha, T beta, Array<T>& dx) {
+void lrn_across_backward(const Array<T>& x, const Array<T>& scale, const Array<T>& dy, int64_t size,
+                         T alpha, T beta, Array<T>& dx) {
     const auto sizes = lrn_sizes(x, size);
-    require_size(y, x.size(), "y");
     require_size(scale, x.size(), "scale");
     require_size(dy, x.size(), "dy");
     require_size(dx, x.size(), "dx");
     T* out = dx.mutable_data();
     py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_backward<T>(sizes, {alpha, beta, T{0}}, x.data(), y.data(), scale.data(),
-                                    dy.data(), out);
+    sscaffe::lrn_across_backward<T>(sizes, {alpha, beta, T{0}}, x.data(), scale.data(), dy.data(),
+                                    out);
 }
 
 template <typename T>
@@ -254,9 +253,8 @@ void bind_typed(py::module_& m) {
           "out"_a.noconvert());
     m.def("lrn_across_forward", &lrn_across_forward<T>, "x"_a.noconvert(), "size"_a, "alpha"_a,
           "beta"_a, "k"_a, "scale"_a.noconvert(), "y"_a.noconvert());
-    m.def("lrn_across_backward", &lrn_across_backward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
-          "scale"_a.noconvert(), "dy"_a.noconvert(), "size"_a, "alpha"_a, "beta"_a,
-          "dx"_a.noconvert());
+    m.def("lrn_across_backward", &lrn_across_backward<T>, "x"_a.noconvert(), "scale"_a.noconvert(),
+          "dy"_a.noconvert(), "size"_a, "alpha"_a, "beta"_a, "dx"_a.noconvert());
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ void lrn_across_forward(const LrnSizes& sizes, const LrnConstants<T>& constants,
 
 template <typename T>
 void lrn_across_backward(const LrnSizes& sizes, const LrnConstants<T>& constants, const T* x,
-                         const T* y, const T* scale, const T* dy, T* dx) {
+                         const T* scale, const T* dy, T* dx) {
     const auto kernel = typed_kernels<T>().lrn_backward;
     const T alpha = constants.alpha, beta = constants.beta;
     const int64_t room = (sizes.channels + 1) * std::min(kPiece, sizes.positions);
@@ -59,7 +59,7 @@ void lrn_across_backward(const LrnSizes& sizes, const LrnConstants<T>& constants
         0, sizes.images * pieces_of(sizes), grain(sizes), [&](int64_t first, int64_t last) {
             T* ratios = rooms.get() + omp_get_thread_num() * room;
             for_each_piece(sizes, first, last, [&](const LrnKernelSizes& part, int64_t at) {
-                kernel(part, alpha, beta, x + at, y + at, scale + at, dy + at, dx + at, ratios);
+                kernel(part, alpha, beta, x + at, scale + at, dy + at, dx + at, ratios);
             });
         });
 }
@@ -69,8 +69,8 @@ template void lrn_across_forward(const LrnSizes&, const LrnConstants<float>&, co
 template void lrn_across_forward(const LrnSizes&, const LrnConstants<double>&, const double*,
                                  double*, double*);
 template void lrn_across_backward(const LrnSizes&, const LrnConstants<float>&, const float*,
-                                  const float*, const float*, const float*, float*);
+                                  const float*, const float*, float*);
 template void lrn_across_backward(const LrnSizes&, const LrnConstants<double>&, const double*,
-                                  const double*, const double*, const double*, double*);
+                                  const double*, const double*, double*);
 
 }  // namespace sscaffe

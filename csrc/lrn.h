@@ -33,16 +33,16 @@ template <typename T>
 void lrn_across_forward(const LrnSizes& sizes, const LrnConstants<T>& constants, const T* x,
                         T* scale, T* y);
 
-//   x, y, scale  [images][channels][positions]   from the forward pass
+//   x, scale  [images][channels][positions]   from the forward pass
 //   dy           like x
 //   dx           like x   overwritten; must not overlap the others
 //
-// dx[c] = dy[c] scale[c]^-beta - 2 alpha beta / size x[c] (sum of dy[c'] y[c'] / scale[c'] over the
-// channels c' whose windows hold c)
+// dx[c] = dy[c] scale[c]^-beta - 2 alpha beta / size x[c] (sum of dy[c'] x[c'] scale[c']^-(beta +
+// 1) over the channels c' whose windows hold c)
 //
 // Throws std::bad_alloc.
 template <typename T>
 void lrn_across_backward(const LrnSizes& sizes, const LrnConstants<T>& constants, const T* x,
-                         const T* y, const T* scale, const T* dy, T* dx);
+                         const T* scale, const T* dy, T* dx);
 
 }  // namespace sscaffe

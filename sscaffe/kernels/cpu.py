@@ -114,6 +114,26 @@ def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> Po
     return Pooling(geometry, batch, method)
 
 
+def lrn_forward(
+    x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
+) -> None:
+    """See `Kernels.lrn_forward`."""
+    _core.lrn_across_forward(x, size, alpha, beta, k, scale, y)
+
+
+def lrn_backward(
+    x: Array,
+    scale: Array,
+    top_diff: Array,
+    size: int,
+    alpha: float,
+    beta: float,
+    bottom_diff: Array,
+) -> None:
+    """See `Kernels.lrn_backward`."""
+    _core.lrn_across_backward(x, scale, top_diff, size, alpha, beta, bottom_diff)
+
+
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:
     """See `Kernels.relu_forward`."""
     if bottom.dtype != np.float32:

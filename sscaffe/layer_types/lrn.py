@@ -27,23 +27,22 @@ class LRNLayer(Layer):
     num_top = 1
 
     saved: Array | None  # the bottom, where forward overwrote it
+    power: Array  # scale^-beta, WITHIN_CHANNEL only
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the size of the window."""
         param = self.layer_param.lrn_param
         if param.local_size % 2 == 0:
             raise ShapeError(f"local_size: expected an odd number, got {param.local_size}")
-        self.size, self.beta = param.local_size, param.beta
+        self.size, self.alpha, self.beta = param.local_size, param.alpha, param.beta
         self.across = param.norm_region == LRNParameter.ACROSS_CHANNELS
-        # Both regions: the window's result times a weight, plus a shift.
-        self.shift = param.k if self.across else 1.0
-        self.weight = param.alpha / self.size if self.across else param.alpha
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the top the bottom's shape."""
         if bottom[0].ndim != 4:
             raise ShapeError(f"expected a bottom of shape (N, C, H, W), got {bottom[0].shape}")
         top[0].reshape_like(bottom[0])
+        self.scale = self.xp.empty(bottom[0].shape, self.dtype)
         if not self.across:
             batch, channels, height, width = bottom[0].shape
             half = (self.size - 1) // 2
@@ -59,48 +58,47 @@ class LRNLayer(Layer):
         x = bottom[0].const_data
         # In place, forward overwrites x and backward still needs it.
         self.saved = x.copy() if top[0] is bottom[0] else None
-        self.scale = self._window(x * x)
-        self.scale *= self.dtype.type(self.weight)
-        self.scale += self.dtype.type(self.shift)
-        self.power = self.xp.power(self.scale, self.dtype.type(-self.beta))
-        top[0].set_data(x * self.power)
+        if not self.across:
+            self._find_power_within(x)
+            top[0].set_data(x * self.power)
+            return
+        x, y = x if self.saved is None else self.saved, top[0].new_data()
+        k = self.layer_param.lrn_param.k
+        self.kernels.lrn_forward(x, self.size, self.alpha, self.beta, k, self.scale, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Set ``dx = dy scale^-beta - 2 weight beta x window^T(dy x scale^-(beta + 1))``."""
+        """Set the bottom's gradient."""
         if not propagate_down[0]:
             return
-        top_diff = top[0].const_diff
         x = bottom[0].const_data if self.saved is None else self.saved
-        ratio = top_diff * x
-        ratio *= self.power
-        ratio /= self.scale
-        dx = self._transposed_window(ratio)
-        dx *= self.dtype.type(-2 * self.weight * self.beta)
-        dx *= x
-        dx += top_diff * self.power
-        bottom[0].set_diff(dx)
+        top_diff = top[0].const_diff
+        if not self.across:
+            bottom[0].set_diff(self._backward_within(x, top_diff))
+            return
+        if top[0] is bottom[0]:
+            top_diff = top_diff.copy()
+        self.kernels.lrn_backward(
+            x,
+            self.scale,
+            top_diff,
+            self.size,
+            self.alpha,
+            self.beta,
+            bottom[0].new_diff(),
+        )
 
-    def _window(self, values: Array) -> Array:
-        """Sum over neighbouring channels, or average over neighbouring places."""
-        if self.across:
-            return _sum_over_channels(values, self.size)
-        self.squares.set_data(values)
+    def _find_power_within(self, x: Array) -> None:
+        """Set `power` to ``scale^-beta``."""
+        self.squares.set_data(x * x)
         self.pooling.forward(self.squares, self.means)
-        return self.means.const_data.copy()
+        self.xp.multiply(self.means.const_data, self.dtype.type(self.alpha), out=self.scale)
+        self.scale += 1
+        self.power = self.xp.power(self.scale, self.dtype.type(-self.beta))
 
-    def _transposed_window(self, values: Array) -> Array:
-        if self.across:
-            return _sum_over_channels(values, self.size)
-        self.means.set_diff(values)
+    def _backward_within(self, x: Array, top_diff: Array) -> Array:
+        """Return ``dx = dy scale^-beta - 2 alpha beta x mean^T(dy x scale^-(beta + 1))``."""
+        self.means.set_diff(top_diff * x * self.power / self.scale)
         self.pooling.backward(self.means, self.squares)
-        return self.squares.const_diff.copy()
-
-
-def _sum_over_channels(values: Array, size: int) -> Array:
-    """Return the sum over a window of `size` channels around each."""
-    channels = values.shape[1]
-    total = values.copy()
-    for distance in range(1, min(size // 2, channels - 1) + 1):
-        total[:, distance:] += values[:, : channels - distance]
-        total[:, : channels - distance] += values[:, distance:]
-    return total
+        spread = self.squares.const_diff * self.dtype.type(-2 * self.alpha * self.beta)
+        dx: Array = spread * x + top_diff * self.power
+        return dx

@@ -183,8 +183,8 @@ class Solver:
             for callback in self.callbacks:
                 callback(self)
         self._connectivity.settle()
-        for param in self.net.learnable_params:
-            param.blob.publish()
+        for blob in self.history:
+            blob.publish()
 
     def _iterate(self) -> bool:
         """Train for one iteration; False if a stop was requested before the update."""

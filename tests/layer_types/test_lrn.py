@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
 from sscaffe.testing import check_gradient
-from tests.helpers import make_layer, run_backward, run_layer
+from tests.helpers import blob_of, make_layer, run_backward, run_layer
 
 REGIONS = ("ACROSS_CHANNELS", "WITHIN_CHANNEL")
 STRONG = "alpha: 2.5 beta: 0.6 k: 1.5"
@@ -89,3 +90,26 @@ def test_rejects_an_even_window():
 def test_rejects_a_bottom_that_is_no_image():
     with pytest.raises(ShapeError, match=r"shape \(N, C, H, W\), got \(2, 3\)"):
         run_layer(lrn("ACROSS_CHANNELS", 3), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_gradient_does_not_need_the_top(region):
+    """A layer that runs in place on the top overwrites it before the backward pass."""
+    text = f"type: 'LRN' lrn_param {{ local_size: 3 alpha: 2 norm_region: {region} }}"
+    diffs = []
+    for overwrite in (False, True):
+        layer, bottom, top = (
+            make_layer(text),
+            [blob_of(np.ones((2, 4, 3, 3)))],
+            [Blob((), np.float64)],
+        )
+        bottom[0].set_data(np.arange(72).reshape(2, 4, 3, 3) / 72)
+        layer.setup(bottom, top)
+        layer.reshape(bottom, top)
+        layer.forward(bottom, top)
+        if overwrite:
+            top[0].set_data(0)
+        top[0].set_diff(np.random.default_rng(3).standard_normal(top[0].shape))
+        layer.backward(top, [True], bottom)
+        diffs.append(bottom[0].const_diff.copy())
+    np.testing.assert_array_equal(*diffs)

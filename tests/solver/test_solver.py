@@ -325,8 +325,11 @@ def test_arrays_that_are_held_are_up_to_date_after_a_step():
     net = small_net()
     net.layer[1].convolution_param.num_output = 32
     net.layer[0].dummy_data_param.shape[0].dim[1] = 32
-    solver = Solver(settings(net=net))
+    solver = Solver(settings("momentum: 0.5", net))
     solver.step(1)
+    history = solver.history[0].data
+    solver.step(1)
+    np.testing.assert_array_equal(history.copy(), solver.history[0].const_data)
     blob = solver.net.params["conv1"][0]
     before, diff = blob.const_data.copy(), blob.diff
     solver.step(1)
