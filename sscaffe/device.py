@@ -35,4 +35,6 @@ def gpu(index: int) -> Device:
     UnsupportedError
         Always: there are no GPU kernels yet.
     """
-    raise UnsupportedError(f"gpu {index}: sscaffe has no GPU kernels yet; use solver_mode: CPU")
+    raise UnsupportedError(
+        f"gpu {index}: sscaffe has no GPU kernels yet; use solver_mode: CPU (on the command line: --set solver_mode=CPU)"
+    )

@@ -89,7 +89,7 @@ class Solver:
         self.snapshot_path = ""
         self._snapshot_iter = -1
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
-        self._stop_requested = self._snapshot_requested = False
+        self._stop_requested = self._snapshot_requested = self._resumed = False
         self._lap: tuple[int, float] | None = None  # iteration and time of the last display
         self.test_nets: list[Net] = []
         self._build(device_for(self.param, device))
@@ -174,6 +174,9 @@ class Solver:
         SscaffeError
             If a layer cannot run, or a snapshot cannot be written.
         """
+        if not self._resumed:  # As in Caffe, each call starts a mean of its own.
+            self._losses.clear()
+        self._resumed = False
         self._connectivity.refresh()
         self._lap = self._lap or (self.iter, time.monotonic())
         for _ in range(iterations):
@@ -338,6 +341,7 @@ class Solver:
     def _set_state(self, proto: caffe_pb2.SolverState) -> None:
         self.iter, self._step = proto.iter, proto.current_step
         self._snapshot_iter, self._lap = self.iter, None
+        self._resumed = True
         self._losses.clear()
         self._losses.extend(proto.smoothed_losses)
         if proto.random_state:

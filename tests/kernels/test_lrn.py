@@ -36,7 +36,7 @@ def run_forward(x, size, alpha, beta, k):
 
 
 def run_backward(x, dy, size, alpha, beta, k):
-    scale, y = run_forward(x, size, alpha, beta, k)
+    scale, _ = run_forward(x, size, alpha, beta, k)
     dx = np.full_like(x, np.nan)
     _core.lrn_across_backward(x, scale, dy, size, alpha, beta, dx)
     return dx

@@ -141,8 +141,8 @@ ADDED = {
         warmup_iter 1107 warmup_start_lr 1108 local_lr_auto 1109 local_gw_ratio 1110
         prune_scope 3001""",
     "SolverState": """minimum_loss 5 iter_last_event 6 random_state 3001 data_cursor 3002 mask 3003
-        smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007 net_hash 3008
-        smoothed_loss 3009""",
+        smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007
+       """,
     "LossParameter": "pre_fixed_normalizer 4",
     "BatchNormParameter": "engine 4 use_weight_bias 5 bias_term 6 filler 7 bias_filler 8",
     "ConcatParameter": "engine 3",

@@ -137,6 +137,13 @@ def test_the_loss_is_averaged_over_iterations():
     assert solver.smoothed_loss == pytest.approx(np.mean(losses[-3:]))
 
 
+def test_each_call_of_step_starts_a_mean_of_its_own():
+    solver = small_solver("average_loss: 3")
+    solver.step(2)
+    solver.step(1)
+    assert solver.smoothed_loss == float(solver.net.blobs["loss"].const_data)
+
+
 def test_the_test_nets_use_the_weights_in_training():
     solver = small_solver("test_iter: 2 test_iter: 1 test_interval: 1")
     assert len(solver.test_nets) == 2
