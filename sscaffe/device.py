@@ -36,5 +36,6 @@ def gpu(index: int) -> Device:
         Always: there are no GPU kernels yet.
     """
     raise UnsupportedError(
-        f"gpu {index}: sscaffe has no GPU kernels yet; use solver_mode: CPU (on the command line: --set solver_mode=CPU)"
+        f"gpu {index}: sscaffe has no GPU kernels yet; use solver_mode: CPU "
+        "(on the command line: --set solver_mode=CPU)"
     )
