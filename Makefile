@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-test build
 	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h
 
 unit: $(VENV)/.installed-test build
-	$(BIN)/python -m pytest tests -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2
 
 bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_train.py

@@ -6,61 +6,16 @@
 #include "aligned.h"
 #include "cpu_features.h"
 #include "parallel.h"
+#include "phases.h"
 
 namespace sscaffe {
 namespace {
-
-// The padded image, its rows and columns dealt out to phases: element (y, x) is in phase
-// (y % stride_H, x % stride_W), at (y / stride_H, x / stride_W).
-struct Phases {
-    ConvAxis down, across;
-    int64_t rows, columns;  // of one phase
-
-    explicit Phases(const ConvGeometry& g)
-        : down(g.axes[0]),
-          across(g.axes[1]),
-          rows((down.input + 2 * down.pad + down.stride - 1) / down.stride),
-          columns((across.input + 2 * across.pad + across.stride - 1) / across.stride) {}
-
-    int64_t channel_size() const { return down.stride * across.stride * rows * columns; }
-
-    int64_t row_at(int64_t y, int64_t phase_x) const {
-        return ((y % down.stride * across.stride + phase_x) * rows + y / down.stride) * columns;
-    }
-
-    int64_t at(int64_t y, int64_t x) const {
-        return row_at(y, x % across.stride) + x / across.stride;
-    }
-};
-
-// Copy one channel into its phases, the padding included.
-template <typename T>
-void split_channel(const Phases& phases, const T* plane, T* split) {
-    const ConvAxis &down = phases.down, &across = phases.across;
-    std::fill_n(split, phases.channel_size(), T{0});
-    for (int64_t y = 0; y < down.input; ++y) {
-        const T* row = plane + y * across.input;
-        for (int64_t phase = 0; phase < across.stride; ++phase) {
-            T* target = split + phases.row_at(y + down.pad, phase);
-            // The first element of the row whose padded place is in this phase.
-            int64_t x = (phase + across.pad * (across.stride - 1)) % across.stride;
-            for (; x < across.input; x += across.stride) {
-                target[(x + across.pad) / across.stride] = row[x];
-            }
-        }
-    }
-}
 
 // Where in the split image the window of each non-zero weight begins.
 std::vector<int32_t> stretch_columns(const Phases& phases, int64_t nnz, const int32_t* indices) {
     std::vector<int32_t> places(nnz);
     for (int64_t j = 0; j < nnz; ++j) {
-        const int64_t kw = indices[j] % phases.across.kernel;
-        const int64_t kh = indices[j] / phases.across.kernel % phases.down.kernel;
-        const int64_t c = indices[j] / (phases.across.kernel * phases.down.kernel);
-        places[j] =
-            static_cast<int32_t>(c * phases.channel_size() +
-                                 phases.at(kh * phases.down.dilation, kw * phases.across.dilation));
+        places[j] = static_cast<int32_t>(place_of_column(phases, indices[j]));
     }
     return places;
 }
@@ -81,7 +36,9 @@ void direct_sparse_conv(const ConvGeometry& g, int64_t group, int64_t m, const T
     const AlignedArray<T> spans = make_aligned<T>(m * span);
     parallel_for(0, g.channels, grain_of(channel), [&](int64_t first, int64_t last) {
         for (int64_t c = first; c < last; ++c) {
-            split_channel(phases, image + c * input, split.get() + c * channel);
+            T* target = split.get() + c * channel;
+            std::fill_n(target, channel, T{0});
+            split_channel(phases, image + c * input, target);
         }
     });
     const auto product = typed_kernels<T>().sparse_product;

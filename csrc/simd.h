@@ -47,6 +47,36 @@ inline Vector<T> broadcast(T value) {
     return value - Vector<T>{};
 }
 
+// load_first and store_first touch the first `count` elements, 1 or more, and no others.
+#if defined(__AVX512F__)
+inline Vector<float> load_first(const float* source, int64_t count) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(0xffffu >> (16 - count)), source);
+}
+inline void store_first(Vector<float> vector, float* target, int64_t count) {
+    _mm512_mask_storeu_ps(target, static_cast<__mmask16>(0xffffu >> (16 - count)), vector);
+}
+#elif defined(__AVX2__)
+inline __m256i first_lanes(int64_t count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline Vector<float> load_first(const float* source, int64_t count) {
+    return _mm256_maskload_ps(source, first_lanes(count));
+}
+inline void store_first(Vector<float> vector, float* target, int64_t count) {
+    _mm256_maskstore_ps(target, first_lanes(count), vector);
+}
+#else
+inline Vector<float> load_first(const float* source, int64_t count) {
+    Vector<float> vector{};
+    for (int64_t i = 0; i < count; ++i) vector[i] = source[i];
+    return vector;
+}
+inline void store_first(Vector<float> vector, float* target, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) target[i] = vector[i];
+}
+#endif
+
 // a * b + c, rounded once where the machine can.
 inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
 #if defined(__AVX512F__)

@@ -8,6 +8,7 @@
 // After the tables that they fill.
 #include "elementwise_body.h"
 #include "gemm_body.h"
+#include "implicit_gemm_body.h"
 #include "lrn_body.h"
 #include "pooling_body.h"
 #include "sparse_body.h"
@@ -23,6 +24,7 @@ constexpr sscaffe::TypedKernels<T> kTypedKernels = {
 constexpr sscaffe::VectorKernels kVectorKernels = {
     {add_scaled, scale, sum_of_squares, add_squares, add_products, momentum_step, threshold,
      relu_forward, relu_backward},
+    kImplicitGemmKernel,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

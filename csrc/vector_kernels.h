@@ -36,6 +36,45 @@ struct GemmKernel {
                  bool accumulate, T* c, int64_t c_stride);
 };
 
+// Up to kLanes neighbouring elements of a row: where they are, from wherever the row begins.
+struct ImplicitRun {
+    int64_t source, target;
+};
+
+// A vector of sums, of neighbouring output positions of one image.
+struct ImplicitVector {
+    int64_t place;  // in the output, from the row's first position in the first image
+    int64_t count;  // positions; the other lanes are of no use
+};
+
+// out[rows[i]][vectors] = bias[rows[i]] + sum over k: weights[k][i] packed[k][vectors]
+struct ImplicitTile {
+    int64_t depth, row_count, vector_count;
+    const float* weights;           // [depth][row_count]
+    const float* packed;            // [depth][vector_count][lanes]
+    const int32_t* rows;            // [row_count]
+    const ImplicitVector* vectors;  // [vector_count]
+    const float* bias;              // by row, or nullptr
+    float* out;
+    int64_t out_stride;  // from row to row
+};
+
+// How ImplicitGemm multiplies a tile of the product.
+struct ImplicitGemmKernel {
+    int64_t rows, vectors, lanes;  // the most that a tile has, and the elements of a vector
+
+    // Copy rows of `width` elements, to where rows are target_stride apart.
+    void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
+                      int64_t target_stride);
+    // packed[k][run.target + i] = image[places[k] + run.source + i] for i in [0, lanes) and each
+    // run, which may overwrite the end of the one before it and begin the next row.
+    //
+    //   packed  [depth][width], and room for another vector
+    void (*pack)(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
+                 const ImplicitRun* runs, int64_t width, float* packed);
+    void (*tile)(const ImplicitTile& t);
+};
+
 // Part of an LRN: `positions` neighbouring positions of all channels of one image.
 struct LrnKernelSizes {
     int64_t channels, stride;  // elements from one channel to the next
@@ -82,6 +121,7 @@ struct TypedKernels {
 
 struct VectorKernels {
     ElementwiseKernels elementwise;
+    ImplicitGemmKernel implicit_gemm;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };
