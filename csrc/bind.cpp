@@ -89,13 +89,7 @@ double group_lasso(const Floats& weights, Floats& diff, int64_t ydimen, int64_t 
 template <typename T>
 void gemm(const Array<T>& a, const Array<T>& b, Array<T>& out, bool transpose_a, bool transpose_b,
           bool accumulate) {
-    require_dims(a, 2, "a");
-    require_dims(b, 2, "b");
-    require_dims(out, 2, "out");
-    const int64_t m = a.shape(transpose_a), k = a.shape(!transpose_a), n = b.shape(!transpose_b);
-    if (b.shape(transpose_b) != k) refuse("b", k, "rows after transposing", b.shape(transpose_b));
-    if (out.shape(0) != m) refuse("out", m, "rows", out.shape(0));
-    if (out.shape(1) != n) refuse("out", n, "columns", out.shape(1));
+    const auto [m, n, k] = product_sizes(a, b, out, transpose_a, transpose_b);
     T* product = out.mutable_data();
     py::gil_scoped_release unlocked;
     sscaffe::gemm(transpose_a, transpose_b, m, n, k, a.data(), b.data(), accumulate, product);

@@ -43,4 +43,21 @@ inline void require_axes(const Sizes& sizes, size_t axes, int64_t least, const c
     }
 }
 
+// The sizes of a product of two matrices, each of which may be stored transposed.
+struct ProductSizes {
+    int64_t m, n, k;
+};
+
+inline ProductSizes product_sizes(const py::array& a, const py::array& b, const py::array& out,
+                                  bool transpose_a, bool transpose_b) {
+    require_dims(a, 2, "a");
+    require_dims(b, 2, "b");
+    require_dims(out, 2, "out");
+    const int64_t m = a.shape(transpose_a), k = a.shape(!transpose_a), n = b.shape(!transpose_b);
+    if (b.shape(transpose_b) != k) refuse("b", k, "rows after transposing", b.shape(transpose_b));
+    if (out.shape(0) != m) refuse("out", m, "rows", out.shape(0));
+    if (out.shape(1) != n) refuse("out", n, "columns", out.shape(1));
+    return {m, n, k};
+}
+
 }  // namespace sscaffe::binding

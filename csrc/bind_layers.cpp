@@ -4,6 +4,7 @@
 #include "bind_checks.h"
 #include "direct_sparse.h"
 #include "geometry.h"
+#include "implicit_gemm.h"
 #include "lowering.h"
 #include "lrn.h"
 #include "pooling.h"
@@ -198,6 +199,36 @@ void direct_sparse_conv(const Array<T>& image, int64_t group, const Sizes& input
                                 values.data(), bias ? bias->data() : nullptr, top);
 }
 
+sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_channels, int64_t group,
+                                         const Sizes& input, const Sizes& kernel,
+                                         const Sizes& stride, const Sizes& pad,
+                                         const Sizes& dilation) {
+    if (input.size() != 2) refuse("input", 2, "axes", input.size());
+    if (in_channels < 1) refuse("in_channels", 1, "or more", in_channels);
+    auto g = conv_geometry(0, input, kernel, stride, pad, dilation);
+    g.channels = in_channels;
+    if (group < 1 || in_channels % group) {
+        refuse("group", in_channels, "or a divisor of it", group);
+    }
+    if (weights.ndim() < 1) refuse("weights", 1, "or more axes", weights.ndim());
+    const int64_t m = weights.shape(0);
+    if (m < 1 || m % group) refuse("weights", group, "groups of equal rows", m);
+    require_size(weights, m * (in_channels / group) * g.kernel_size(), "weights");
+    py::gil_scoped_release unlocked;
+    return sscaffe::ImplicitGemm(g, group, m, weights.data());
+}
+
+void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
+                           const std::optional<Floats>& bias, Floats& out) {
+    const int64_t batch = images.size() / self.image_size();
+    require_size(images, batch * self.image_size(), "images");
+    if (bias) require_size(*bias, self.rows(), "bias");
+    require_size(out, batch * self.output_size(), "out");
+    float* top = out.mutable_data();
+    py::gil_scoped_release unlocked;
+    self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
+}
+
 sscaffe::LrnSizes lrn_sizes(const py::array& x, int64_t size) {
     if (x.ndim() < 2) refuse("x", 2, "or more axes", x.ndim());
     if (size < 1) refuse("size", 1, "or more", size);
@@ -262,4 +293,10 @@ void bind_typed(py::module_& m) {
 void bind_layers(py::module_& m) {
     bind_typed<float>(m);
     bind_typed<double>(m);
+    py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")
+        .def(py::init(&make_implicit_gemm), "weights"_a.noconvert(), "in_channels"_a, "group"_a,
+             "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
+        .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
+             "out"_a.noconvert());
 }

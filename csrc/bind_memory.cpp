@@ -1,19 +1,14 @@
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+#include "bind_checks.h"
 #include "elementwise.h"
 #include "memory.h"
 
-namespace py = pybind11;
-using namespace py::literals;
+using namespace sscaffe::binding;
 
 namespace {
 
 using sscaffe::Dims;
 using sscaffe::Layout;
 using sscaffe::Memory;
-using Floats = py::array_t<float, py::array::c_style>;
 
 // The last reference may go in a thread that does not hold the GIL.
 std::shared_ptr<void> keep(const py::object& object) {
@@ -24,10 +19,7 @@ std::shared_ptr<void> keep(const py::object& object) {
 }
 
 Memory wrap(Floats array, const Dims& dims) {
-    if (array.size() != sscaffe::count_of(dims)) {
-        throw py::value_error("Memory: expected " + std::to_string(sscaffe::count_of(dims)) +
-                              " elements, got " + std::to_string(array.size()));
-    }
+    require_size(array, sscaffe::count_of(dims), "array");
     float* data = array.mutable_data();
     return Memory(data, dims, keep(array));
 }

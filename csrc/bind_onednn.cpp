@@ -1,11 +1,7 @@
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+#include "bind_checks.h"
 #include "dense_onednn.h"
 
-namespace py = pybind11;
-using namespace py::literals;
+using namespace sscaffe::binding;
 
 namespace {
 
@@ -17,19 +13,11 @@ using sscaffe::Memory;
 using sscaffe::Pooling;
 using sscaffe::PoolingSizes;
 using sscaffe::WeightedPrimitive;
-using Matrix = py::array_t<float, py::array::c_style>;
 using Unlocked = py::call_guard<py::gil_scoped_release>;
 
-void sgemm(const Matrix& a, const Matrix& b, Matrix& out, bool transpose_a, bool transpose_b,
+void sgemm(const Floats& a, const Floats& b, Floats& out, bool transpose_a, bool transpose_b,
            bool accumulate) {
-    if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2) {
-        throw py::value_error("gemm: expected three matrices");
-    }
-    const int64_t m = a.shape(transpose_a ? 1 : 0), k = a.shape(transpose_a ? 0 : 1);
-    const int64_t n = b.shape(transpose_b ? 0 : 1);
-    if (b.shape(transpose_b ? 1 : 0) != k || out.shape(0) != m || out.shape(1) != n) {
-        throw py::value_error("gemm: the shapes of a, b and out do not fit");
-    }
+    const auto [m, n, k] = product_sizes(a, b, out, transpose_a, transpose_b);
     float* result = out.mutable_data();
     py::gil_scoped_release unlocked;
     sscaffe::onednn_sgemm(transpose_a, transpose_b, m, n, k, a.data(), b.data(), accumulate,

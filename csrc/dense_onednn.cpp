@@ -79,6 +79,14 @@ dnnl::engine& onednn_engine() {
 }
 
 void reorder(const Memory& from, Memory& to) {
+    if (from.layout().dims() != to.layout().dims() && !from.layout().is_plain() &&
+        !to.layout().is_plain()) {
+        // oneDNN keeps the dims of what it moves; the row-major array has no such memory.
+        Memory plain{Layout(from.layout().dims())};
+        reorder(from, plain);
+        reorder(plain, to);
+        return;
+    }
     const memory source = with_dims_of(from, to.layout().desc());
     execute_reorder(source, with_dims_of(to, source.get_desc()));
 }
@@ -94,16 +102,7 @@ void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int6
 const memory& Operand::in(const Memory& given, const desc& wanted) {
     if (given.layout().desc() == wanted) return given.native();
     if (!scratch_ || scratch_->layout().desc() != wanted) scratch_.emplace(Layout(wanted));
-    const bool same_dims = given.layout().dims() == wanted.get_dims();
-    if (same_dims || given.layout().is_plain() || scratch_->layout().is_plain()) {
-        reorder(given, *scratch_);
-    } else {
-        if (!plain_ || plain_->layout().count() != given.layout().count()) {
-            plain_.emplace(Layout(given.layout().dims()));
-        }
-        reorder(given, *plain_);
-        reorder(*plain_, *scratch_);
-    }
+    reorder(given, *scratch_);
     return scratch_->native();
 }
 

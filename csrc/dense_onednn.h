@@ -14,7 +14,7 @@ namespace sscaffe {
 
 dnnl::engine& onednn_engine();
 
-// Set `to` to the values of `from`.  A plain operand is read with the dims of the other one.
+// Set `to`, which has as many elements, to the values of `from`, in row-major order of both.
 void reorder(const Memory& from, Memory& to);
 
 // out[m][n] = a[m][k] * b[k][n], or out += where `accumulate`; operands may be stored transposed.
@@ -28,7 +28,6 @@ class Operand {
 
    private:
     std::optional<Memory> scratch_;
-    std::optional<Memory> plain_;
 };
 
 struct ConvolutionSizes {

@@ -1,11 +1,13 @@
 #include "memory.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <new>
 #include <numeric>
 #include <stdexcept>
+
+#include "aligned.h"
 
 #ifdef SSCAFFE_ONEDNN
 #include "dense_onednn.h"
@@ -15,12 +17,10 @@ namespace sscaffe {
 namespace {
 
 std::shared_ptr<void> allocate(int64_t count) {
-    const size_t alignment = 64;
-    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + alignment - 1) / alignment;
-    void* data = std::aligned_alloc(alignment, (bytes + 1) * alignment);
-    if (!data) throw std::bad_alloc();
-    std::memset(data, 0, (bytes + 1) * alignment);
-    return std::shared_ptr<void>(data, std::free);
+    const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+    std::shared_ptr<void> data(aligned_allocate(bytes), std::free);
+    std::memset(data.get(), 0, bytes);
+    return data;
 }
 
 #ifdef SSCAFFE_ONEDNN

@@ -19,9 +19,6 @@ from sscaffe import _core
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-# References to the plain array that are always there: the attribute, the wraps' own, the argument.
-_OWN_REFERENCES = 2
-
 
 class Fresh(enum.Enum):
     """Which place holds the value."""
@@ -46,13 +43,16 @@ class Tensor:
 
     Notes
     -----
-    A plain array that somebody outside still holds may be written to at any time. Such a tensor
-    trusts its plain place over its native one, and `publish` brings the plain place up to date
-    after kernels wrote to the native one.
+    A plain array that somebody outside holds may be written to at any time, until he lets go of
+    it. Such a tensor trusts its plain place over its native one, and `publish` brings the plain
+    place up to date after kernels wrote to the native one. That somebody holds it shows in the
+    number of references to the array.
     """
 
     __slots__ = (
+        "_checked_while_held",
         "_checksum",
+        "_copied_while_held",
         "_fresh",
         "_native",
         "_plain",
@@ -71,18 +71,20 @@ class Tensor:
         self._wraps: dict[Shape, _core.Memory] = {}
         self._version = 0
         self._checksum = 0
+        # Whether the plain array was held when the checksum, or the native copy, was made: then
+        # it may have been written to since, also where nobody holds it any more.
+        self._checked_while_held = self._copied_while_held = False
 
     def read(self) -> Array:
         """Return the plain array, flat, to be read only."""
-        plain = self._plain_array()
         if self._fresh is Fresh.ZERO:
-            plain[...] = 0
+            self._plain_array()[...] = 0
             self._fresh = Fresh.PLAIN
         elif self._fresh is Fresh.NATIVE:
             assert self._native is not None
             self._native.copy_to(self._wrap((self.count,)))
-            self._fresh = Fresh.BOTH
-        return plain
+            self._are_both_fresh()
+        return self._plain_array()
 
     def write(self) -> Array:
         """Return the plain array, flat, to be read and written."""
@@ -112,7 +114,9 @@ class Tensor:
     @property
     def version(self) -> int:
         """A number that changes whenever the value may have changed."""
-        if self._is_held() and self._fresh is not Fresh.NATIVE:
+        held = self._is_held()
+        if (held or self._checked_while_held) and self._fresh is not Fresh.NATIVE:
+            self._checked_while_held = held
             checksum = zlib.crc32(self.read().data.cast("B"))
             if checksum != self._checksum:
                 self._checksum = checksum
@@ -137,7 +141,10 @@ class Tensor:
         moved = _core.Memory(layout)
         current.copy_to(moved)
         self._native = moved
-        self._fresh = Fresh.BOTH if self._fresh is Fresh.PLAIN else Fresh.NATIVE
+        if self._fresh is Fresh.PLAIN:
+            self._are_both_fresh()
+        else:
+            self._fresh = Fresh.NATIVE
         return moved
 
     def memory_in(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
@@ -171,17 +178,23 @@ class Tensor:
         self._version += 1
 
     def _native_is_fresh(self) -> bool:
-        if self._fresh is Fresh.BOTH and self._is_held():
-            # The holder may have written to the plain array since.
+        if self._fresh is Fresh.BOTH and (self._copied_while_held or self._is_held()):
             self._fresh = Fresh.PLAIN
             self._version += 1
         return self._fresh in (Fresh.NATIVE, Fresh.BOTH)
 
+    def _are_both_fresh(self) -> None:
+        self._fresh = Fresh.BOTH
+        self._copied_while_held = self._is_held()
+
     def _is_held(self) -> bool:
-        plain = self._plain
-        if plain is None or self.xp is not np:
+        if self._plain is None or self.xp is not np:
             return False
-        return sys.getrefcount(plain) - len(self._wraps) > _OWN_REFERENCES + 1
+        return self._references() > _OWN_REFERENCES
+
+    def _references(self) -> int:
+        """Count the references to the plain array, less those of its wraps."""
+        return sys.getrefcount(self._plain) - len(self._wraps)
 
     def _plain_array(self) -> Array:
         if self._plain is None:
@@ -196,3 +209,13 @@ class Tensor:
         if shape not in self._wraps:
             self._wraps[shape] = _core.Memory(self._plain_array(), shape)
         return self._wraps[shape]
+
+
+def _count_own_references() -> int:
+    """Count the references to a plain array that nobody outside holds, in this interpreter."""
+    tensor = Tensor(1, np.float32, np)
+    tensor.overwrite()
+    return tensor._references()
+
+
+_OWN_REFERENCES = _count_own_references()

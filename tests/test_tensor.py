@@ -129,3 +129,30 @@ def test_version_changes_when_a_held_array_is_written_to(values):
     assert tensor.version == before
     held[3] += 1
     assert tensor.version != before
+
+
+def test_what_was_written_before_the_holder_let_go_counts(blocked, values):
+    """Net surgery in a function: the array is held, written to, and dropped."""
+    tensor = tensor_of(values)
+    held = tensor.write()
+    before = tensor.version
+    tensor.memory_as(blocked, SHAPE)
+    held[...] = 3
+    del held
+    assert tensor.version != before
+    back = tensor_of(values)
+    tensor.memory_as(blocked, SHAPE).copy_to(back.output(None, SHAPE))
+    assert (back.read() == 3).all()
+
+
+def test_layouts_of_other_dims_hand_values_over(blocked, values):
+    """Inner products share weights though one bottom has four axes, and the other two."""
+    primitive = _core.InnerProduct(bottom=(64, 480), outputs=12, bias=False, train=True)
+    layout = primitive.weights_layout
+    if layout.is_plain:
+        layout = primitive.weights_diff_layout
+    assert not layout.is_plain
+    tensor = tensor_of(values)
+    tensor.memory_in(blocked, SHAPE)
+    tensor.memory_in(layout, (12, 480))
+    np.testing.assert_array_equal(tensor.read(), values)
