@@ -77,6 +77,11 @@ def read_binary(path: str | os.PathLike[str], message_class: type[_M]) -> _M:
         wanted = next((k.words for k in _KINDS if k.message_class is message_class), "")
         wanted = wanted or f"a binary {message_class.DESCRIPTOR.name}"
         raise WeightsError(f"{path}: expected {wanted}, got {_what_is(content)}")
+    if isinstance(message, caffe_pb2.NetParameter) and len(message.layer) < message.layer_count:
+        raise WeightsError(
+            f"{path}: expected {message.layer_count} layers, got {len(message.layer)}; "
+            "the file was cut short"
+        )
     return message
 
 
@@ -103,7 +108,7 @@ def write_binary(path: str | os.PathLike[str], message: Message) -> None:
             f"{path}: {size} bytes are more than the 2^31 - 1 of a binary file; "
             "use snapshot_format: HDF5"
         )
-    write_atomically(path, message.SerializeToString())
+    write_atomically(path, _encode(message))
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
@@ -238,6 +243,17 @@ def _decode(content: bytes, message_class: type[_M]) -> _M | None:
     except DecodeError:
         return None
     return message
+
+
+def _encode(message: Message) -> bytes:
+    if not isinstance(message, caffe_pb2.NetParameter) or not message.HasField("layer_count"):
+        return message.SerializeToString()
+    # In front of everything: there it is read even where the rest is cut off.
+    first = caffe_pb2.NetParameter(layer_count=message.layer_count)
+    message.ClearField("layer_count")
+    content = first.SerializeToString() + message.SerializeToString()
+    message.layer_count = first.layer_count
+    return content
 
 
 def _is_plausible(message: Message) -> bool:

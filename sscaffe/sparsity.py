@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Param
-from sscaffe.errors import ShapeError
+from sscaffe.errors import PrototxtError, ShapeError
 from sscaffe.proto import caffe_pb2
 
 Array = npt.NDArray[Any]
@@ -112,6 +112,31 @@ def block_shape(
     if kind not in shapes:
         raise ShapeError(f"group: expected {', '.join(_Spec.GroupKind.keys()[1:])}, got {kind}")
     return shapes[kind]
+
+
+def block_size(param: Param, spec: caffe_pb2.BlockGroupLassoSpec) -> tuple[int, int]:
+    """Return the block (ydimen, xdimen) of a group lasso, named or not.
+
+    Raises
+    ------
+    PrototxtError
+        If the group has a name and sizes too.
+    ShapeError
+        If the blocks do not tile the param's matrix.
+    """
+    if spec.group == _Spec.BLOCK:
+        ydimen, xdimen = int(spec.ydimen), int(spec.xdimen)
+    else:
+        for field in ("xdimen", "ydimen"):
+            if spec.HasField(field):
+                raise PrototxtError(
+                    f"{field}: expected none with group: {_Spec.GroupKind.Name(spec.group)}, got "
+                    f"{getattr(spec, field)}; leave it out"
+                )
+        kernel = param.kernel_count
+        ydimen, xdimen = block_shape(spec.group, param.matrix_shape, param.group, kernel)
+    check_divides(param, ydimen, xdimen)
+    return ydimen, xdimen
 
 
 def check_divides(param: Param, ydimen: int, xdimen: int) -> None:

@@ -190,3 +190,17 @@ def test_hdf5_is_known_by_its_content(tmp_path):
     assert is_hdf5(path)
     path.write_bytes(b"\x89HDF")
     assert not is_hdf5(path)
+
+
+def test_a_caffemodel_cut_between_two_layers_is_noticed(tmp_path):
+    net = caffe_pb2.NetParameter(name="n", layer_count=2)
+    for name in ("a", "b"):
+        net.layer.add(name=name).blobs.add().data.extend([1, 2, 3])
+    path = tmp_path / "n.caffemodel"
+    write_binary(path, net)
+    assert read_binary(path, caffe_pb2.NetParameter).layer[1].name == "b"
+    whole = path.read_bytes()
+    end_of_the_first = whole.index(b"\x0a\x01b") - 3
+    path.write_bytes(whole[:end_of_the_first])
+    with pytest.raises(WeightsError, match="expected 2 layers, got 1; the file was cut short"):
+        read_binary(path, caffe_pb2.NetParameter)

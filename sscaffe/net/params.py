@@ -6,6 +6,7 @@ from sscaffe.blob import Blob, Param
 from sscaffe.errors import PrototxtError, ShapeError
 from sscaffe.layer import Layer
 from sscaffe.proto import caffe_pb2
+from sscaffe.sparsity import block_size
 
 _CONVOLUTIONS = ("Convolution", "Deconvolution")
 
@@ -49,13 +50,15 @@ class ParamTable:
         PrototxtError
             If its ``param`` entries are too many, or contradict those of a layer that shares one.
         ShapeError
-            If a shared blob has another shape.
+            If a shared blob has another shape, or the blocks of a group lasso do not tile it.
         """
         specs = _specs(layer)
         for index, (blob, spec) in enumerate(zip(layer.blobs, specs, strict=True)):
             param = Param(blob, layer.name, index, spec, learns=layer.learns)
             if index == 0:
                 _describe_columns(param, layer, bottom)
+            for block in spec.block_group_lasso:
+                block_size(param, block)  # refused here, where the layer's place is known
             layer.param_propagate_down[index] = spec.lr_mult != 0
             self._add(param)
         return any(layer.param_propagate_down)

@@ -102,7 +102,7 @@ def to_proto(
     diff : bool
         Add the gradients.
     """
-    model = caffe_pb2.NetParameter(name=param.name)
+    model = caffe_pb2.NetParameter(name=param.name, layer_count=len(param.layer))
     for layer_param, own in zip(param.layer, blobs, strict=True):
         layer = model.layer.add()
         layer.CopyFrom(layer_param)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from sscaffe.blob import Array, Param
-from sscaffe.errors import PrototxtError, SscaffeError, UnsupportedError, WeightsError
+from sscaffe.errors import SscaffeError, UnsupportedError, WeightsError
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import blobproto_to_array, read_binary
-from sscaffe.sparsity import block_shape, check_divides
+from sscaffe.sparsity import block_size
 
 _Spec = caffe_pb2.BlockGroupLassoSpec
 
@@ -166,7 +166,7 @@ def regularizers_of(
 
 def blocks_of(param: Param) -> list[tuple[int, int]]:
     """Return (ydimen, xdimen) of each block_group_lasso of a parameter, whatever its decay."""
-    return [_block_size(param, block) for block in param.spec.block_group_lasso]
+    return [block_size(param, block) for block in param.spec.block_group_lasso]
 
 
 def _decay_term(
@@ -180,22 +180,9 @@ def _decay_term(
 
 
 def _block_term(param: Param, block: _Spec, decay: float) -> GroupLasso:
-    ydimen, xdimen = _block_size(param, block)
-    check_divides(param, ydimen, xdimen)
+    ydimen, xdimen = block_size(param, block)
     kind = _Spec.GroupKind.Name(block.group).lower()
     return GroupLasso(decay * block.block_decay_mult, ydimen, xdimen, kind)
-
-
-def _block_size(param: Param, block: _Spec) -> tuple[int, int]:
-    if block.group == _Spec.BLOCK:
-        return int(block.ydimen), int(block.xdimen)
-    for field in ("xdimen", "ydimen"):
-        if block.HasField(field):
-            raise PrototxtError(
-                f"{field}: expected none with group: {_Spec.GroupKind.Name(block.group)}, got "
-                f"{getattr(block, field)}; leave it out"
-            )
-    return block_shape(block.group, param.matrix_shape, param.group, param.kernel_count)
 
 
 def _read_scale(param: Param, root: str) -> Array:

@@ -43,12 +43,12 @@ def test_a_layer_that_shares_may_leave_settings_out_or_add_them():
     net = make_net(
         INPUT
         + times("a", more=spec('name: "w" decay_mult: 3'))
-        + times("b", "a", more=spec('name: "w" lr_mult: 2 block_group_lasso { xdimen: 3 }'))
+        + times("b", "a", more=spec('name: "w" lr_mult: 2 block_group_lasso { ydimen: 3 }'))
         + times("c", "b", more=spec('name: "w" lr_mult: 2'))
     )
     (param,) = net.learnable_params
     assert (param.lr_mult, param.decay_mult) == (2, 3)
-    assert [one.xdimen for one in param.spec.block_group_lasso] == [3]
+    assert [one.ydimen for one in param.spec.block_group_lasso] == [3]
 
 
 SHARED = 'name: "w" '
@@ -65,8 +65,8 @@ SHARED = 'name: "w" '
             "regularization_type: expected 'L1' for the shared param 'w'",
         ),
         (
-            "block_group_lasso { xdimen: 3 }",
-            "block_group_lasso { xdimen: 3 }",
+            "block_group_lasso { ydimen: 3 }",
+            "block_group_lasso { ydimen: 3 }",
             "block_group_lasso: the shared param 'w' has it in layer 'a' already",
         ),
         ("", 'decay_proto: "d"', "decay_proto: 'w' is shared; set decay_proto in layer 'a'"),
@@ -173,3 +173,11 @@ def test_errors_of_sharing_say_where():
             source="n.prototxt",
         )
     assert caught.value.__notes__[0] == "  layer:  'b' (TestTimes) in n.prototxt"
+
+
+def test_blocks_that_do_not_tile_the_matrix_are_refused_when_the_net_is_built():
+    with pytest.raises(
+        ShapeError, match="does not divide the 3 rows .* use a divisor: 1, 3"
+    ) as info:
+        make_net(INPUT + times("a", more=spec("block_group_lasso { ydimen: 2 }")))
+    assert "'a' (TestTimes)" in "".join(info.value.__notes__)

@@ -284,23 +284,19 @@ def test_an_hdf5_file_that_declares_too_much_is_refused_before_it_is_read(tmp_pa
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_cut_short_anywhere_never_crashes_and_never_loads_in_silence(
-    tmp_path, two, name, caplog
-):
+def test_a_file_cut_short_anywhere_never_crashes_and_never_loads_in_silence(tmp_path, two, name):
     two.save(tmp_path / name)
     content = (tmp_path / name).read_bytes()
     net = make_net(TWO)
     loaded = 0
     for size in range(0, len(content), 1 if len(content) < 1000 else 37):
         (tmp_path / name).write_bytes(content[:size])
-        caplog.clear()
         try:
             net.copy_from(tmp_path / name)
         except WeightsError:
             continue
         loaded += 1
-        assert "has no weights for layer" in caplog.text
-    assert loaded <= 1
+    assert loaded == 0
 
 
 def test_a_caffemodel_is_a_net_too(tmp_path, two):

@@ -119,7 +119,7 @@ CAFFE = {
 
 # What the relatives add: rules S2 to S7, and what is new here.
 ADDED = {
-    "NetParameter": "engine 9",
+    "NetParameter": "engine 9 layer_count 3001",
     "ParamSpec": """breadth_decay_mult 5 kernel_shape_decay_mult 6 block_group_lasso 7
         regularization_type 8 decay_proto 9 force_regularize 105 force_mult 106""",
     "BlockGroupLassoSpec": "xdimen 1 ydimen 2 block_decay_mult 3 group 3001",
@@ -141,8 +141,7 @@ ADDED = {
         warmup_iter 1107 warmup_start_lr 1108 local_lr_auto 1109 local_gw_ratio 1110
         prune_scope 3001""",
     "SolverState": """minimum_loss 5 iter_last_event 6 random_state 3001 data_cursor 3002 mask 3003
-        smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007
-       """,
+        smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007""",
     "LossParameter": "pre_fixed_normalizer 4",
     "BatchNormParameter": "engine 4 use_weight_bias 5 bias_term 6 filler 7 bias_filler 8",
     "ConcatParameter": "engine 3",
