@@ -177,7 +177,7 @@ def test_errors_of_sharing_say_where():
 
 def test_blocks_that_do_not_tile_the_matrix_are_refused_when_the_net_is_built():
     with pytest.raises(
-        ShapeError, match="does not divide the 3 rows .* use a divisor: 1, 3"
+        ShapeError, match=r"does not divide the 3 rows .* use a divisor: 1, 3"
     ) as info:
         make_net(INPUT + times("a", more=spec("block_group_lasso { ydimen: 2 }")))
     assert "'a' (TestTimes)" in "".join(info.value.__notes__)
