@@ -106,6 +106,23 @@ def direct_sparse_conv(
     bias: Array | None,
     out: Array,
 ) -> None: ...
+
+class ImplicitGemm:
+    def __init__(
+        self,
+        weights: Floats,
+        in_channels: int,
+        group: int,
+        input: Sizes,
+        kernel: Sizes,
+        stride: Sizes,
+        pad: Sizes,
+        dilation: Sizes,
+    ) -> None: ...
+    @property
+    def kept(self) -> list[tuple[int, int]]: ...
+    def forward(self, images: Floats, bias: Floats | None, out: Floats) -> None: ...
+
 def lrn_across_forward(
     x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
 ) -> None: ...

@@ -173,6 +173,11 @@ class Prepared(Generic[T]):
         self._version = -1
         self._value: T | None = None
 
+    @property
+    def last(self) -> T | None:
+        """What was made last; None before the first `get`."""
+        return self._value
+
     def get(self, blob: Blob) -> T:
         """Return what is made from the data that the blob has now."""
         tensor, version = blob.data_tensor, blob.data_version

@@ -172,4 +172,25 @@ class LoweredCcnmm(LoweredKernel):
     mode_name = "LOWERED_CCNMM"
     trains = False
     storage = ConcatenatedMatrix
-    description = "im2col of the non-zero columns + gemm of the non-zero rows"
+
+    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
+        super().__init__(geometry, batch, device, dtype)
+        make = device.kernels.concatenated_convolution(geometry, self.dtype)
+        self._convolution = None if make is None else Prepared(make)
+
+    @property
+    def description(self) -> str:
+        """Which code really runs; how much of the weights is left, once they have been used."""
+        if self._convolution is None:
+            return "im2col of the non-zero columns + gemm of the non-zero rows"
+        made = self._convolution.last
+        return (
+            "implicit GEMM of the non-zero rows and columns" if made is None else made.description
+        )
+
+    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
+        """Set ``top.data``."""
+        if self._convolution is None:
+            super().forward(bottom, weights, bias, top)
+        else:
+            self._convolution.get(weights).forward(bottom, bias, top)

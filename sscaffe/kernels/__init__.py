@@ -4,6 +4,7 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
@@ -33,6 +34,17 @@ class ConvolutionOperator(Protocol):
         self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
     ) -> None:
         """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
+
+
+class ConcatenatedConvolution(Protocol):
+    """A convolution by weights that lost their rows and columns of zeros."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how much of the weight matrix is left."""
+
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
+        """Set ``top.data``."""
 
 
 class PoolingOperator(Protocol):
@@ -158,6 +170,21 @@ class Kernels(Protocol):
         self, geometry: "ConvGeometry", batch: int, dtype: Any
     ) -> ConvolutionOperator | None:
         """Return the device's dense convolution, or None where it has none for this geometry."""
+
+    def concatenated_convolution(
+        self, geometry: "ConvGeometry", dtype: Any
+    ) -> Callable[[Array], ConcatenatedConvolution] | None:
+        """Return what makes a convolution from weights that are zero in rows and columns.
+
+        It takes the weights (out_channels, kernel_dim), in any C-contiguous shape, and keeps no
+        view of them. None where the device has none for this geometry.
+
+        Notes
+        -----
+        2 * kept rows * kept columns * P flops for each image. On one core, over `im2col` and `gemm`
+        of what is left: 4.3 times as fast for conv2 of LeNet with 45 x 75 of its 50 x 500 weights
+        left, 1.2 for conv3 of AlexNet with 227 x 530 of 384 x 2304.
+        """
 
     def inner_product(
         self, batch: int, inputs: int, outputs: int, dtype: Any

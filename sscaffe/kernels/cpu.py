@@ -1,14 +1,17 @@
 """The kernel contract on the CPU: oneDNN where it is best, sscaffe's own kernels elsewhere."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
-from sscaffe.kernels import ConvolutionOperator, PoolingOperator
+from sscaffe.kernels import ConcatenatedConvolution, ConvolutionOperator, PoolingOperator
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_pooling import Pooling
+from sscaffe.kernels.cpu_sparse import ImplicitGemm
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -100,6 +103,16 @@ def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> Convolution
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
     return DenseConvolution(geometry, batch)
+
+
+def concatenated_convolution(
+    geometry: "ConvGeometry", dtype: Any
+) -> Callable[[Array], ConcatenatedConvolution] | None:
+    """See `Kernels.concatenated_convolution`."""
+    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
+    if np.dtype(dtype) != np.float32 or len(geometry.input) != 2 or 0 in sizes:
+        return None
+    return partial(ImplicitGemm, geometry)
 
 
 def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:

@@ -1,0 +1,36 @@
+"""Convolution by weights without their rows and columns of zeros, by the core's implicit GEMM."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from sscaffe import _core
+
+if TYPE_CHECKING:
+    from sscaffe.blob import Blob
+    from sscaffe.geometry import ConvGeometry
+
+Array = npt.NDArray[Any]
+
+
+class ImplicitGemm:
+    """See `ConcatenatedConvolution`; the weights are packed once, when it is made."""
+
+    def __init__(self, geometry: "ConvGeometry", weights: Array) -> None:
+        g = self._geometry = geometry
+        self._packed = _core.ImplicitGemm(
+            weights, g.in_channels, g.group, g.input, g.kernel, g.stride, g.pad, g.dilation
+        )
+
+    @property
+    def description(self) -> str:
+        """How much of the weight matrix is left; summed over the conv groups."""
+        g, kept = self._geometry, self._packed.kept
+        left = f"{sum(rows for rows, _ in kept)} x {sum(columns for _, columns in kept)}"
+        groups = f", {g.group} groups" if g.group > 1 else ""
+        return f"implicit GEMM of {left} of {g.out_channels} x {g.group * g.kernel_dim}{groups}"
+
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
+        """See `ConcatenatedConvolution.forward`."""
+        start_values = None if bias is None else bias.const_data
+        self._packed.forward(bottom.const_data, start_values, top.data_tensor.overwrite())
