@@ -72,6 +72,8 @@ class Layer:
     auto_top_blobs: ClassVar[bool] = False  # the net adds tops that the prototxt leaves out
     is_loss: ClassVar[bool] = False  # the first top has loss weight 1 unless it is set
     learns: ClassVar[bool] = True  # False: `blobs` are statistics, not weights
+    may_run_in_place: ClassVar[bool] = False  # a top may be the bottom at the same place
+    shares_data: ClassVar[bool] = False  # tops are the first bottom's array, or else the blob's
 
     def __init__(
         self,
@@ -163,17 +165,3 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:
     """Return the number of elements before an axis, and that after it."""
     return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-
-
-def refuse_in_place(bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-    """Check, for a layer that cannot run in place, that no top is one of the bottoms.
-
-    Raises
-    ------
-    ShapeError
-        If one is.
-    """
-    if any(blob is other for blob in bottom for other in top):
-        raise ShapeError(
-            "top: expected a blob that is not a bottom; this layer cannot run in place"
-        )

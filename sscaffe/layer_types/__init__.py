@@ -2,15 +2,16 @@
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
+from sscaffe import unsupported
 from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import REGISTRY, TEST, Layer
 from sscaffe.proto import caffe_pb2
+from sscaffe.prototxt_names import nearest
 from sscaffe.random_numbers import RandomNumbers
 
 for _module in pkgutil.iter_modules(__path__):
@@ -31,11 +32,101 @@ def create_layer(
     Raises
     ------
     UnsupportedError
-        If there is no such layer type; the message names the nearest one.
+        If there is no such layer type, in which case the message names the nearest one, or a field
+        of the layer would change the result and cannot be obeyed.
     """
     layer_class = REGISTRY.get(layer_param.type)
     if layer_class is None:
-        near = get_close_matches(layer_param.type, REGISTRY, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnsupportedError(f"type: there is no layer type {layer_param.type!r}{hint}")
+        raise UnsupportedError(_why_there_is_none(layer_param.type))
+    unsupported.check(layer_param, f"layer {layer_param.name!r}")
     return layer_class(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
+
+
+# Types of Caffe and its forks; those that are registered are built.
+_KNOWN = frozenset(
+    [
+        "AbsVal",
+        "AnnotatedData",
+        "ArgMax",
+        "Axpy",
+        "BNLL",
+        "BatchReindex",
+        "Bias",
+        "BoxAnnotatorOHEM",
+        "BoxData",
+        "CConvolution",
+        "CInnerProduct",
+        "Clip",
+        "ContrastiveLoss",
+        "ConvolutionReLU",
+        "ConvolutionReLUPool",
+        "ConvolutionReLUPoolLRN",
+        "Crop",
+        "Deconvolution",
+        "DepthwiseConvolution",
+        "DetectionEvaluate",
+        "DetectionOutput",
+        "ELU",
+        "Embed",
+        "EuclideanLoss",
+        "EvalDetection",
+        "Exp",
+        "Filter",
+        "HDF5Output",
+        "HingeLoss",
+        "Im2col",
+        "ImageData",
+        "InfogainLoss",
+        "InnerProductReLUDropout",
+        "Interp",
+        "LSTM",
+        "LSTMUnit",
+        "Log",
+        "MVN",
+        "MultiBoxLoss",
+        "MultinomialLogisticLoss",
+        "Normalize",
+        "PReLU",
+        "PSROIPooling",
+        "Permute",
+        "Power",
+        "PriorBox",
+        "Python",
+        "RNN",
+        "ROIPooling",
+        "ReLU6",
+        "ReLUPooling",
+        "Reduction",
+        "RegionLoss",
+        "Reorg",
+        "SPP",
+        "ShuffleChannel",
+        "Sigmoid",
+        "SigmoidCrossEntropyLoss",
+        "Slice",
+        "SmoothL1Loss",
+        "SmoothL1LossOHEM",
+        "SoftmaxWithLossOHEM",
+        "Sparsify",
+        "SpatialDropout",
+        "Swish",
+        "SymmetricRectify",
+        "TanH",
+        "Threshold",
+        "Tile",
+        "Upsample",
+        "VideoData",
+        "Winograd",
+        "WindowData",
+    ]
+)
+
+
+def _why_there_is_none(name: str) -> str:
+    if not name:
+        return "type: expected a layer type, got none"
+    if name in _KNOWN:
+        return f"type: {name} layers are not built yet"
+    near = nearest(name, REGISTRY.keys() | _KNOWN)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"type: there is no layer type {name!r}{hint}"

@@ -23,6 +23,7 @@ class BatchNormLayer(Layer):
 
     num_bottom = 1
     num_top = 1
+    may_run_in_place = True
     learns = False
 
     normalized: Array  # y, kept for backward: a layer that runs in place on the top overwrites it

@@ -2,7 +2,7 @@
 
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, canonical_axis, refuse_in_place, register
+from sscaffe.layer import Layer, canonical_axis, register
 
 
 @register("Concat")
@@ -20,7 +20,6 @@ class ConcatLayer(Layer):
         param = self.layer_param.concat_param
         if param.HasField("axis") and param.HasField("concat_dim"):
             raise ShapeError("concat_dim: expected either axis or concat_dim, got both")
-        refuse_in_place(bottom, top)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the bottoms and set the shape of the top."""

@@ -1,9 +1,9 @@
 """Data: images and labels from a database, read ahead in a thread."""
 
+from pathlib import Path
 from typing import Any
 
 from sscaffe.blob import Blob
-from sscaffe.data.paths import locate
 from sscaffe.data.prefetch import Prefetcher
 from sscaffe.data.reader import BatchReader
 from sscaffe.data.sources import LmdbSource
@@ -41,7 +41,7 @@ class DataLayer(Layer):
         self.rng.raw(1)
         transformer = DataTransformer(transform_param, self.phase, self.rng, self.root)
         channels = 3 if transform_param.force_color else 1 if transform_param.force_gray else None
-        source = self._source = LmdbSource(locate(param.source, self.root), channels)
+        source = self._source = LmdbSource(Path(self.root, param.source), channels)
         if param.rand_skip:
             source.skip(int(self.rng.raw(1)[0]) % param.rand_skip)
         if transformer.is_random:
@@ -107,7 +107,7 @@ class DataLayer(Layer):
             )
         if param.backend == caffe_pb2.DataParameter.LMDB:
             return
-        if (locate(param.source, self.root) / "data.mdb").exists():
+        if Path(self.root, param.source, "data.mdb").exists():
             raise DataError(
                 f"backend: expected LMDB for {param.source}, got LEVELDB; set backend: LMDB"
             )

@@ -19,6 +19,7 @@ class DropoutLayer(Layer):
 
     num_bottom = 1
     num_top = 1
+    may_run_in_place = True
 
     mask: Array
 

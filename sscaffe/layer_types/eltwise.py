@@ -6,7 +6,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, refuse_in_place, register
+from sscaffe.layer import Layer, register
 from sscaffe.proto import caffe_pb2
 
 EltwiseParameter = caffe_pb2.EltwiseParameter
@@ -35,7 +35,6 @@ class EltwiseLayer(Layer):
             )
         if param.coeff and param.operation != EltwiseParameter.SUM:
             raise ShapeError("coeff: only operation SUM takes coefficients")
-        refuse_in_place(bottom, top)
         self.coeff = list(param.coeff) or [1.0] * len(bottom)
         self.operation = param.operation
 

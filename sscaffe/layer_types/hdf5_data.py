@@ -1,5 +1,6 @@
 """HDF5Data: rows of HDF5 files."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy.typing as npt
 
 from sscaffe.blob import Blob
 from sscaffe.data.hdf5 import Hdf5Rows, read_list
-from sscaffe.data.paths import locate
 from sscaffe.errors import DataError, UnsupportedError
 from sscaffe.layer import Layer, register
 from sscaffe.random_numbers import RandomNumbers
@@ -37,7 +37,7 @@ class HDF5DataLayer(Layer):
             raise DataError("source: expected a file that lists HDF5 files, got nothing")
         # Shuffling draws from a stream of its own, so that resuming can find its place in it.
         rng = RandomNumbers(int(self.rng.raw(1)[0])) if param.shuffle else None
-        files = [locate(name, self.root) for name in read_list(locate(param.source, self.root))]
+        files = [Path(self.root, name) for name in read_list(Path(self.root, param.source))]
         self._rows = Hdf5Rows(files, list(self.layer_param.top), rng)
         for blob, array in zip(top, self._rows.arrays, strict=True):
             blob.reshape(param.batch_size, *array.shape[1:])

@@ -25,6 +25,7 @@ class LRNLayer(Layer):
 
     num_bottom = 1
     num_top = 1
+    may_run_in_place = True
 
     saved: Array | None  # the bottom, where forward overwrote it
     power: Array  # scale^-beta, WITHIN_CHANNEL only

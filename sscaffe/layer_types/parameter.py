@@ -14,6 +14,7 @@ class ParameterLayer(Layer):
 
     num_bottom = 0
     num_top = 1
+    shares_data = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Create the blob, all 0."""

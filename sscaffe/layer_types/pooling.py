@@ -14,8 +14,8 @@ class PoolingLayer(Layer):
     """Reduce each window of each channel to one number.
 
     Windows reach past the image by `pad`, and pooled sizes are rounded up unless ``round_mode``
-    is FLOOR. MAX takes the first of equal elements; AVE divides by the size of the window, the
-    padding included but nothing beyond it.
+    is FLOOR or ``ceil_mode`` false. MAX takes the first of equal elements; AVE divides by the size
+    of the window, the padding included but nothing beyond it.
 
     Bottom: ``(N, C, H, W)``. Top: ``(N, C, pooled H, pooled W)``.
     """
@@ -31,6 +31,7 @@ class PoolingLayer(Layer):
         self.method = PoolingParameter.PoolMethod.Name(param.pool)
         self.stride = _pair(param, "stride", "stride_h", "stride_w", 1)
         self.pad = _pair(param, "pad", "pad_h", "pad_w", 0)
+        self.ceil = _rounds_up(param)
         if param.global_pooling:
             _refuse_sizes_of_global_pooling(param, self.stride, self.pad)
         else:
@@ -43,9 +44,8 @@ class PoolingLayer(Layer):
         batch, channels, *image = bottom[0].shape
         param = self.layer_param.pooling_param
         kernel = tuple(image) if param.global_pooling else self.kernel
-        floor = param.round_mode == PoolingParameter.FLOOR
         geometry = PoolGeometry(
-            channels, tuple(image), kernel, self.stride, self.pad, ceil=not floor
+            channels, tuple(image), kernel, self.stride, self.pad, ceil=self.ceil
         )
         geometry.check()
         top[0].reshape(batch, channels, *geometry.output)
@@ -76,6 +76,15 @@ def _pair(
         raise ShapeError(f"{both}: expected a size, got none; set {both}, or {height} and {width}")
     size = getattr(param, both)
     return size, size
+
+
+def _rounds_up(param: PoolingParameter) -> bool:
+    """Tell how pooled sizes are rounded, by either name of the field."""
+    if not param.HasField("ceil_mode"):
+        return bool(param.round_mode == PoolingParameter.CEIL)
+    if param.HasField("round_mode"):
+        raise ShapeError("ceil_mode: expected either ceil_mode or round_mode, got both")
+    return bool(param.ceil_mode)
 
 
 def _refuse_sizes_of_global_pooling(

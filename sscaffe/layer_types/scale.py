@@ -20,6 +20,7 @@ class ScaleLayer(Layer):
     min_bottom = 1
     max_bottom = 2
     num_top = 1
+    may_run_in_place = True
 
     saved: Array | None  # x, where forward overwrote it
 

@@ -4,7 +4,7 @@ import math
 
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, canonical_axis, refuse_in_place, register
+from sscaffe.layer import Layer, canonical_axis, register
 
 
 class _SharingLayer(Layer):
@@ -12,10 +12,7 @@ class _SharingLayer(Layer):
 
     num_bottom = 1
     num_top = 1
-
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Check that the top is another blob."""
-        refuse_in_place(bottom, top)
+    shares_data = True
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Share the data; nothing is copied."""
@@ -102,10 +99,7 @@ class SplitLayer(Layer):
 
     num_bottom = 1
     min_top = 1
-
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Check that the tops are other blobs."""
-        refuse_in_place(bottom, top)
+    shares_data = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give every top the bottom's shape."""

@@ -22,6 +22,7 @@ class SoftmaxLayer(Layer):
 
     num_bottom = 1
     num_top = 1
+    may_run_in_place = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the top the bottom's shape."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sscaffe import unsupported
 from sscaffe.blob import Blob
 from sscaffe.device import Device
 from sscaffe.errors import PrototxtError, UnsupportedError
@@ -65,8 +66,10 @@ def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_p
     PrototxtError
         If its layers cannot be joined.
     UnsupportedError
-        If its layers are written in a form older than `layer`.
+        If its layers are written in a form older than `layer`, or a field of the net would change
+        the result and cannot be obeyed.
     """
+    unsupported.check(param, f"net {param.name!r}" if param.name else "the net")
     if param.layers:
         raise UnsupportedError(
             f"layers: expected layer, got {len(param.layers)} layers in the form of 2014; "
@@ -130,6 +133,7 @@ class _Builder:
             )
             top_ids = self._tops(layer)
             _check_counts(layer, len(bottom_ids), len(top_ids))
+            _check_in_place(layer)
             step = Step(layer, bottom_ids, top_ids, graph.blob_names, graph.blobs)
             graph.steps.append(step)
             layer.setup(step.bottom, step.top)
@@ -198,6 +202,15 @@ def _check_counts(layer: Layer, bottoms: int, tops: int) -> None:
     if layer.same_number and bottoms != tops:
         raise PrototxtError(
             f"top: expected as many as there are bottoms of {layer.type}, {bottoms}, got {tops}"
+        )
+
+
+def _check_in_place(layer: Layer) -> None:
+    both = [name for name in layer.layer_param.top if name in layer.layer_param.bottom]
+    if both and not layer.may_run_in_place:
+        raise PrototxtError(
+            f"top: expected a name that is not a bottom's, got {both[0]!r}; layer {layer.name!r} "
+            f"({layer.type}) cannot compute in place, so use another name"
         )
 
 

@@ -17,7 +17,6 @@ _AGREED = (
     "breadth_decay_mult",
     "kernel_shape_decay_mult",
     "regularization_type",
-    "force_mult",
 )
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sscaffe.errors import PrototxtError
+from sscaffe.layer import REGISTRY, Layer
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_names import nearest
 
@@ -36,7 +37,7 @@ def insert_splits(
     ------
     PrototxtError
         If a bottom is no earlier layer's top, or a top is made twice, or a blob is changed in
-        place while another layer reads it.
+        place while another layer reads it, be it through a layer that shares its array.
     """
     sources = _Sources(param, left_out)
     result = caffe_pb2.NetParameter()
@@ -101,12 +102,33 @@ class _Sources:
     def _check_in_place(self) -> None:
         for (i, j), source in self._source.items():
             layer = self.layers[i]
-            if j < len(layer.top) and _is_in_place(layer, j) and self.readers[source] > 1:
-                raise PrototxtError(
-                    f"top: layer {layer.name!r} changes {layer.top[j]!r} in place, but "
-                    f"{self._other_reader((i, j), source)} needs it unchanged; "
-                    f"give {layer.name!r} a top of its own"
-                )
+            if j < len(layer.top) and _is_in_place(layer, j):
+                other = self._reader_of_array((i, j), source)
+                if other:
+                    raise PrototxtError(
+                        f"top: layer {layer.name!r} changes {layer.top[j]!r} in place, but "
+                        f"{other} unchanged; give {layer.name!r} a top of its own"
+                    )
+
+    def _reader_of_array(self, reader: Place, source: Place) -> str:
+        """Say who else needs the array that a bottom reads; empty if nobody does."""
+        if self.readers[source] > 1:
+            return f"{self._other_reader(reader, source)} needs it"
+        while _shares_data(self.layers[source[0]]):
+            sharer = source[0]
+            for top in range(len(self.layers[sharer].top)):
+                if top != source[1] and self.readers[sharer, top]:
+                    return self._needs_array(reader, (sharer, top))
+            if not self.layers[sharer].bottom:
+                return f"layer {self.layers[sharer].name!r} needs its weights, the same array,"
+            reader, source = (sharer, 0), self._source[sharer, 0]
+            if self.readers[source] > 1:
+                return self._needs_array(reader, source)
+        return ""
+
+    def _needs_array(self, reader: Place, source: Place) -> str:
+        name = self.layers[source[0]].top[source[1]]
+        return f"{self._other_reader(reader, source)} needs {name!r}, the same array,"
 
     def _other_reader(self, reader: Place, source: Place) -> str:
         for place, other in self._source.items():
@@ -169,6 +191,10 @@ class _Sources:
 
 def _is_in_place(layer: caffe_pb2.LayerParameter, j: int) -> bool:
     return j < len(layer.bottom) and bool(layer.bottom[j] == layer.top[j])
+
+
+def _shares_data(layer: caffe_pb2.LayerParameter) -> bool:
+    return REGISTRY.get(layer.type, Layer).shares_data
 
 
 def _fill_split(split: caffe_pb2.LayerParameter, blob: str, place: str, count: int) -> None:

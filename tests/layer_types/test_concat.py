@@ -61,9 +61,3 @@ def test_rejects_an_axis_that_is_not_there():
 def test_rejects_both_names_of_the_axis():
     with pytest.raises(ShapeError, match=r"concat_dim: expected either axis or concat_dim"):
         run_layer(concat("axis: 1 concat_dim: 1"), np.zeros((2, 3)))
-
-
-def test_rejects_running_in_place():
-    bottom = [blob_of([[1.0]]), blob_of([[2.0]])]
-    with pytest.raises(ShapeError, match=r"this layer cannot run in place"):
-        concat().setup(bottom, bottom[:1])

@@ -176,7 +176,9 @@ def test_close_is_harmless_before_setup_and_twice(set_up, db):
     make_layer("type: 'Data'").close()
 
 
-def test_finds_the_database_under_the_root(db, images):
+def test_finds_the_database_under_the_root(db, images, tmp_path, monkeypatch):
+    (tmp_path / "here" / "db").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")  # whose db is not looked at
     layer = make_layer("type: 'Data' data_param { source: 'db' batch_size: 2 backend: LMDB }")
     layer.root = str(db.parent)
     top = [Blob()]

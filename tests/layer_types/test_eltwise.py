@@ -101,9 +101,3 @@ def test_rejects_coefficients(text, message):
 def test_rejects_bottoms_of_different_shapes():
     with pytest.raises(ShapeError, match=r"bottoms of one shape, got \(2, 3\) and \(3, 2\)"):
         run_layer(eltwise(), np.zeros((2, 3)), np.zeros((3, 2)))
-
-
-def test_rejects_running_in_place():
-    bottom = [blob_of([1.0]), blob_of([2.0])]
-    with pytest.raises(ShapeError, match=r"this layer cannot run in place"):
-        eltwise().setup(bottom, bottom[1:])

@@ -84,7 +84,9 @@ def test_finds_the_list_and_its_files_from_the_working_directory(source, monkeyp
 
 
 def test_refuses_a_missing_dataset(source):
-    with pytest.raises(DataError, match=r"x: expected a dataset .* got \['data', 'label'\]"):
+    with pytest.raises(
+        DataError, match=r"x: expected a dataset .* got nothing; it has data, label"
+    ):
         set_up(source, names=("data", "x"))
 
 

@@ -78,10 +78,18 @@ def test_global_pooling_takes_the_whole_image(method, rng):
     check_gradient(pooling(method, "global_pooling: true"), [x])
 
 
-def test_floor_drops_the_partial_window():
+@pytest.mark.parametrize("rounding", ["round_mode: FLOOR", "ceil_mode: false"])
+def test_floor_drops_the_partial_window(rounding):
     x = np.arange(25.0).reshape(1, 1, 5, 5)
-    text = "kernel_size: 2 stride: 2 round_mode: FLOOR"
+    text = f"kernel_size: 2 stride: 2 {rounding}"
     np.testing.assert_array_equal(run_layer(pooling("MAX", text), x)[0, 0], [[6, 8], [16, 18]])
+
+
+@pytest.mark.parametrize("rounding", ["", "round_mode: CEIL", "ceil_mode: true"])
+def test_ceil_keeps_the_partial_window(rounding):
+    x = np.arange(9.0).reshape(1, 1, 3, 3)
+    text = f"kernel_size: 2 stride: 2 {rounding}"
+    np.testing.assert_array_equal(run_layer(pooling("MAX", text), x)[0, 0], [[4, 5], [7, 8]])
 
 
 @pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN layouts")
@@ -135,6 +143,10 @@ def convolution_output_layout(shape):
         ("kernel_size: 3 pad: 3", "pad: expected less than the kernel"),
         ("kernel_size: 9", "does not fit into a bottom"),
         ("kernel_size: 2 stride: 0", "stride: expected 1 or more"),
+        (
+            "kernel_size: 2 ceil_mode: true round_mode: CEIL",
+            "ceil_mode: expected either ceil_mode or round_mode, got both",
+        ),
         ("global_pooling: true kernel_size: 2", "global_pooling takes the whole image"),
         ("global_pooling: true pad: 1", "expected stride 1 and pad 0"),
     ],

@@ -196,12 +196,3 @@ class TestSilence:
         layer.backward([], [True, False], bottom)
         np.testing.assert_array_equal(bottom[0].const_diff, [0, 0])
         np.testing.assert_array_equal(bottom[1].const_diff, [5])
-
-
-@pytest.mark.parametrize(
-    "text", ["type: 'Flatten'", f"type: 'Reshape' reshape_param {{ {dims(2)} }}", "type: 'Split'"]
-)
-def test_rejects_running_in_place(text):
-    blobs = [blob_of([[1.0, 2.0]])]
-    with pytest.raises(ShapeError, match=r"this layer cannot run in place"):
-        make_layer(text).setup(blobs, blobs)

@@ -15,6 +15,7 @@ class Times(Layer):
 
     num_bottom = 1
     num_top = 1
+    may_run_in_place = True
 
     def setup(self, bottom, top):
         self.scale = self.layer_param.power_param.scale

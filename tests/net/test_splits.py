@@ -1,17 +1,24 @@
 """Split layers, and the graphs that are refused."""
 
+import numpy as np
 import pytest
 
 from sscaffe.errors import PrototxtError
 from sscaffe.net.splits import insert_splits
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import parse_net
+from tests.net.layers import feed, input_layer, make_net
 
 
 def layer(name, bottoms="", tops=None, more=""):
     names = " ".join(f'bottom: "{b}"' for b in bottoms.split())
     names += " ".join(f' top: "{t}"' for t in (name if tops is None else tops).split())
     return f'layer {{ name: "{name}" type: "T" {names} {more} }} '
+
+
+def sharing(name, bottom, kind="Flatten", more=""):
+    """Write a layer whose tops are the array of its bottom."""
+    return layer(name, bottom, f"{name} {more}").replace('"T"', f'"{kind}"')
 
 
 def split(*layers):
@@ -114,6 +121,70 @@ def test_splitting_again_changes_nothing():
 )
 def test_what_cannot_be_joined_is_refused(layers, message):
     assert refusal(*layers) == message
+
+
+RELU = layer("relu", "f", "f")
+
+
+@pytest.mark.parametrize(
+    ("layers", "other"),
+    [
+        ([layer("x"), sharing("f", "x"), layer("pool", "x"), RELU], "layer 'pool' needs 'x'"),
+        ([layer("x"), layer("pool", "x"), sharing("f", "x"), RELU], "layer 'pool' needs 'x'"),
+        (
+            [layer("x"), sharing("g", "x"), sharing("f", "g", "Reshape"), layer("p", "x"), RELU],
+            "layer 'p' needs 'x'",
+        ),
+        ([layer("x"), sharing("f", "x"), sharing("g", "x"), RELU], "layer 'g' needs 'x'"),
+        (
+            [layer("x"), sharing("f", "x", "Split", "g"), layer("p", "g"), RELU],
+            "layer 'p' needs 'g'",
+        ),
+        (
+            [layer("x", more="loss_weight: 1"), sharing("f", "x"), RELU],
+            "the loss_weight of layer 'x' needs 'x'",
+        ),
+        (
+            [sharing("f", "", "Parameter"), RELU],
+            "layer 'f' needs its weights",
+        ),
+    ],
+)
+def test_an_array_that_another_layer_reads_is_not_changed_by_another_name(layers, other):
+    assert refusal(*layers) == (
+        f"top: layer 'relu' changes 'f' in place, but {other}, the same array, unchanged; "
+        "give 'relu' a top of its own"
+    )
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [layer("x"), sharing("f", "x"), RELU, layer("p", "f"), layer("q", "f")],
+        [layer("x"), layer("first", "x", "x"), sharing("f", "x"), RELU],
+        [layer("x"), layer("f", "x"), layer("pool", "x"), RELU],
+        [layer("x"), sharing("f", "x", "Split", "g"), RELU],
+    ],
+)
+def test_an_array_that_nobody_else_reads_may_be_changed(layers):
+    split(*layers)
+
+
+def test_a_flattened_blob_is_not_changed_for_its_other_reader():
+    """The net that the rule is for: without it, `pooled` would see rectified values."""
+    text = input_layer("x", 1, 1, 2, 2) + (
+        'layer { name: "flat" type: "Flatten" bottom: "x" top: "flat" } '
+        'layer { name: "relu" type: "ReLU" bottom: "flat" top: "%s" } '
+        'layer { name: "pooled" type: "Pooling" bottom: "x" top: "pooled" '
+        "pooling_param { pool: AVE global_pooling: true } } "
+    )
+    with pytest.raises(PrototxtError, match="layer 'pooled' needs 'x', the same array"):
+        make_net(text % "flat")
+    net = make_net(text % "rectified")
+    feed(net, np.full((1, 1, 2, 2), -4.0))
+    net.forward()
+    assert net.blobs["pooled"].const_data.item() == -4
+    assert not net.blobs["rectified"].const_data.any()
 
 
 def test_a_blob_made_only_in_another_phase_is_explained():
