@@ -4,6 +4,7 @@ Nothing is read through a link or from another file, and nothing before its shap
 right.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ from sscaffe.errors import UnsupportedError, WeightsError
 from sscaffe.files import replace_atomically
 
 Array = npt.NDArray[Any]
+
+# A dataset may declare more than it stores, up to this factor or size; more is taken for a trap.
+_LARGEST_RATIO = 1000
+_ALWAYS_ALLOWED = 2**20
+
+_MOST_NAMES = 10  # in a message
 
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -152,19 +159,59 @@ def read_array(group: Any, name: str, shape: Sequence[int] | None = None) -> Arr
     Raises
     ------
     WeightsError
-        If there is none, or it is not numbers, or of another shape, or kept in another file.
+        If there is none, or it is not numbers, or of another shape, or kept in another file, or,
+        where no shape is given, far larger than what the file stores of it.
     """
-    h5py = import_h5py()
-    dataset = find(group, name)
-    if not isinstance(dataset, h5py.Dataset):
-        got = "nothing" if dataset is None else "a group"
-        raise WeightsError(f"{name}: expected a dataset in the HDF5 file, got {got}")
-    if dataset.external or dataset.is_virtual:
-        raise WeightsError(f"{name}: expected values in the HDF5 file itself, got another file's")
-    if dataset.dtype.kind not in "iuf":
-        raise WeightsError(f"{name}: expected numbers, got {dataset.dtype} in the HDF5 file")
-    if shape is not None and tuple(shape) != dataset.shape:
+    dataset = _find_dataset(group, name)
+    if dataset.dtype.kind not in "iuf" or dataset.shape is None:
+        got = dataset.dtype if dataset.shape is not None else "none"
+        raise WeightsError(f"{name}: expected numbers, got {got} in the HDF5 file")
+    if shape is None:
+        _require_small(dataset, name)
+    elif tuple(shape) != dataset.shape:
         raise WeightsError(
             f"{name}: expected shape {tuple(shape)}, got {dataset.shape} in the HDF5 file"
         )
     return np.asarray(dataset[()])
+
+
+def read_text(group: Any, name: str) -> str:
+    """Read the text that has this path below a group.
+
+    Raises
+    ------
+    WeightsError
+        If there is none, for one of the reasons that `read_array` has.
+    """
+    dataset = _find_dataset(group, name)
+    # An array of texts, or none, has another shape.
+    if dataset.shape == ():
+        _require_small(dataset, name)
+        value = dataset[()]
+        if isinstance(value, bytes):
+            return value.decode()
+    raise WeightsError(f"{name}: expected a text in the HDF5 file, got {dataset.dtype}")
+
+
+def _find_dataset(group: Any, name: str) -> Any:
+    """Return a dataset that is safe to read."""
+    h5py = import_h5py()
+    dataset = find(group, name)
+    if not isinstance(dataset, h5py.Dataset):
+        got = "a group"
+        if dataset is None:
+            got = f"nothing; it has {', '.join(sorted(names(group))[:_MOST_NAMES]) or 'no names'}"
+        raise WeightsError(f"{name}: expected a dataset in the HDF5 file, got {got}")
+    if dataset.external or dataset.is_virtual:
+        raise WeightsError(f"{name}: expected values in the HDF5 file itself, got another file's")
+    return dataset
+
+
+def _require_small(dataset: Any, name: str) -> None:
+    stored = dataset.id.get_storage_size()
+    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    if declared > max(_ALWAYS_ALLOWED, _LARGEST_RATIO * stored):
+        raise WeightsError(
+            f"{name}: {dataset.file.filename} declares shape {dataset.shape}, {declared} bytes, "
+            f"and stores {stored} of them; it is damaged or made to exhaust memory"
+        )

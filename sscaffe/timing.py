@@ -219,9 +219,11 @@ def is_sparse(param: caffe_pb2.NetParameter) -> bool:
 
 
 def stand_in_for_missing_data(
-    param: caffe_pb2.NetParameter, image_shape: tuple[int, int, int] | None = None
+    param: caffe_pb2.NetParameter,
+    image_shape: tuple[int, int, int] | None = None,
+    root: str = "",
 ) -> caffe_pb2.NetParameter:
-    """Replace each Data layer whose database is not there by an Input layer of the same shape.
+    """Replace each Data layer whose LMDB is not there by an Input layer of the same shape.
 
     Parameters
     ----------
@@ -229,6 +231,8 @@ def stand_in_for_missing_data(
         The net; it is left as it is.
     image_shape : (int, int, int), optional
         Channels, height and width of an image, where the layer itself does not tell.
+    root : str
+        The folder that relative paths start from; the working directory by default.
 
     Returns
     -------
@@ -244,16 +248,16 @@ def stand_in_for_missing_data(
     result.CopyFrom(param)
     for layer in result.layer:
         source = layer.data_param.source
-        if layer.type == "Data" and not Path(source).exists():
+        if layer.type == "Data" and not Path(root, source, "data.mdb").is_file():
             shape = image_shape or _shape_of_crop(layer)
             if shape is None:
                 raise DataError(
-                    f"source: '{source}' does not exist, and layer '{layer.name}' does not tell "
+                    f"source: there is no LMDB '{source}', and layer '{layer.name}' does not tell "
                     "the shape of its images; give it with --shape channels,height,width"
                 )
             _become_input(layer, shape)
             size = " x ".join(str(dim) for dim in layer.input_param.shape[0].dim)
-            logger.warning("%s: %s does not exist; random images, %s", layer.name, source, size)
+            logger.warning("%s: there is no LMDB %s; random images, %s", layer.name, source, size)
     return result
 
 

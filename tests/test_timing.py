@@ -139,11 +139,26 @@ def test_an_input_stands_in_for_a_missing_database(transform, given, shape):
 
 @pytest.mark.parametrize("transform", ["", "crop_size: 24", "crop_size: 24 mean_value: 1"])
 def test_a_shape_that_nobody_knows_is_refused(transform):
-    message = r"source: 'not/here' does not exist.* give it with --shape"
+    message = r"source: there is no LMDB 'not/here'.* give it with --shape"
     with pytest.raises(DataError, match=message):
         stand_in_for_missing_data(parse_net(DATA.format(transform)))
 
 
-def test_a_database_that_is_there_is_used(tmp_path):
-    text = DATA.format("").replace("not/here", str(tmp_path))
-    assert stand_in_for_missing_data(parse_net(text)).layer[0].type == "Data"
+@pytest.mark.parametrize("root", ["", "root"])
+def test_a_database_that_is_there_is_used(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / root / "digits"
+    folder.mkdir(parents=True)
+    param = parse_net(DATA.format("").replace("not/here", "digits"))
+    with pytest.raises(DataError, match="there is no LMDB 'digits'"):
+        stand_in_for_missing_data(param, root=root)  # an empty folder is none
+    (folder / "data.mdb").touch()
+    assert stand_in_for_missing_data(param, root=root).layer[0].type == "Data"
+
+
+def test_a_database_is_looked_for_under_the_root_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "data.mdb").touch()
+    param = parse_net(DATA.format("").replace("not/here", "digits"))
+    assert stand_in_for_missing_data(param, (1, 4, 4), "other").layer[0].type == "Input"

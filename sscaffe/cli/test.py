@@ -3,14 +3,15 @@
 from typing import Any
 
 import click
-import numpy as np
 
+from sscaffe.blob import Array
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.log import logger
 from sscaffe.net import Net
+from sscaffe.solver.scores import Scores, score
 
 MOST_ROWS = 20
 """Values of one output that get a row each; of more, only the mean is worth reading."""
@@ -36,35 +37,29 @@ def command(as_json: bool, log: str, phase: str, iterations: int, **flags: Any) 
         raise click.UsageError(f"--iterations: expected 1 or more, got {iterations}")
     with options.logged(log):
         net = options.open_net(phase=TRAIN if phase == "TRAIN" else TEST, **flags)
-        loss, means = _score(net, iterations)
-        _log_means(net, loss, means)
+        logger.info("Running for %d iterations.", iterations)
+        scores = score(net, iterations, _log_batch)
+        _log_means(net, scores)
         net.close()
     if as_json:
-        outputs = {name: _plain(mean) for name, mean in means.items()}
-        print_json({"iterations": iterations, "loss": loss, "outputs": outputs})
+        outputs = {name: _plain(mean) for name, mean in scores.outputs.items()}
+        print_json({"iterations": iterations, "loss": scores.loss, "outputs": outputs})
     else:
-        rows = [row for name, mean in means.items() for row in _rows(name, mean)]
+        rows = [row for name, mean in scores.outputs.items() for row in _rows(name, mean)]
         print_table(["output", "mean"], rows, title=f"{net.name or 'net'}, {iterations} batches")
     return 0
 
 
-def _score(net: Net, iterations: int) -> tuple[float, dict[str, Any]]:
-    """Return the mean loss, and the mean of each output as a float64 array."""
-    losses, sums = 0.0, {name: np.zeros(net.blobs[name].shape) for name in net.outputs}
-    logger.info("Running for %d iterations.", iterations)
-    for batch in range(iterations):
-        losses += net.forward()
-        for name in net.outputs:
-            values = net.blobs[name].const_data
-            sums[name] += values
-            for value in values.flat:
-                logger.info("Batch %d, %s = %g", batch, name, value)
-    return losses / iterations, {name: total / iterations for name, total in sums.items()}
+def _log_batch(batch: int, outputs: dict[str, Array]) -> bool:
+    for name, values in outputs.items():
+        for value in values.flat:
+            logger.info("Batch %d, %s = %g", batch, name, value)
+    return True
 
 
-def _log_means(net: Net, loss: float, means: dict[str, Any]) -> None:
-    logger.info("Loss: %g", loss)
-    for name, mean in means.items():
+def _log_means(net: Net, scores: Scores) -> None:
+    logger.info("Loss: %g", scores.loss)
+    for name, mean in scores.outputs.items():
         weight = net.blob_loss_weights.get(name, 0)
         for value in mean.flat:
             suffix = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""

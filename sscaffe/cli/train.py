@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from sscaffe import prototxt
 from sscaffe.cli import options
@@ -71,9 +70,7 @@ def _make_solver(flags: dict[str, Any]) -> Solver:
 
 def _solve(solver: Solver, snapshot: str) -> None:
     try:
-        # What is not finite is for the solver to notice, which says more than NumPy's warning.
-        with np.errstate(over="ignore", invalid="ignore"):
-            solver.solve(snapshot or None)
+        solver.solve(snapshot or None)
     except DivergedError as error:
         if solver.snapshot_path:
             error.add_note(f"  last snapshot: {solver.snapshot_path}")

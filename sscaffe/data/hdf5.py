@@ -1,7 +1,6 @@
 """Hdf5Rows: the rows of a list of HDF5 files, over and over, from any place in them."""
 
 import base64
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import DataError, WeightsError
-from sscaffe.hdf5 import find, open_hdf5, read_array
+from sscaffe.hdf5 import open_hdf5, read_array
 from sscaffe.random_numbers import RandomNumbers
 
 Array = npt.NDArray[Any]
-
-# A dataset may declare more than it stores, up to this factor or size; more is taken for a trap.
-_LARGEST_RATIO = 1000
-_ALWAYS_ALLOWED = 4 * 2**30
 
 
 class Hdf5Rows:
@@ -200,19 +195,7 @@ def read_datasets(path: Path, names: Sequence[str]) -> list[Array]:
 
 
 def _read_dataset(file: Any, name: str, path: Path) -> Array:
-    dataset = find(file, name)
-    if dataset is None:
-        raise DataError(f"{name}: expected a dataset of this name, got {sorted(file)} in {path}")
-    shape = getattr(dataset, "shape", None)
-    if shape == ():
+    values = read_array(file, name)
+    if not values.shape:
         raise DataError(f"{name}: expected rows of numbers, got a single value in {path}")
-    if shape is not None:
-        stored = dataset.id.get_storage_size()
-        if math.prod(shape) * dataset.dtype.itemsize > max(
-            _ALWAYS_ALLOWED, _LARGEST_RATIO * stored
-        ):
-            raise DataError(
-                f"{name}: {path} declares shape {shape} and stores {stored} bytes of it; "
-                "it is damaged or made to exhaust memory"
-            )
-    return np.asarray(read_array(file, name), np.float32)
+    return np.asarray(values, np.float32)

@@ -60,8 +60,11 @@ class Prefetcher:
             item = self._full.get()
             if isinstance(item, Batch):
                 return item
-            self._error = item
-        raise self._error
+            self._error, self._traceback = item, item.__traceback__
+            self._notes = list(getattr(item, "__notes__", ()))
+        # Whoever caught it before added notes, and a traceback of his own.
+        self._error.__notes__ = list(self._notes)
+        raise self._error.with_traceback(self._traceback)
 
     def give_back(self, batch: Batch) -> None:
         """Let the thread fill a batch again."""

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sscaffe.data.paths import locate
 from sscaffe.errors import DataError, ShapeError, WeightsError
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
@@ -58,7 +57,7 @@ class DataTransformer:
         self._crops_at_random = self._crop > 0 and phase == caffe_pb2.TRAIN
         self._mirror = bool(param.mirror)
         self._scale = np.float32(param.scale)
-        self._mean_file = read_mean(locate(param.mean_file, root)) if param.mean_file else None
+        self._mean_file = read_mean(Path(root, param.mean_file)) if param.mean_file else None
         self._mean_values = np.asarray(param.mean_value, np.float32).reshape(-1, 1, 1)
         self.rng: RandomNumbers | None = None
         if self.is_random:

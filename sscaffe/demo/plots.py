@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sscaffe.demo.stage import Stage
 from sscaffe.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from sscaffe.demo.run import Stage
 
 Array = npt.NDArray[Any]
 
@@ -18,7 +16,7 @@ _COLOURS = {"baseline": "#4477aa", "ssl": "#cc6677", "finetune": "#228833"}
 _ZERO = "#e8e8e8"
 
 
-def draw_all(folder: Path, stages: "Sequence[Stage]") -> list[Path]:
+def draw_all(folder: Path, stages: Sequence[Stage]) -> list[Path]:
     """Draw every picture of a run.
 
     Parameters
@@ -49,7 +47,7 @@ def draw_all(folder: Path, stages: "Sequence[Stage]") -> list[Path]:
     return [folder / name for name in figures]
 
 
-def curves(stages: "Sequence[Stage]") -> Any:
+def curves(stages: Sequence[Stage]) -> Any:
     """Draw training loss and test accuracy over the iterations of all stages."""
     figure = _figure(9, 5.5)
     loss_axes, accuracy_axes = figure.subplots(2, 1, sharex=True)
@@ -60,12 +58,14 @@ def curves(stages: "Sequence[Stage]") -> Any:
         loss_axes.plot(x, stage.losses, color=colour, alpha=0.3, linewidth=1)
         loss_axes.plot(x, _smooth(stage.losses), color=colour, label=stage.name)
         tested = start + np.array(stage.tested)
-        accuracy_axes.plot(tested, stage.accuracies, "o-", color=colour, markersize=4)
+        accuracy_axes.plot(
+            tested, stage.accuracies, "o-", color=colour, markersize=4, clip_on=False
+        )
+        # Along the bottom, where no line of a trained net passes.
         accuracy_axes.annotate(
-            f"{stage.accuracy:.2f} %",
-            (tested[-1], stage.accuracy),
-            (0, -14),
-            textcoords="offset points",
+            f"{stage.accuracy:.2f} % at the end",
+            (start + 0.98 * count, 0.04),
+            xycoords=accuracy_axes.get_xaxis_transform(),
             ha="right",
             color=colour,
         )
@@ -82,7 +82,7 @@ def curves(stages: "Sequence[Stage]") -> Any:
     return figure
 
 
-def heat_map(stages: "Sequence[Stage]") -> Any:
+def heat_map(stages: Sequence[Stage]) -> Any:
     """Draw how many filters and columns of each layer are zero, over the iterations."""
     rows = list(stages[0].zeros[0])
     values = np.array([[zeros[row] for s in stages for zeros in s.zeros] for row in rows])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy.typing as npt
 from sscaffe import prototxt, sparsity
 from sscaffe.demo import nets, plots
 from sscaffe.demo.images import Databases
+from sscaffe.demo.stage import Stage
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import Solver
+from sscaffe.solver.scores import score
 from sscaffe.timing import NetTiming, fill_inputs, time_in_turns
 
 Array = npt.NDArray[Any]
@@ -39,27 +41,6 @@ class Lengths:
 
 FULL = Lengths(600, 1200, 500)
 SHORT = Lengths(150, 300, 100)
-
-
-@dataclass
-class Stage:
-    """What one stage of training did."""
-
-    name: str
-    iterations: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    tested: list[int] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)  # per cent
-    zeros: list[dict[str, float]] = field(default_factory=list)  # per cent, as in `iterations`
-    weights: dict[str, Array] = field(default_factory=dict)  # matrices, at the end
-    kept: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows and columns of them
-    caffemodel: str = ""
-    seconds: float = 0.0
-
-    @property
-    def accuracy(self) -> float:
-        """Test accuracy at the end, in per cent."""
-        return self.accuracies[-1]
 
 
 @dataclass(frozen=True)
@@ -170,7 +151,8 @@ class Demo:
         tests_due = solver.iter * _TESTS // iterations
         if tests_due > len(stage.tested) or solver.iter == iterations:
             stage.tested.append(solver.iter)
-            stage.accuracies.append(_accuracy(scored, self.data.test_batches))
+            scores = score(scored, self.data.test_batches)
+            stage.accuracies.append(100 * float(scores.outputs["accuracy"]))
 
     def _report(self, stage: Stage) -> None:
         shapes = ", ".join(
@@ -194,15 +176,6 @@ class Demo:
             timed.append(net)
         dense, sparse = time_in_turns(timed, _TIMING_RUNS)
         return dense, sparse
-
-
-def _accuracy(net: Net, batches: int) -> float:
-    """Return the test accuracy in per cent."""
-    total = 0.0
-    for _ in range(batches):
-        net.forward()
-        total += float(net.blobs["accuracy"].const_data.item())
-    return 100 * total / batches
 
 
 def _matrix(net: Net, layer: str) -> Array:

@@ -45,6 +45,8 @@ def mask_of(weights: Array, mode: int, group: int = 1) -> Array:
 class Connectivity:
     """The masks of a net, made anew whenever its weights were set from outside.
 
+    Only what changes the weights between `begin` and `settle` is training.
+
     Parameters
     ----------
     net : Net
@@ -57,25 +59,47 @@ class Connectivity:
 
     def __init__(self, net: Net, frozen: Sequence[tuple[Param, int]], threshold: float) -> None:
         self._net, self._frozen, self._threshold = net, frozen, threshold
+        self._is_training = False
         self._generation = -1
         self._checksums: list[int] = []
+        self._versions: list[int] = []
+
+    def begin(self) -> None:
+        """Say that training changes the weights from now on, after a `refresh`."""
+        self.refresh()
+        self._is_training = True
 
     def refresh(self) -> None:
-        """Make the masks if this is the first time, or if weights changed since `settle`."""
-        if not self._frozen:
+        """Make the masks if there are none, or if weights were changed but not by training."""
+        if self._is_training or not self._frozen or self._is_current():
             return
-        if self._generation == self._net.weights_generation:
-            if self._checksums == self._look():
-                return
-            logger.info("Weights were changed: which of them are frozen is decided anew")
         for param, mode in self._frozen:
             self._freeze(param, mode)
-        self.settle()
+        self.take()
 
     def settle(self) -> None:
+        """Say that training has changed the weights up to here; twice is no more than once."""
+        if self._is_training:
+            self._is_training = False
+            self.take()
+
+    def take(self) -> None:
         """Take the weights as they are now for those that the masks belong to."""
         if self._frozen:
             self._generation, self._checksums = self._net.weights_generation, self._look()
+            # After looking, which brings arrays that somebody holds up to date.
+            self._versions = self._count()
+
+    def _is_current(self) -> bool:
+        if self._generation != self._net.weights_generation:
+            return False
+        if self._versions == self._count() or self._checksums == self._look():
+            return True
+        logger.info("Weights were changed: which of them are frozen is decided anew")
+        return False
+
+    def _count(self) -> list[int]:
+        return [param.blob.data_version for param, _ in self._frozen]
 
     def _look(self) -> list[int]:
         return [zlib.crc32(param.const_data.tobytes()) for param, _ in self._frozen]

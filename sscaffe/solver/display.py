@@ -1,5 +1,6 @@
 """What the solver logs, in the words that the public parsers of Caffe's logs know."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from sscaffe.blob import Array, Param
@@ -15,9 +16,27 @@ def log_loss(iteration: int, loss: float) -> None:
     logger.info("Iteration %d, loss = %g", iteration, loss)
 
 
-def log_speed(iterations: int, seconds: float) -> None:
-    """Log how fast the training is, on a line that no parser takes for a loss."""
-    logger.info("    Speed: %.4g iter/s", iterations / max(seconds, 1e-9))
+class Speed:
+    """How fast the training is, from one display to the next."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None  # iteration and time of the last display
+
+    def begin(self, iteration: int) -> None:
+        """Start to count here, if that was not done before."""
+        self._last = self._last or (iteration, time.monotonic())
+
+    def forget(self) -> None:
+        """Let the next `begin` start to count."""
+        self._last = None
+
+    def log(self, iteration: int) -> None:
+        """Log the speed since the last time, on a line that no parser takes for a loss."""
+        before, now = self._last, (iteration, time.monotonic())
+        self._last = now
+        if before and before[0] < now[0]:
+            speed = (now[0] - before[0]) / max(now[1] - before[1], 1e-9)
+            logger.info("    Speed: %.4g iter/s", speed)
 
 
 def log_rate(iteration: int, rate: float) -> None:

@@ -86,16 +86,22 @@ class NetMaker:
             raise PrototxtError("test_interval: expected 1 or more to go with test_iter, got 0")
         return [self._make(net, TEST, state) for net, state in zip(sources, states, strict=True)]
 
-    def _make(self, net: _Source, phase: int, state: caffe_pb2.NetState) -> Net:
+    def _make(self, net: _Source, role: int, state: caffe_pb2.NetState) -> Net:
         if isinstance(net, str):
             path = os.fspath(Path(self._root, net))
             param, source = read_net(path), path
         else:
-            param, source = net, self._source
+            param, source = caffe_pb2.NetParameter(), self._source
+            param.CopyFrom(net)
+        # As in Caffe, what the net sets goes before its role, and what the solver sets before both.
+        whole = caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(role))
+        whole.MergeFrom(param.state)
+        whole.MergeFrom(state)
+        if state.HasField("level"):
+            param.state.level = state.level
         return Net(
             param,
-            phase,
-            level=state.level,
+            whole.phase,
             stages=state.stage,
             device=self._device,
             rng=self._rng,

@@ -1,32 +1,21 @@
 """What a SolverParameter asks for: checked, and completed where fields depend on each other."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from sscaffe import unsupported
 from sscaffe.blob import Param
 from sscaffe.device import Device, cpu, gpu
-from sscaffe.errors import PrototxtError, UnsupportedError
+from sscaffe.errors import PrototxtError
 from sscaffe.log import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.learning_rate import check_policy
 from sscaffe.solver.regularizers import Regularizer
+from sscaffe.solver.updates import RULES
 
 _Settings = caffe_pb2.SolverParameter
 
 SMALL_WEIGHT = 1e-4
 """Below this, weights are zero for Caffe's fork: the prune_threshold of sparse training."""
-
-# Fields of Caffe's relatives that change what is learned, and the value that changes nothing.
-_NOT_SUPPORTED: dict[str, Any] = {
-    "force_decay": 0,
-    "max_threshold_factor": 1,
-    "disabled_update": False,
-    "warmup_iter": 0,
-    "local_lr_auto": False,
-    "eval_type": "classification",
-}
-
-_OLD_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
 # The least value of each field.
 _LEAST = {
@@ -58,13 +47,7 @@ def checked(param: _Settings) -> _Settings:
         value = getattr(settings, name)
         if value < least:
             raise PrototxtError(f"{name}: expected {least} or more, got {value:g}")
-    for name, harmless in _NOT_SUPPORTED.items():
-        if getattr(settings, name) != harmless:
-            raise UnsupportedError(
-                f"{name}: {getattr(settings, name)!r} is not supported; leave the field out"
-            )
-    if settings.debug_info:
-        logger.warning("debug_info: not supported; the field has no effect")
+    unsupported.check(settings, "the solver")
     return settings
 
 
@@ -153,7 +136,8 @@ def warn_of_idle_decays(settings: _Settings, params: Sequence[Param]) -> None:
 
 def _name_type(settings: _Settings) -> None:
     if settings.HasField("solver_type"):
-        name = _OLD_TYPES[settings.solver_type]
+        old_name = _Settings.SolverType.Name(settings.solver_type)
+        (name,) = (name for name in RULES if name.upper() == old_name)
         if settings.HasField("type"):
             raise PrototxtError(f'solver_type: type is set as well; write type: "{name}" only')
         settings.type = name

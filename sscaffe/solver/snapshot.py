@@ -4,13 +4,12 @@ Each file is written whole or not at all, the .solverstate last, so that what it
 Caffe reads both, and skips what only sscaffe writes: random numbers, masks, places in the data.
 """
 
-import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -18,7 +17,6 @@ from google.protobuf.message import DecodeError
 from sscaffe import hdf5
 from sscaffe.blob import Array, Blob, Param
 from sscaffe.errors import WeightsError
-from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.serialized import (
@@ -34,23 +32,32 @@ _HISTORY = "history"
 _CHUNK = 1 << 20
 
 
-@runtime_checkable
-class DataSource(Protocol):
-    """A layer that knows its place in its data."""
-
-    def data_state(self) -> dict[str, Any]:
-        """Return the place of the next batch; JSON can hold it."""
-
-    def restore_data_state(self, state: dict[str, Any]) -> None:
-        """Go to a place that `data_state` returned."""
-
-
 @dataclass
 class State:
     """What a .solverstate holds."""
 
     proto: caffe_pb2.SolverState  # without history
     history: list[Array]
+
+
+def prefix(settings: caffe_pb2.SolverParameter, root: str, source: str, net_name: str) -> str:
+    """Return what the names of snapshots start with.
+
+    Parameters
+    ----------
+    settings : SolverParameter
+        snapshot_prefix: the start of a name, or a folder.
+    root : str
+        The folder that relative paths start from.
+    source : str
+        The solver's file, whose name goes with a folder; may be empty.
+    net_name : str
+        The name that goes with a folder otherwise; may be empty.
+    """
+    given = settings.snapshot_prefix
+    if given and not given.endswith("/") and not Path(root, given).is_dir():
+        return given
+    return str(Path(given, Path(source).stem or net_name or "solver"))
 
 
 def write_state(path: Path, proto: caffe_pb2.SolverState, history: Sequence[Blob]) -> None:
@@ -108,9 +115,9 @@ def read_state(path: str | os.PathLike[str]) -> State:
 def _read_hdf5(path: str | os.PathLike[str]) -> State:
     with hdf5.open_hdf5(path) as file:
         proto = _read_ours(file)
-        proto.iter = int(hdf5.read_array(file, "iter").reshape(-1)[0])
-        proto.current_step = int(hdf5.read_array(file, "current_step").reshape(-1)[0])
-        proto.learned_net = _read_text(file, "learned_net")
+        proto.iter = int(hdf5.read_array(file, "iter", (1,))[0])
+        proto.current_step = int(hdf5.read_array(file, "current_step", (1,))[0])
+        proto.learned_net = hdf5.read_text(file, "learned_net")
         entries = hdf5.names(hdf5.find(file, _HISTORY))
         history = [hdf5.read_array(file, f"{_HISTORY}/{i}") for i in range(len(entries))]
     return State(proto, history)
@@ -124,14 +131,6 @@ def _read_ours(file: Any) -> caffe_pb2.SolverState:
         return caffe_pb2.SolverState.FromString(content)
     except DecodeError as error:
         raise WeightsError(f"{_OURS}: expected a SolverState, got something else") from error
-
-
-def _read_text(file: Any, name: str) -> str:
-    dataset = hdf5.find(file, name)
-    value = dataset[()] if isinstance(dataset, hdf5.import_h5py().Dataset) else None
-    if not isinstance(value, bytes):
-        raise WeightsError(f"{name}: expected text in the HDF5 file, got {type(value).__name__}")
-    return value.decode()
 
 
 def describe_model(proto: caffe_pb2.SolverState, path: Path, name: str) -> None:
@@ -171,20 +170,24 @@ def find_model(state: State, path: Path, root: str) -> Path:
     if not proto.learned_net:
         raise WeightsError(f"{path}: expected a solverstate with a learned_net, got none")
     named = Path(root, proto.learned_net)
-    model = next((p for p in (named, path.parent / named.name) if p.exists()), None)
-    if model is None:
+    places = list(dict.fromkeys((named, path.parent / named.name)))
+    models = [place for place in places if place.is_file()]
+    if not models:
         raise WeightsError(
             f"learned_net: {named}, which has the weights for {path}, does not exist"
         )
-    if proto.HasField("model_size"):
-        size = model.stat().st_size
-        if size != proto.model_size or _crc32(model) != proto.model_crc32:
-            raise WeightsError(
-                f"learned_net: {model} is not the file that was written with {path}; expected "
-                f"{proto.model_size} bytes with CRC-32 {proto.model_crc32:08x}, got {size} bytes "
-                f"with {_crc32(model):08x}"
-            )
-    return model
+    if not proto.HasField("model_size"):
+        return models[0]
+    got: list[str] = []
+    for model in models:
+        size, checksum = model.stat().st_size, _crc32(model)
+        if (size, checksum) == (proto.model_size, proto.model_crc32):
+            return model
+        got.append(f"{size} bytes with {checksum:08x} in {model}")
+    raise WeightsError(
+        f"learned_net: expected the file that was written with {path}, {proto.model_size} bytes "
+        f"with CRC-32 {proto.model_crc32:08x}, got {' and '.join(got)}"
+    )
 
 
 def check_state(state: State, history: Sequence[Blob], solver_type: str, path: Path) -> None:
@@ -196,6 +199,8 @@ def check_state(state: State, history: Sequence[Blob], solver_type: str, path: P
         If not.
     """
     proto = state.proto
+    if proto.iter < 0:
+        raise WeightsError(f"iter: expected 0 or more, got {proto.iter} in {path}")
     try:
         if proto.random_state:
             RandomNumbers(0).set_state(proto.random_state)
@@ -217,36 +222,6 @@ def check_state(state: State, history: Sequence[Blob], solver_type: str, path: P
                 f"history: expected shape {blob.shape} for blob {i}, got {array.shape} in {path}; "
                 "it belongs to another net"
             )
-
-
-def save_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[Net]) -> None:
-    """Note in a state where the data layers are."""
-    for number, name, layer in _data_layers(net, test_nets):
-        state = json.dumps(layer.data_state())
-        proto.data_cursor.add(layer=name, test_net=number, state=state)
-
-
-def restore_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[Net]) -> None:
-    """Let the data layers go on where a state says; those it does not know start anew.
-
-    Raises
-    ------
-    DataError
-        If the data has no such place.
-    WeightsError
-        If that is no place at all.
-    """
-    cursors = {(cursor.test_net, cursor.layer): cursor.state for cursor in proto.data_cursor}
-    for number, name, layer in _data_layers(net, test_nets):
-        if (number, name) not in cursors:
-            continue
-        text = cursors[number, name]
-        try:
-            layer.restore_data_state(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
-            raise WeightsError(
-                f"data_cursor: expected a place in the data of layer {name!r}, got {text!r}"
-            ) from error
 
 
 def save_masks(proto: caffe_pb2.SolverState, params: Sequence[Param]) -> None:
@@ -283,13 +258,6 @@ def read_masks(proto: caffe_pb2.SolverState, params: Sequence[Param]) -> dict[st
         bits = np.unpackbits(packed, count=param.blob.count, bitorder="little")
         masks[param.name] = param.xp.asarray(bits.astype(bool)).reshape(param.shape)
     return masks
-
-
-def _data_layers(net: Net, test_nets: Sequence[Net]) -> Iterator[tuple[int, str, DataSource]]:
-    for number, one in enumerate((net, *test_nets), start=-1):
-        for layer in one.layers:
-            if isinstance(layer, DataSource):
-                yield number, layer.name, layer
 
 
 def _crc32(path: Path) -> int:

@@ -1,12 +1,12 @@
 """Solver: trains a net as a SolverParameter says."""
 
 import os
-import time
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
+
+import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
@@ -17,14 +17,19 @@ from sscaffe.prototxt import read_solver
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import display, snapshot
 from sscaffe.solver.connectivity import Connectivity, disconnected
+from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
 from sscaffe.solver.divergence import require_finite_loss, require_finite_weights
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import NetMaker
-from sscaffe.solver.scores import outputs_of, score
+from sscaffe.solver.scores import outputs_of, run_tests
 from sscaffe.solver.settings import checked, device_for
+from sscaffe.solver.smoothed_loss import SmoothedLoss
 from sscaffe.solver.update import Updater
 
 PathLike = str | os.PathLike[str]
+
+# What is not finite is for the solver to notice, which says more than NumPy's warning.
+_unwarned = partial(np.errstate, over="ignore", invalid="ignore", divide="ignore")
 
 
 class Solver:
@@ -52,13 +57,14 @@ class Solver:
     history : list of Blob
         What the update rule remembers, in the order of a .solverstate.
     smoothed_loss : float
-        The mean loss of the last average_loss iterations.
+        The mean loss of the last average_loss iterations. As in Caffe, each call of `step` starts
+        a mean of its own, but for the first after `restore`.
     test_results : list of dict of str to ndarray
         For each test net, the mean of each output in the last test.
     snapshot_path : str
         The last .solverstate written; empty if there is none.
     callbacks : list of callable
-        Called with the solver after each iteration.
+        Called with the solver after each iteration; they may change weights.
 
     Raises
     ------
@@ -88,9 +94,8 @@ class Solver:
         self.test_results: list[dict[str, Array]] = []
         self.snapshot_path = ""
         self._snapshot_iter = -1
-        self._losses: deque[float] = deque(maxlen=self.param.average_loss)
-        self._stop_requested = self._snapshot_requested = self._resumed = False
-        self._lap: tuple[int, float] | None = None  # iteration and time of the last display
+        self._losses, self._speed = SmoothedLoss(self.param.average_loss), display.Speed()
+        self._stop_requested = self._snapshot_requested = False
         self.test_nets: list[Net] = []
         self._build(device_for(self.param, device))
 
@@ -121,15 +126,18 @@ class Solver:
     @property
     def smoothed_loss(self) -> float:
         """The mean loss of the last average_loss iterations; 0 before the first."""
-        return sum(self._losses) / len(self._losses) if self._losses else 0.0
+        return self._losses.value
 
     @property
     def stop_requested(self) -> bool:
-        """Whether `request_stop` was called and the training has not ended yet."""
+        """Whether `request_stop` was called, and neither `solve` ended nor `step` began since."""
         return self._stop_requested
 
     def request_stop(self) -> None:
-        """End the training after this iteration, with a snapshot; a signal handler may call it."""
+        """End the training after this iteration; a signal handler may call it.
+
+        `solve` then takes a snapshot; it heeds a request made before it was called as well.
+        """
         self._stop_requested = True
 
     def request_snapshot(self) -> None:
@@ -151,13 +159,21 @@ class Solver:
         SscaffeError
             If a snapshot cannot be read or written.
         """
+        try:
+            self._solve(resume_file)
+        finally:
+            self._stop_requested = False
+
+    def _solve(self, resume_file: PathLike | None) -> None:
         logger.info("Solving %s", self.net.name)
         logger.info("Learning Rate Policy: %s", self.param.lr_policy)
         if resume_file is not None:
             self.restore(resume_file)
-        self.step(max(0, self.param.max_iter - self.iter))
+        self._train(max(0, self.param.max_iter - self.iter))
         if self._stop_requested:
-            self._stop_early()
+            if self._snapshot_iter != self.iter:
+                self.snapshot()
+            logger.info("Optimization stopped early.")
             return
         if self.param.snapshot_after_train and self._snapshot_iter != self.iter:
             self.snapshot()
@@ -165,7 +181,7 @@ class Solver:
         logger.info("Optimization Done.")
 
     def step(self, iterations: int) -> None:
-        """Train for some iterations, or until a stop is requested.
+        """Train for some iterations, or until a stop is requested meanwhile.
 
         Raises
         ------
@@ -174,34 +190,44 @@ class Solver:
         SscaffeError
             If a layer cannot run, or a snapshot cannot be written.
         """
-        if not self._resumed:  # As in Caffe, each call starts a mean of its own.
-            self._losses.clear()
-        self._resumed = False
-        self._connectivity.refresh()
-        self._lap = self._lap or (self.iter, time.monotonic())
-        for _ in range(iterations):
-            if self._stop_requested or not self._iterate():
-                break
-            self._take_due_snapshot()
-            for callback in self.callbacks:
-                callback(self)
-        self._connectivity.settle()
-        for blob in self.history:
-            blob.publish()
+        self._stop_requested = False
+        self._train(iterations)
 
+    def _train(self, iterations: int) -> None:
+        self._losses.begin()
+        self._connectivity.begin()
+        self._speed.begin(self.iter)
+        try:
+            for _ in range(iterations):
+                if self._stop_requested or not self._iterate():
+                    break
+                self._take_due_snapshot()
+                if self.callbacks:
+                    self._call_back()
+        finally:
+            self._connectivity.settle()
+            for blob in self.history:
+                blob.publish()
+
+    def _call_back(self) -> None:
+        self._connectivity.settle()
+        for callback in self.callbacks:
+            callback(self)
+        self._connectivity.begin()
+
+    @_unwarned()
     def _iterate(self) -> bool:
-        """Train for one iteration; False if a stop was requested before the update."""
+        """Train for one iteration; False if a stop was requested in a test before it."""
         self.net.clear_param_diffs()
-        if self._is_test_due() and (self.iter or self.param.test_initialization):
-            self.test_all()
-            if self._stop_requested:
-                return False
+        wants_test = self._is_test_due() and (self.iter or self.param.test_initialization)
+        if wants_test and len(self.test_all()) < len(self.test_nets):
+            return False
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss += self.net.forward_backward()
         loss /= self.param.iter_size
         require_finite_loss(loss, self.net, self.param, self.iter)
-        self._losses.append(loss)
+        self._losses.add(loss)
         if self._is_display_due():
             self._show_iteration()
         self.apply_update()
@@ -224,13 +250,15 @@ class Solver:
             display.log_regularization(regularization, self.smoothed_loss)
             require_finite_weights(self.net, self.param, self.iter)
 
+    @_unwarned()
     def test_all(self) -> list[dict[str, Array]]:
         """Run each test net for its test_iter batches.
 
         Returns
         -------
         list of dict of str to ndarray
-            For each net, the mean of each output; shorter if a stop was requested.
+            For each net, the mean of each output. Shorter if a stop was requested; then the data
+            is again where it was before, so that the whole test can be run when training goes on.
 
         Raises
         ------
@@ -238,17 +266,9 @@ class Solver:
             If a layer cannot run.
         """
         self._share_weights()
-        self.test_results = []
-        for number, net in enumerate(self.test_nets):
-            logger.info("Iteration %d, Testing net (#%d)", self.iter, number)
-            scores = score(net, self.param.test_iter[number], lambda: self._stop_requested)
-            if scores is None:
-                logger.info("Test interrupted.")
-                break
-            if self.param.test_compute_loss:
-                logger.info("Test loss: %g", scores.loss)
-            display.log_outputs(net, "Test", scores.outputs)
-            self.test_results.append(scores.outputs)
+        self.test_results = run_tests(
+            self.test_nets, self.param, self.iter, self.rng, lambda: self._stop_requested
+        )
         return self.test_results
 
     def snapshot(self) -> str:
@@ -267,9 +287,11 @@ class Solver:
             If a file cannot be written; older snapshots are left as they are.
         """
         require_finite_weights(self.net, self.param, self.iter)
+        self._connectivity.refresh()
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         words, ending = ("HDF5", ".h5") if hdf5 else ("binary proto", "")
-        stem = f"{self._prefix()}_iter_{self.iter}"
+        prefix = snapshot.prefix(self.param, self._root, self._source, self.net.name)
+        stem = f"{prefix}_iter_{self.iter}"
         model, state = f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
         logger.info("Snapshotting to %s file %s", words, model)
         path = Path(self._root, model)
@@ -291,8 +313,9 @@ class Solver:
 
         Raises
         ------
-        WeightsError
-            If it, or the caffemodel that it names, cannot be read, or does not fit.
+        SscaffeError
+            If it, or the caffemodel that it names, cannot be read, or does not fit, or the data
+            has no such place; then nothing was changed.
         """
         path = Path(self._root, path)
         state = snapshot.read_state(path)
@@ -300,15 +323,20 @@ class Solver:
         masks = snapshot.read_masks(state.proto, self.net.learnable_params)
         model = snapshot.find_model(state, path, self._root)
         logger.info("Restoring from %s and %s", path, model)
-        snapshot.restore_cursors(state.proto, self.net, self.test_nets)
-        self.net.copy_from(model)
+        places = Places((self.net, *self.test_nets), self.rng)
+        try:
+            restore_cursors(state.proto, self.net, self.test_nets)
+            self.net.copy_from(model)
+        except BaseException:
+            places.go_back()
+            raise
         for blob, array in zip(self.history, state.history, strict=True):
             blob.set_data(blob.xp.asarray(array).reshape(blob.shape))
         self._set_state(state.proto)
         if masks:
             for param in self.net.learnable_params:
                 param.mask = masks.get(param.name)
-            self._connectivity.settle()
+            self._connectivity.take()
 
     def close(self) -> None:
         """Let go of the files and threads of data layers."""
@@ -318,12 +346,7 @@ class Solver:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _state(self) -> caffe_pb2.SolverState:
@@ -331,19 +354,18 @@ class Solver:
             iter=self.iter,
             current_step=self._step,
             random_state=self.rng.get_state(),
-            smoothed_losses=self._losses,
+            smoothed_losses=self._losses.losses,
             solver_type=self.param.type,
         )
         snapshot.save_masks(proto, self.net.learnable_params)
-        snapshot.save_cursors(proto, self.net, self.test_nets)
+        save_cursors(proto, self.net, self.test_nets)
         return proto
 
     def _set_state(self, proto: caffe_pb2.SolverState) -> None:
         self.iter, self._step = proto.iter, proto.current_step
-        self._snapshot_iter, self._lap = self.iter, None
-        self._resumed = True
-        self._losses.clear()
-        self._losses.extend(proto.smoothed_losses)
+        self._snapshot_iter = self.iter
+        self._speed.forget()
+        self._losses.restore(proto.smoothed_losses)
         if proto.random_state:
             self.rng.set_state(proto.random_state)
 
@@ -363,30 +385,16 @@ class Solver:
             self._snapshot_requested = False
             self.snapshot()
 
-    def _stop_early(self) -> None:
-        self._stop_requested = False
-        if self._snapshot_iter != self.iter:
-            self.snapshot()
-        logger.info("Optimization stopped early.")
-
     def _show_iteration(self) -> None:
-        before, now = self._lap, (self.iter, time.monotonic())
-        if before and before[0] < now[0]:
-            display.log_speed(now[0] - before[0], now[1] - before[1])
-        self._lap = now
+        self._speed.log(self.iter)
         display.log_loss(self.iter, self.smoothed_loss)
         display.log_outputs(self.net, "Train", outputs_of(self.net))
 
+    @_unwarned()
     def _show_end(self) -> None:
         """Log how the trained net does, as Caffe does after the last update."""
         if self._is_display_due():
-            self._losses.append(self.net.forward())
+            self._losses.add(self.net.forward())
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()
-
-    def _prefix(self) -> str:
-        prefix = self.param.snapshot_prefix
-        if prefix and not prefix.endswith("/") and not Path(self._root, prefix).is_dir():
-            return prefix
-        return str(Path(prefix, Path(self._source).stem or self.net.name or "solver"))

@@ -90,10 +90,10 @@ def test_a_missing_database_needs_a_shape(tiny, sscaffe):
     shutil.rmtree(tiny / "digits_lmdb")
     status, _, err = sscaffe("time -model net.prototxt -iterations 1")
     assert status == 1
-    assert "sscaffe time: source: 'digits_lmdb' does not exist" in err
+    assert "sscaffe time: source: there is no LMDB 'digits_lmdb'" in err
     status, out, err = sscaffe("time -model net.prototxt -iterations 1 -shape 1,6,6 --json")
     assert status == 0
-    assert "digits: digits_lmdb does not exist; random images, 8 x 1 x 6 x 6" in err
+    assert "digits: there is no LMDB digits_lmdb; random images, 8 x 1 x 6 x 6" in err
     assert json.loads(out)["macs"] == MACS
 
 

@@ -58,6 +58,24 @@ def test_an_error_comes_where_it_belongs_and_again():
     prefetcher.close()
 
 
+def test_an_error_that_comes_again_is_as_it_was():
+    def fill(batch):
+        error = DataError("record 0")
+        error.add_note("  from: fill")
+        raise error
+
+    prefetcher = Prefetcher(fill, 1)
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(DataError, match="record 0") as raised:
+            prefetcher.get()
+        assert raised.value.__notes__ == ["  from: fill"]
+        lengths.append(len(raised.traceback))
+        raised.value.add_note("  layer:  digits")
+    assert len(set(lengths)) == 1
+    prefetcher.close()
+
+
 def prefetch_threads():
     return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 

@@ -115,9 +115,13 @@ def test_mean_file_may_have_the_four_sizes_of_old(tmp_path, rng):
     np.testing.assert_array_equal(out[0], -mean)
 
 
-def test_mean_file_is_looked_for_under_the_root(tmp_path):
-    write_binary(tmp_path / "mean", array_to_blobproto(np.ones((1, 2, 2), np.float32)))
-    transformer = DataTransformer(param_of("mean_file: 'mean'"), TEST, root=str(tmp_path))
+def test_mean_file_is_looked_for_under_the_root_alone(tmp_path, monkeypatch):
+    (tmp_path / "root").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder, value in (("", 5), ("root", 1)):
+        mean = array_to_blobproto(np.full((1, 2, 2), value, np.float32))
+        write_binary(tmp_path / folder / "mean", mean)
+    transformer = DataTransformer(param_of("mean_file: 'mean'"), TEST, root="root")
     out = np.empty((1, 1, 2, 2), np.float32)
     transformer.transform(np.ones((1, 1, 2, 2), np.uint8), out)
     assert not out.any()

@@ -9,7 +9,7 @@ from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import Solver
-from sscaffe.solver.connectivity import mask_of
+from sscaffe.solver.connectivity import Connectivity, mask_of
 from tests.solver.nets import settings, small_net, small_solver, weights_of
 
 MODE = caffe_pb2.LayerParameter
@@ -193,3 +193,103 @@ def test_a_shared_weight_is_frozen_by_either_layer():
     holes = make_holes(solver.net)
     solver.step(2)
     assert (solver.net.params["conv1"][0].const_data[holes] == 0).all()
+
+
+def test_an_error_in_training_freezes_nothing_more():
+    solver = small_solver("prune_threshold: 0.05", mode=ELTWISE)
+    solver.step(1)
+    mask = solver.net.learnable_params[0].mask.copy()
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    def fail():
+        raise ZeroDivisionError
+
+    solver.callbacks.append(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        solver.step(5)
+    solver.callbacks.clear()
+    solver.callbacks.append(lambda s: setattr(s.net, "forward_backward", fail))
+    with pytest.raises(ZeroDivisionError):
+        solver.step(5)
+    solver.callbacks.clear()
+    del solver.net.forward_backward
+    assert ((solver.net.params["conv1"][0].const_data == 0) & mask).any()
+    solver.step(1)
+    np.testing.assert_array_equal(solver.net.learnable_params[0].mask, mask)
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_weights_that_a_callback_makes_zero_stay_zero(fails, held):
+    solver = small_solver("momentum: 0.9", mode=ELTWISE)
+    solver.step(1)
+    weights = solver.net.params["conv1"][0].data if held else None
+    holes = []
+
+    def cut(one):
+        if one.iter != 3:
+            return
+        if held:
+            weights[0] = 0
+        else:
+            holes.append(make_holes(one.net))
+        if fails:
+            raise KeyboardInterrupt
+
+    solver.callbacks.append(cut)
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            solver.step(5)
+    solver.step(3)
+    after = solver.net.params["conv1"][0].const_data
+    assert not after[0].any()
+    assert held or not after[holes[0]].any()
+
+
+def test_a_callback_that_only_looks_changes_no_mask():
+    solver = small_solver("prune_threshold: 0.05", mode=ELTWISE)
+    solver.step(1)
+    mask = solver.net.learnable_params[0].mask
+    solver.callbacks.append(lambda s: s.net.params["conv1"][0].data.sum())
+    solver.step(4)
+    assert ((solver.net.params["conv1"][0].const_data == 0) & mask).any()
+    assert solver.net.learnable_params[0].mask is mask
+
+
+def test_weights_are_looked_at_in_training_only_for_callbacks(monkeypatch):
+    looks, look = [], Connectivity._look
+    monkeypatch.setattr(Connectivity, "_look", lambda one: (looks.append(1), look(one))[1])
+    solver = small_solver(mode=ELTWISE)
+    solver.step(5)
+    assert len(looks) == 2  # when the masks were made, and at the end
+    solver.callbacks.append(lambda s: None)
+    looks.clear()
+    solver.step(5)
+    assert len(looks) == 6  # after each iteration, and at the end
+
+
+@pytest.mark.parametrize("arrive", ARRIVALS)
+def test_a_snapshot_without_a_step_has_the_masks_of_the_new_weights(arrive, tmp_path):
+    sparse = Net(small_net(), TRAIN)
+    holes = make_holes(sparse)
+    solver = small_solver(f'snapshot_prefix: "{tmp_path}/a"', mode=ELTWISE)
+    solver.step(1)
+    arrive(solver, sparse, tmp_path)
+    state = solver.snapshot()
+    resumed = small_solver(mode=ELTWISE)
+    resumed.restore(state)
+    resumed.step(2)
+    assert not resumed.net.params["conv1"][0].const_data[holes].any()
+    np.testing.assert_array_equal(resumed.net.learnable_params[0].mask, ~holes)
+
+
+def test_a_snapshot_in_training_keeps_the_masks(tmp_path):
+    text = f'prune_threshold: 0.05 snapshot: 2 snapshot_prefix: "{tmp_path}/a"'
+    solver = small_solver(text, mode=ELTWISE)
+    solver.step(1)
+    mask = solver.net.learnable_params[0].mask
+    solver.step(5)
+    assert ((solver.net.params["conv1"][0].const_data == 0) & mask).any()
+    assert solver.net.learnable_params[0].mask is mask

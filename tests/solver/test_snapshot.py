@@ -16,6 +16,7 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import parse_net
 from sscaffe.serialized import read_binary, write_binary
 from sscaffe.solver import Solver
+from sscaffe.solver.snapshot import describe_model, read_state
 from sscaffe.solver.updates import RULES
 from tests.solver.nets import assert_same, settings, small_net, small_solver, weights_of
 
@@ -71,6 +72,16 @@ def test_training_goes_on_bit_for_bit(rule, mode):
     masks = [[p.mask for p in s.net.learnable_params] for s in (resumed, straight)]
     assert (masks[0][0] is None) == (mode == "CONNECTED")
     np.testing.assert_array_equal(masks[0][0], masks[1][0])
+
+
+def test_the_mean_loss_goes_on_for_one_step():
+    straight, resumed = (small_solver("average_loss: 5 snapshot: 3") for _ in range(2))
+    straight.step(4)
+    resumed.restore("small_iter_3.solverstate")
+    resumed.step(1)
+    assert resumed.smoothed_loss == straight.smoothed_loss
+    resumed.step(1)
+    assert resumed.smoothed_loss == float(resumed.net.blobs["loss"].const_data)
 
 
 @pytest.mark.parametrize("diff", [False, True])
@@ -179,6 +190,33 @@ def test_the_weights_may_lie_beside_the_state(here):
     small_solver().restore(here / "moved" / state)
 
 
+@pytest.mark.parametrize("wrong", ["named", "beside"])
+def test_the_weights_that_were_written_with_the_state_are_found(wrong, here):
+    solver = small_solver()
+    state = solver.snapshot()
+    weights = weights_of(solver)
+    (here / "moved").mkdir()
+    for name in (state, "small_iter_0.caffemodel"):
+        (here / "moved" / name).write_bytes((here / name).read_bytes())
+    # Another training has written over one of the two.
+    folder = "moved" if wrong == "beside" else ""
+    small_solver("random_seed: 8").net.save(here / folder / "small_iter_0.caffemodel")
+    resumed = small_solver()
+    resumed.restore(here / "moved" / state)
+    assert_same(weights_of(resumed), weights)
+
+
+def test_of_two_wrong_caffemodels_both_are_told(here):
+    state = small_solver().snapshot()
+    (here / "moved").mkdir()
+    (here / state).rename(here / "moved" / state)
+    for folder, seed in (("", 8), ("moved", 9)):
+        other = small_solver(f"random_seed: {seed}")
+        other.net.save(here / folder / "small_iter_0.caffemodel")
+    message = "got .* in small_iter_0.caffemodel and .* in .*moved/small_iter_0.caffemodel"
+    restore_refused(message, here / "moved" / state)
+
+
 def test_paths_start_from_the_root(here, monkeypatch):
     (here / "deep").mkdir()
     solver = Solver(settings(), root="deep")
@@ -243,8 +281,8 @@ def test_another_caffemodel_is_refused():
     solver.step(1)
     solver.net.save("small_iter_0.caffemodel")
     restore_refused(
-        "learned_net: small_iter_0.caffemodel is not the file that was written with .*; "
-        "expected .* bytes with CRC-32"
+        "learned_net: expected the file that was written with small_iter_0.solverstate, .* bytes "
+        "with CRC-32 .*, got .* bytes with .* in small_iter_0.caffemodel"
     )
 
 
@@ -332,14 +370,62 @@ def test_a_place_in_the_data_that_is_none_is_refused(place, monkeypatch):
     monkeypatch.setitem(REGISTRY, "Counter", Counter)
     net = small_net()
     net.layer.add(name="counter", type="Counter", top=["count"])
-    solver = Solver(settings(net=net))
+    net.layer.add(name="first", type="Counter", top=["first"])
+    net.layer[-1].CopyFrom(net.layer[-2])
+    net.layer[-1].name, net.layer[-1].top[0] = "last", "last"
+    solver = Solver(settings("average_loss: 2", net))
     path = solver.snapshot()
     proto = read_binary(path, caffe_pb2.SolverState)
-    proto.data_cursor[0].state = place
+    proto.data_cursor[1].state = place
     write_binary(path, proto)
-    message = re.escape(f"a place in the data of layer 'counter', got {place!r}")
+    solver.step(2)
+    before = whole_state(solver)
+    message = re.escape(f"a place in the data of layer 'last', got {place!r}")
     with pytest.raises(WeightsError, match=message):
         solver.restore(path)
+    assert whole_state(solver) == before
+
+
+def whole_state(solver):
+    """Return all that a restore could change."""
+    places = [layer.data_state() for layer in solver.net.layers if hasattr(layer, "data_state")]
+    masks = [None if p.mask is None else p.mask.tolist() for p in solver.net.learnable_params]
+    arrays = [a.tolist() for a in (*weights_of(solver).values(), *history_of(solver).values())]
+    return places, masks, arrays, solver.iter, solver.smoothed_loss, solver.rng.get_state()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("model", r"blobs: expected shape \(3, 36\), got \(5, 36\)"),
+        ("mask", "mask: expected 36 bits"),
+        ("iter", "iter: expected 0 or more, got -1 in other_iter_0.solverstate"),
+    ],
+)
+def test_a_refusal_changes_nothing(what, message, here, monkeypatch):
+    monkeypatch.setitem(REGISTRY, "Counter", Counter)
+    net = small_net(mode=MODES["ELTWISE"])
+    net.layer.add(name="counter", type="Counter", top=["count"])
+    teller = Solver(settings("snapshot_prefix: 'other'", net))
+    teller.net.layers[-1].count = 77
+    path = teller.snapshot()
+    proto = read_binary(path, caffe_pb2.SolverState)
+    if what == "mask":
+        proto.mask[0].bits = b"1"
+    elif what == "iter":
+        proto.iter = -1
+    else:
+        net_of_others = small_net()
+        net_of_others.layer[4].inner_product_param.num_output = 5
+        Net(net_of_others, TRAIN).save(proto.learned_net)
+        describe_model(proto, here / proto.learned_net, proto.learned_net)
+    write_binary(path, proto)
+    solver = Solver(settings("average_loss: 2", net))
+    solver.step(2)
+    before = whole_state(solver)
+    with pytest.raises(WeightsError, match=message):
+        solver.restore(path)
+    assert whole_state(solver) == before
 
 
 @pytest.mark.parametrize("survivors", [0, 1])
@@ -410,3 +496,36 @@ def test_a_snapshot_serves_a_net_too():
     for name, blobs in net.params.items():
         for blob, other in zip(blobs, solver.net.params[name], strict=True):
             np.testing.assert_array_equal(blob.const_data, other.const_data)
+
+
+@pytest.mark.parametrize("place", ["history/0", "sscaffe", "learned_net"])
+def test_a_state_that_would_exhaust_memory_is_refused_unread(place, here):
+    path = small_solver("snapshot_format: HDF5").snapshot()
+    with h5py.File(path, "a") as file:
+        del file[place]
+        if place == "learned_net":
+            file.create_dataset(place, (), f"S{2**27}")
+        else:
+            file.create_dataset(place, (2**27,), "u1", chunks=(2**20,), compression="gzip")
+    assert (here / path).stat().st_size < 30_000
+    message = f"{place}: {path} declares shape .*, 134217728 bytes, and stores 0 of them"
+    with pytest.raises(WeightsError, match=message):
+        read_state(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("iter", np.empty(0, np.int32), r"iter: expected shape \(1,\), got \(0,\)"),
+        ("learned_net", 3, "learned_net: expected a text in the HDF5 file, got int64"),
+        ("learned_net", None, "learned_net: expected a dataset in the HDF5 file, got nothing"),
+        ("history/0", h5py.Empty("f4"), "history/0: expected numbers, got none"),
+    ],
+)
+def test_a_part_of_an_hdf5_state_that_is_none_is_refused(place, value, message):
+    path = small_solver("snapshot_format: HDF5").snapshot()
+    with h5py.File(path, "a") as file:
+        del file[place]
+        if value is not None:
+            file.create_dataset(place, data=value)
+    restore_refused(message, path)
