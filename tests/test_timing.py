@@ -55,9 +55,10 @@ def test_every_layer_is_timed_in_both_directions():
 
 
 def test_each_time_is_that_of_its_layer(monkeypatch):
-    monkeypatch.setattr(timing, "_milliseconds", lambda run, layer: layer + (run == backward) / 2)
+    monkeypatch.setattr(
+        timing, "_milliseconds", lambda run, layer: layer + (run.__name__ == "_backward") / 2
+    )
     net = Net(parse_net(NET), TRAIN)
-    backward = net.backward
     layers = time_net(net, 2).layers
     assert [layer.forward.median for layer in layers] == [0, 1, 2, 3]
     assert [layer.backward.median for layer in layers] == [0.5, 1.5, 2.5, 3.5]

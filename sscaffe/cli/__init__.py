@@ -1,5 +1,6 @@
 """The command line: ``sscaffe <command>``, one file a command."""
 
+import errno
 import importlib
 import sys
 import traceback
@@ -100,6 +101,8 @@ def _name(arguments: list[str]) -> str:
 def _tell(name: str, error: Exception) -> int:
     if isinstance(error, SscaffeError):
         what = str(error)
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        what = f"{error.filename or 'the output'}: {error.strerror}; the results were not written"
     elif isinstance(error, MemoryError):
         what = "the memory of this machine is used up; use a smaller batch_size"
     else:

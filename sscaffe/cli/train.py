@@ -127,7 +127,10 @@ def require_writable(prefix: str) -> None:
     """
     folder = Path(prefix) if prefix.endswith("/") or Path(prefix).is_dir() else Path(prefix).parent
     if not folder.exists():
-        reason = f"folder {folder} does not exist; make it: mkdir -p {shlex.quote(str(folder))}"
+        reason = f"folder {folder} does not exist in {Path.cwd()}; run from the folder that "
+        reason += (
+            f"the prototxt's paths start from, or make it: mkdir -p {shlex.quote(str(folder))}"
+        )
     elif not folder.is_dir():
         reason = f"{folder} is not a folder; choose another snapshot_prefix"
     elif not os.access(folder, os.W_OK | os.X_OK):

@@ -6,6 +6,7 @@ from pathlib import Path
 from sscaffe.device import Device
 from sscaffe.errors import PrototxtError
 from sscaffe.layer import TEST, TRAIN
+from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -53,7 +54,14 @@ class NetMaker:
         if len(given) != 1:
             got = ", ".join(given) or "none"
             raise PrototxtError(f"net: expected one of {', '.join(_TRAINING)}, got {got}")
-        return self._make(getattr(settings, given[0]), TRAIN, settings.train_state)
+        net = self._make(getattr(settings, given[0]), TRAIN, settings.train_state)
+        if not any(net.blob_loss_weights.values()):
+            logger.warning(
+                "%s: no top has a loss weight, so nothing is learned; add a loss layer such as "
+                "SoftmaxWithLoss",
+                given[0],
+            )
+        return net
 
     def test(self) -> list[Net]:
         """Build the test nets.

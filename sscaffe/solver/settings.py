@@ -127,7 +127,7 @@ def warn_of_idle_decays(settings: _Settings, params: Sequence[Param]) -> None:
             )
         elif owners and not decay and field != "weight_decay":
             logger.warning(
-                "%s: of %s has no effect, as the solver's %s is 0; set it",
+                "%s: without effect on %s, as the solver's %s is 0; set it",
                 factor,
                 ", ".join(param.name for param in owners),
                 field,

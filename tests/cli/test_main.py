@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -59,7 +60,7 @@ def test_each_command_has_help_that_ends_with_an_example(sscaffe, name):
     assert "Example: sscaffe " in " ".join(out.split()[-30:])
 
 
-@pytest.mark.parametrize("name", set(COMMANDS) - {"data"})
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "data"])
 def test_each_command_prints_json(sscaffe, name):
     assert "--json" in sscaffe(f"{name} --help")[1]
 
@@ -139,3 +140,14 @@ def test_the_version(sscaffe):
     status, out, _ = sscaffe("--version")
     assert status == 0
     assert __version__ in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_results_is_no_fault_of_sscaffe():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "sscaffe", "device_query"]
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (
+        "sscaffe device_query: the output: No space left on device; the results were not written\n"
+    )

@@ -59,3 +59,16 @@ def test_the_level_of_the_net_stands_where_the_solver_sets_none():
 def test_the_state_of_one_net_is_not_that_of_another():
     train, test = nets("train_state { level: 2 }")
     assert (extra(train), extra(test)) == ({"deep"}, {"test"})
+
+
+def test_a_net_that_learns_nothing_is_warned_of(caplog):
+    net = prototxt.parse_net("""
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 2 } }
+""")
+    Solver(settings("", net))
+    assert "net_param: no top has a loss weight, so nothing is learned" in caplog.text
+    caplog.clear()
+    nets("")
+    assert "no top has a loss weight" not in caplog.text

@@ -89,11 +89,15 @@ def test_debug_info_is_not_silently_ignored(caplog):
         (
             "",
             "block_group_lasso { group: SHAPE }",
-            "block_group_lasso: of conv1 weight has no effect, as the solver's block_group_decay "
+            "block_group_lasso: without effect on conv1 weight, as the solver's block_group_decay "
             "is 0; set it",
         ),
-        ("", "breadth_decay_mult: 1", "breadth_decay_mult: of conv1 weight has no effect"),
-        ("", "kernel_shape_decay_mult: 1", "kernel_shape_decay_mult: of conv1 weight has no"),
+        ("", "breadth_decay_mult: 1", "breadth_decay_mult: without effect on conv1 weight"),
+        (
+            "",
+            "kernel_shape_decay_mult: 1",
+            "kernel_shape_decay_mult: without effect on conv1 weight",
+        ),
     ],
 )
 def test_a_decay_without_a_taker_and_a_factor_without_a_decay_are_told(text, conv, message, caplog):
