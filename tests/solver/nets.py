@@ -1,10 +1,13 @@
 """Small nets and solvers that the tests of the solver train."""
 
 import numpy as np
+import pytest
 
 from sscaffe import prototxt
 from sscaffe.blob import Blob, Param
+from sscaffe.errors import WeightsError
 from sscaffe.proto import caffe_pb2, text_format
+from sscaffe.serialized import read_binary, write_binary
 from sscaffe.solver import Solver
 
 # DummyData draws from the solver's random numbers in each forward pass, and so does Dropout.
@@ -73,3 +76,40 @@ def assert_same(first, second):
     assert first.keys() == second.keys()
     for key, array in first.items():
         np.testing.assert_array_equal(array, second[key], err_msg=str(key))
+
+
+MODES = {
+    "CONNECTED": "",
+    "ELTWISE": "connectivity_mode: DISCONNECTED_ELTWISE",
+    "GRPWISE": "connectivity_mode: DISCONNECTED_GRPWISE",
+}
+
+
+def make_zeros(solver):
+    weights = solver.net.params["conv1"][0].data
+    weights[0] = weights[2:, 0, 1] = 0
+
+
+def history_of(solver):
+    return {i: blob.const_data.copy() for i, blob in enumerate(solver.history)}
+
+
+def plain_state(path):
+    """Take away what only sscaffe writes, as if Caffe had written the file."""
+    state = read_binary(path, caffe_pb2.SolverState)
+    for field, _ in state.ListFields():
+        if field.number > 1000:
+            state.ClearField(field.name)
+    write_binary(path, state)
+
+
+def restore_refused(message, state="small_iter_0.solverstate", text="", error=WeightsError):
+    """Check the message, and that the refusal changed nothing."""
+    solver = small_solver(text)
+    solver.step(1)
+    before = weights_of(solver), history_of(solver), solver.iter
+    with pytest.raises(error, match=message):
+        solver.restore(state)
+    assert_same(weights_of(solver), before[0])
+    assert_same(history_of(solver), before[1])
+    assert solver.iter == before[2]
