@@ -1,7 +1,7 @@
 """What every convolution kernel can do."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,14 @@ from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.proto import caffe_pb2
+
+
+class Propagate(NamedTuple):
+    """Which gradients a backward pass is to compute."""
+
+    data: bool
+    weights: bool
+    bias: bool
 
 
 class ConvKernel(ABC):
@@ -63,16 +71,9 @@ class ConvKernel(ABC):
         """Set ``top.data``."""
 
     def backward(
-        self,
-        top: Blob,
-        bottom: Blob,
-        weights: Blob,
-        bias: Blob | None,
-        propagate_data: bool,
-        propagate_weights: bool,
-        propagate_bias: bool,
+        self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
     ) -> None:
-        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say.
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says.
 
         Raises
         ------

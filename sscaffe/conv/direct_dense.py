@@ -3,7 +3,7 @@
 from typing import Any
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.base import ConvKernel, Propagate
 from sscaffe.conv.lowered import LoweredGemm
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
@@ -37,28 +37,17 @@ class DirectDense(ConvKernel):
         (self._operator or self._lowered).forward(bottom, weights, bias, top)
 
     def backward(
-        self,
-        top: Blob,
-        bottom: Blob,
-        weights: Blob,
-        bias: Blob | None,
-        propagate_data: bool,
-        propagate_weights: bool,
-        propagate_bias: bool,
+        self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
     ) -> None:
-        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say."""
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says."""
         operator = self._operator
         if operator is None:
-            self._lowered.backward(
-                top, bottom, weights, bias, propagate_data, propagate_weights, propagate_bias
-            )
+            self._lowered.backward(top, bottom, weights, bias, wanted)
             return
-        if bias is not None and propagate_weights != propagate_bias:
+        if bias is not None and wanted.weights != wanted.bias:
             # The operator computes both gradients or none.
-            self._lowered.backward(
-                top, bottom, weights, bias, False, propagate_weights, propagate_bias
-            )
-        elif propagate_weights:
+            self._lowered.backward(top, bottom, weights, bias, wanted._replace(data=False))
+        elif wanted.weights:
             operator.backward_weights(top, bottom, weights, bias)
-        if propagate_data:
+        if wanted.data:
             operator.backward_data(top, weights, bottom)

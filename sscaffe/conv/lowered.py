@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.base import ConvKernel, Propagate
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import (
@@ -116,23 +116,16 @@ class LoweredGemm(LoweredKernel):
         return self._store(weights.const_data)
 
     def backward(
-        self,
-        top: Blob,
-        bottom: Blob,
-        weights: Blob,
-        bias: Blob | None,
-        propagate_data: bool,
-        propagate_weights: bool,
-        propagate_bias: bool,
+        self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
     ) -> None:
-        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as the flags say."""
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says."""
         top_diff = self._by_group(top.const_diff)
-        if propagate_bias and bias is not None:
+        if wanted.bias and bias is not None:
             diff = bias.diff
             diff += top_diff.sum(axis=(0, 3)).reshape(diff.shape)
-        if propagate_weights:
+        if wanted.weights:
             self._backward_weights(top_diff, bottom, weights)
-        if propagate_data:
+        if wanted.data:
             self._backward_data(top_diff, weights, bottom)
 
     def _backward_weights(self, top_diff: Array, bottom: Blob, weights: Blob) -> None:

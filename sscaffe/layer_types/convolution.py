@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sscaffe import conv, sparsity
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.base import ConvKernel, Propagate
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import Layer, canonical_axis, register
@@ -64,9 +64,8 @@ class ConvolutionLayer(Layer):
         """Set the diff of the bottoms and add to the diff of `blobs`."""
         weights_flag, *bias_flag = self.param_propagate_down
         for y, data_flag, x in zip(top, propagate_down, bottom, strict=True):
-            self.kernel.backward(
-                y, x, self.blobs[0], self._bias, data_flag, weights_flag, any(bias_flag)
-            )
+            wanted = Propagate(data_flag, weights_flag, any(bias_flag))
+            self.kernel.backward(y, x, self.blobs[0], self._bias, wanted)
 
     @property
     def kernel_description(self) -> str:

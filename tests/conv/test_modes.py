@@ -11,6 +11,7 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.conv import KERNELS, make_kernel
+from sscaffe.conv.base import Propagate
 from sscaffe.errors import UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST, TRAIN
@@ -179,12 +180,12 @@ def test_backward_of_the_default_does_what_the_flags_say(name, flags, device):
     kernel = make_kernel(None, g, 3, device, np.float32, TRAIN)
     top_diff = top.const_diff.copy()
     kernel.forward(bottom, weights, bias, top)
-    kernel.backward(top, bottom, weights, bias, *flags)
+    kernel.backward(top, bottom, weights, bias, Propagate(*flags))
     np.testing.assert_array_equal(top.const_diff, top_diff)
 
     slow = blobs_for_backward(g, 3, np.float64)
     make_kernel(MODE.LOWERED_GEMM, g, 3, device, np.float64, TRAIN).backward(
-        *slow, True, True, True
+        *slow, Propagate(True, True, True)
     )
     for blob, other, old, flag in zip(
         (bottom, weights, bias), slow[1:], before, flags, strict=True
@@ -202,13 +203,13 @@ def test_backward_without_bias(mode, device):
     before = weights.const_diff.copy()
     kernel = make_kernel(mode, g, 2, device, np.float32, TRAIN)
     kernel.forward(bottom, weights, None, top)
-    kernel.backward(top, bottom, weights, None, True, False, False)
+    kernel.backward(top, bottom, weights, None, Propagate(True, False, False))
     np.testing.assert_array_equal(weights.const_diff, before)
     slow = blobs_for_backward(g, 2, np.float64)
     lowered = make_kernel(MODE.LOWERED_GEMM, g, 2, device, np.float64, TRAIN)
-    lowered.backward(*slow, True, True, True)
+    lowered.backward(*slow, Propagate(True, True, True))
     assert_close(bottom.const_diff, slow[1].const_diff, np.float32)
-    kernel.backward(top, bottom, weights, None, False, True, False)
+    kernel.backward(top, bottom, weights, None, Propagate(False, True, False))
     assert_close(weights.const_diff, slow[2].const_diff, np.float32)
 
 
@@ -247,7 +248,7 @@ def test_sparse_modes_do_not_train(mode, device):
     kernel = make_kernel(mode, g, 2, device, np.float32, TEST)
     top, bottom, weights, bias = blobs_for_backward(g, 2, np.float32)
     with pytest.raises(UnsupportedError, match=message):
-        kernel.backward(top, bottom, weights, bias, True, True, True)
+        kernel.backward(top, bottom, weights, bias, Propagate(True, True, True))
 
 
 @pytest.mark.parametrize("name", ["0-D", "1-D", "3-D"])
