@@ -20,6 +20,16 @@ class Propagate(NamedTuple):
     bias: bool
 
 
+class Epilogue(NamedTuple):
+    """What layers after the convolution do to its top, done in the same pass."""
+
+    add: Blob | None = None  # a blob of the top's shape that is added
+    relu: bool = False  # then a rectifier of slope 0
+
+
+NOTHING = Epilogue()
+
+
 class ConvKernel(ABC):
     """A way to compute a convolution of one geometry.
 
@@ -67,8 +77,23 @@ class ConvKernel(ABC):
         """Which code really runs, and why where that is not what was asked for."""
 
     @abstractmethod
-    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
+
+    def _finish(self, top: Blob, epilogue: Epilogue) -> None:
+        """Do as `epilogue` says to a top that is set, for kernels that cannot fuse it."""
+        kernels = self.device.kernels
+        if epilogue.add is not None:
+            kernels.add(top.data_tensor, epilogue.add.data_tensor, 1.0)
+        if epilogue.relu:
+            kernels.relu_forward(top, top, 0.0)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel, Propagate
+from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
 from sscaffe.conv.lowered import LoweredGemm
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
@@ -32,9 +32,17 @@ class DirectDense(ConvKernel):
         axes = len(self.geometry.input)
         return f"no direct convolution of {axes} spatial axes on {self.device.name}"
 
-    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
         (self._operator or self._lowered).forward(bottom, weights, bias, top)
+        self._finish(top, epilogue)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

@@ -5,7 +5,7 @@ from typing import Any
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import Prepared, compress_rows
@@ -37,8 +37,15 @@ class DirectSparse(ConvKernel):
             return f"conv_mode: DIRECT_SCONV expected 2 spatial axes, got {axes}; use LOWERED_CSRMM"
         return super().refusal(geometry, phase)
 
-    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
         g = self.geometry
         row_ptr, indices, values = self._prepared.get(weights)
         images = bottom.const_data.reshape(self.batch, g.in_channels, *g.input)
@@ -48,6 +55,7 @@ class DirectSparse(ConvKernel):
             self.device.kernels.direct_sparse_conv(
                 image, g, row_ptr, indices, values, start_values, out
             )
+        self._finish(top, epilogue)
 
     def _compress(self, weights: Array) -> tuple[Array, Array, Array]:
         matrix = weights.reshape(self.geometry.out_channels, self.geometry.kernel_dim)

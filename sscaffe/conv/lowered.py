@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel, Propagate
+from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import (
@@ -45,8 +45,15 @@ class LoweredKernel(ConvKernel):
         self._columns: Array | None = None
         self._prepared = Prepared(self._store)
 
-    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
         stored = self._stored(weights)
         images = self._images(bottom.const_data)
         tops = self._by_group(top.data_tensor.overwrite())
@@ -59,6 +66,7 @@ class LoweredKernel(ConvKernel):
                 row += matrix.inputs
             if start_values is not None:
                 outputs += start_values
+        self._finish(top, epilogue)
 
     def _stored(self, weights: Blob) -> GroupedWeights:
         return self._prepared.get(weights)
@@ -181,9 +189,17 @@ class LoweredCcnmm(LoweredKernel):
             "implicit GEMM of the non-zero rows and columns" if made is None else made.description
         )
 
-    def forward(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
         if self._convolution is None:
-            super().forward(bottom, weights, bias, top)
+            super().forward(bottom, weights, bias, top, epilogue)
         else:
             self._convolution.get(weights).forward(bottom, bias, top)
+            self._finish(top, epilogue)
