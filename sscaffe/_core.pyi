@@ -209,10 +209,20 @@ class Convolution(WeightedPrimitive):
         dilation: Sizes,
         bias: bool,
         train: bool,
+        add: bool = ...,
+        relu: bool = ...,
     ) -> None: ...
 
 class InnerProduct(WeightedPrimitive):
-    def __init__(self, bottom: Sizes, outputs: int, bias: bool, train: bool) -> None: ...
+    def __init__(
+        self,
+        bottom: Sizes,
+        outputs: int,
+        bias: bool,
+        train: bool,
+        add: bool = ...,
+        relu: bool = ...,
+    ) -> None: ...
 
 class Pooling:
     def __init__(

@@ -57,4 +57,4 @@ def make_kernel(
     refusal = kernel_class.refusal(geometry, phase)
     if refusal is not None:
         raise UnsupportedError(refusal)
-    return kernel_class(geometry, batch, device, dtype)
+    return kernel_class(geometry, batch, device, dtype, phase)

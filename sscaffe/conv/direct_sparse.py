@@ -25,8 +25,10 @@ class DirectSparse(ConvKernel):
     trains = False
     description = "direct sparse convolution"
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         self._prepared = Prepared(self._compress)
 
     @classmethod

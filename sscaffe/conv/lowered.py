@@ -39,8 +39,10 @@ class LoweredKernel(ConvKernel):
 
     storage: ClassVar[type[WeightMatrix]]
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         self._positions = math.prod(geometry.output)
         self._columns: Array | None = None
         self._prepared = Prepared(self._store)
@@ -174,8 +176,10 @@ class LoweredCcnmm(LoweredKernel):
     trains = False
     storage = ConcatenatedMatrix
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         make = device.kernels.concatenated_convolution(geometry, self.dtype)
         self._convolution = None if make is None else Prepared(make)
 

@@ -24,8 +24,19 @@ class ConvolutionOperator(Protocol):
     def description(self) -> str:
         """Which code computes it."""
 
-    def forward(self, bottom: "Blob", weights: "Blob", bias: "Blob | None", top: "Blob") -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+    ) -> None:
+        """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
+
+        `add` has the top's shape, and may share its data.
+        """
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``."""
@@ -167,9 +178,12 @@ class Kernels(Protocol):
         """
 
     def convolution(
-        self, geometry: "ConvGeometry", batch: int, dtype: Any
+        self, geometry: "ConvGeometry", batch: int, dtype: Any, train: bool = True
     ) -> ConvolutionOperator | None:
-        """Return the device's dense convolution, or None where it has none for this geometry."""
+        """Return the device's dense convolution, or None where it has none for this geometry.
+
+        One that is not to `train` may be faster forward; backward it is slower.
+        """
 
     def concatenated_convolution(
         self, geometry: "ConvGeometry", dtype: Any
@@ -187,7 +201,7 @@ class Kernels(Protocol):
         """
 
     def inner_product(
-        self, batch: int, inputs: int, outputs: int, dtype: Any
+        self, batch: int, inputs: int, outputs: int, dtype: Any, train: bool = True
     ) -> ConvolutionOperator | None:
         """Return the device's dense inner product, or None where `gemm` serves as well."""
 

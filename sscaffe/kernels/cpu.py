@@ -92,7 +92,9 @@ def direct_sparse_conv(
     )
 
 
-def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> ConvolutionOperator | None:
+def convolution(
+    geometry: "ConvGeometry", batch: int, dtype: Any, train: bool = True
+) -> ConvolutionOperator | None:
     """See `Kernels.convolution`."""
     if (
         not _core.has_onednn
@@ -102,7 +104,7 @@ def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> Convolution
         return None
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
-    return DenseConvolution(geometry, batch)
+    return DenseConvolution(geometry, batch, train)
 
 
 def concatenated_convolution(
@@ -115,11 +117,13 @@ def concatenated_convolution(
     return partial(ImplicitGemm, geometry)
 
 
-def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:
+def inner_product(
+    batch: int, inputs: int, outputs: int, dtype: Any, train: bool = True
+) -> ConvolutionOperator | None:
     """See `Kernels.inner_product`."""
     if not _core.has_onednn or np.dtype(dtype) != np.float32 or 0 in (batch, inputs, outputs):
         return None
-    return DenseInnerProduct(batch, inputs, outputs)
+    return DenseInnerProduct(batch, inputs, outputs, train)
 
 
 def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> PoolingOperator:
