@@ -54,6 +54,7 @@ class ConvKernel(ABC):
 
     mode_name: ClassVar[str]  # as ConvolutionParameter.ConvMode spells it
     trains: ClassVar[bool] = True
+    holds_weights = False  # has them in a form of its own after a forward pass, and needs no other
 
     def __init__(
         self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int

@@ -23,6 +23,7 @@ class DirectSparse(ConvKernel):
 
     mode_name = "DIRECT_SCONV"
     trains = False
+    holds_weights = True
     description = "direct sparse convolution"
 
     def __init__(

@@ -165,6 +165,7 @@ class LoweredCsrmm(LoweredKernel):
 
     mode_name = "LOWERED_CSRMM"
     trains = False
+    holds_weights = True
     storage = CsrMatrix
     description = "im2col of the non-zero columns + csrmm"
 
@@ -174,6 +175,7 @@ class LoweredCcnmm(LoweredKernel):
 
     mode_name = "LOWERED_CCNMM"
     trains = False
+    holds_weights = True
     storage = ConcatenatedMatrix
 
     def __init__(

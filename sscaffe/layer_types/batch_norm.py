@@ -2,7 +2,7 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import TEST, Layer, register
+from sscaffe.layer import TEST, Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
 
@@ -87,6 +87,16 @@ class BatchNormLayer(Layer):
             dx -= dy.mean(axis=(0, 2))[:, None]
             dx *= self.inverse_std[:, None]
         bottom[0].set_diff(dx.reshape(bottom[0].shape))
+
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        return Fusion.AFFINE if self.global_stats else None
+
+    def channel_affine(self) -> tuple[Array, Array]:
+        """See `Layer.channel_affine`."""
+        mean, variance = self._gathered()
+        factor = 1 / self.xp.sqrt(variance + self.eps)
+        return factor, -mean * factor
 
     def _normalize_by_gathered(self, bottom: Blob, top: Blob) -> None:
         mean, variance = self._gathered()

@@ -6,7 +6,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
 EltwiseParameter = caffe_pb2.EltwiseParameter
@@ -46,6 +46,11 @@ class EltwiseLayer(Layer):
                     f"expected bottoms of one shape, got {bottom[0].shape} and {blob.shape}"
                 )
         top[0].reshape_like(bottom[0])
+
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        is_sum = self.operation == EltwiseParameter.SUM and self.coeff == [1.0, 1.0]
+        return Fusion.SUM if is_sum else None
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Combine the bottoms."""

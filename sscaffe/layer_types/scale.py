@@ -4,7 +4,7 @@ import math
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, canonical_axis, register
+from sscaffe.layer import Fusion, Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
 
 
@@ -59,6 +59,17 @@ class ScaleLayer(Layer):
         self.xp.multiply(x, self._factor(bottom), out=y)
         if self.has_bias:
             y += self.blobs[-1].const_data.reshape(-1, 1)
+
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        param = self.layer_param.scale_param
+        of_channels = param.axis == 1 and param.num_axes == 1
+        return Fusion.AFFINE if of_channels and not self.is_given else None
+
+    def channel_affine(self) -> tuple[Array, Array]:
+        """See `Layer.channel_affine`."""
+        factor = self.blobs[0].const_data
+        return factor, self.blobs[1].const_data if self.has_bias else self.xp.zeros_like(factor)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the gradients of x and factor, and add to those of the blobs."""
