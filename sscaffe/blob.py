@@ -165,6 +165,12 @@ class Blob:
         self._require_count(other)
         self._diff = other._diff
 
+    def alias(self) -> "Blob":
+        """Return a blob of the same data that moves it to other layouts by itself; to be read."""
+        other = Blob((), self.dtype, self.device)
+        other._shape, other._data = self._shape, self._data.alias()
+        return other
+
     def publish(self) -> None:
         """Bring arrays of this blob that somebody outside still holds up to date."""
         self._data.publish()

@@ -220,6 +220,22 @@ class Tensor:
         self._written_to(memory)
         return memory
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is in the plain place, so that it costs nothing to read there."""
+        return self._fresh is not Fresh.NATIVE
+
+    def alias(self) -> "Tensor":
+        """Return a tensor of the same value that moves it to other layouts by itself."""
+        if self._fresh is not Fresh.NATIVE:
+            self.read()
+        other = Tensor(self.count, self.dtype, self.xp)
+        if self._fresh is Fresh.NATIVE:
+            other._native, other._fresh = self._native, Fresh.NATIVE
+        else:
+            other._plain, other._fresh = self._plain, Fresh.PLAIN
+        return other
+
     def publish(self) -> None:
         """Bring plain arrays that somebody outside still holds up to date."""
         if self._fresh is Fresh.NATIVE and self._is_held():

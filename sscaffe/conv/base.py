@@ -56,6 +56,8 @@ class ConvKernel(ABC):
     trains: ClassVar[bool] = True
     holds_weights = False  # has them in a form of its own after a forward pass, and needs no other
 
+    layer_name = ""  # for the log
+
     def __init__(
         self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
     ) -> None:

@@ -142,6 +142,7 @@ class ConvolutionLayer(Layer):
         key = shape[self.axis :], batch
         if key != self._key:
             self.kernel = self._kernel_for(key[0], batch)
+            self.kernel.layer_name = self.name
             self._key = key
 
     def _check_bottom(self, shape: Shape) -> None:
