@@ -54,7 +54,6 @@ class ConvKernel(ABC):
 
     mode_name: ClassVar[str]  # as ConvolutionParameter.ConvMode spells it
     trains: ClassVar[bool] = True
-    holds_weights = False  # has them in a form of its own after a forward pass, and needs no other
 
     layer_name = ""  # for the log
 
@@ -82,6 +81,11 @@ class ConvKernel(ABC):
     @abstractmethod
     def description(self) -> str:
         """Which code really runs, and why where that is not what was asked for."""
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it has, after a forward pass, the weights in a form of its own."""
+        return False
 
     @abstractmethod
     def forward(
