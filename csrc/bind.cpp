@@ -10,6 +10,8 @@
 
 using namespace sscaffe::binding;
 
+void bind_channels(py::module_& m);
+void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_memory(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
@@ -136,6 +138,8 @@ PYBIND11_MODULE(_core, m) {
     bind_arrays(m);
     bind_layers(m);
     bind_memory(m);
+    bind_channels(m);
+    bind_eltwise(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;
     bind_onednn(m);

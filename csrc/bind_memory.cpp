@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "bind_checks.h"
+#include "channels.h"
 #include "elementwise.h"
 #include "memory.h"
 
@@ -48,6 +49,8 @@ void bind_memory(py::module_& m) {
         .def_property_readonly("is_plain", &Layout::is_plain)
         .def_property_readonly("count", &Layout::count)
         .def_property_readonly("stored", &Layout::stored)
+        .def_property_readonly(
+            "by_channel", [](const Layout& l) { return sscaffe::channel_sizes(l).has_value(); })
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
         .def("__hash__", [](const Layout& l) { return l.count(); });

@@ -159,6 +159,11 @@ class Tensor:
             self.read()
 
     @property
+    def is_passing(self) -> bool:
+        """Whether the memory will be used again for other tensors, so that none may keep it."""
+        return self._arena is not None
+
+    @property
     def is_zero(self) -> bool:
         """Whether `clear` was called and nothing was written since."""
         return self._fresh is Fresh.ZERO
@@ -235,6 +240,18 @@ class Tensor:
         else:
             other._plain, other._fresh = self._plain, Fresh.PLAIN
         return other
+
+    def exchange(self, memory: "_core.Memory") -> "_core.Memory":
+        """Take over `memory`, which a kernel will set, for the native value, and return that one.
+
+        Only where the value is native, of the same layout, and not from an arena.
+        """
+        previous = self._native
+        assert previous is not None, "exchange of a plain value"
+        assert self._arena is None, "exchange of memory that belongs to an arena"
+        self._native = memory
+        self._written_to(memory)
+        return previous
 
     def publish(self) -> None:
         """Bring plain arrays that somebody outside still holds up to date."""

@@ -68,6 +68,53 @@ class PoolingOperator(Protocol):
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
 
 
+class BatchNormOperator(Protocol):
+    """The normalization of each channel of an array (N, C, ...)."""
+
+    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
+        """Normalize by the batch's own mean and variance, and return both, arrays (C,).
+
+        They are overwritten by the next forward pass.
+        """
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``, after `forward`."""
+
+    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
+        """Set ``top.data = (bottom.data - mean) * inverse_std``."""
+
+    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
+        """Set ``bottom.diff = top.diff * inverse_std``."""
+
+
+class ScaleOperator(Protocol):
+    """A factor and a bias for each channel of an array (N, C, ...)."""
+
+    def forward(self, bottom: "Blob", factor: Array, bias: Array | None, top: "Blob") -> None:
+        """Set ``top.data = bottom.data * factor + bias``; the blobs may be one."""
+
+    def backward(
+        self,
+        top: "Blob",
+        factor: Array,
+        factor_diff: Array | None,
+        bias_diff: Array | None,
+        bottom: "Blob",
+        propagate_down: bool,
+    ) -> None:
+        """Add to those of the two diffs that are there, and set ``bottom.diff`` if wanted."""
+
+
+class EltwiseOperator(Protocol):
+    """Bottoms combined element by element."""
+
+    def forward(self, bottom: list["Blob"], top: "Blob") -> None:
+        """Set ``top.data``."""
+
+    def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
+        """Set the diff of each bottom whose flag is true, after a forward pass."""
+
+
 class Kernels(Protocol):
     """What a device computes faster than its array module."""
 
@@ -209,6 +256,28 @@ class Kernels(Protocol):
         self, geometry: "PoolGeometry", batch: int, method: str, dtype: Any
     ) -> PoolingOperator:
         """Return a pooling of two spatial axes; `method` is MAX or AVE."""
+
+    def batch_norm(self, shape: tuple[int, ...], dtype: Any) -> BatchNormOperator | None:
+        """Return the device's normalization of arrays (N, C, ...), or None where it has none.
+
+        Notes
+        -----
+        Statistics are taken in double precision.
+        """
+
+    def channel_scale(self, shape: tuple[int, ...], dtype: Any) -> ScaleOperator | None:
+        """Return the device's scaling of arrays (N, C, ...), or None where it has none."""
+
+    def eltwise(
+        self, operation: str, coeff: list[float], stable: bool, dtype: Any
+    ) -> EltwiseOperator | None:
+        """Return the device's SUM, PROD or MAX of bottoms, or None where it has none.
+
+        `stable` asks for a gradient of PROD without a division.
+        """
+
+    def sum_of(self, terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None:
+        """Set `out`, which is none of them, to the sum of tensors that all have this shape."""
 
     def lrn_forward(
         self, x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
