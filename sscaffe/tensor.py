@@ -138,7 +138,9 @@ class Tensor:
         current = self.memory(shape)
         if current.layout == layout:
             return current
-        moved = _core.Memory(layout)
+        moved = self._native
+        if moved is None or moved is current or moved.layout != layout:
+            moved = _core.Memory(layout)
         current.copy_to(moved)
         self._native = moved
         if self._fresh is Fresh.PLAIN:

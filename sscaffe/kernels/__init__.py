@@ -4,8 +4,8 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -55,6 +55,39 @@ class PoolingOperator(Protocol):
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
+
+
+class UpdateStep(NamedTuple):
+    """One step of a solver, as it is for one parameter.
+
+    The gradient becomes ``g = diff * clip * mean + l2 * w + l1 * sign(w)``, and from it
+    `sscaffe.solver.updates` says what each rule makes.
+    """
+
+    rule: str  # SGD, Nesterov or Adam
+    rate: float  # of learning; for Adam, times the correction of its averages
+    momentum: float
+    momentum2: float = 0.0
+    gain: float = 0.0  # 1 - momentum and 1 - momentum2, for Adam alone
+    gain2: float = 0.0
+    delta: float = 0.0
+    clip: float = 1.0
+    mean: float = 1.0
+    l2: float = 0.0
+    l1: float = 0.0
+    limit: float = 0.0  # smaller weights become 0
+
+
+class LassoFactors(NamedTuple):
+    """Factors of the weights in the gradient of a group lasso, one for each block."""
+
+    factors: Array  # (R / ydimen, C / xdimen)
+    ydimen: int
+    xdimen: int
+
+
+class PackedMask(Protocol):
+    """A mask of a parameter in the form that `Kernels.update` likes best."""
 
 
 class Kernels(Protocol):
@@ -258,11 +291,6 @@ class Kernels(Protocol):
     def sum_of_squares(self, tensor: "Tensor") -> float:
         """Return the sum of the squares of a tensor's elements."""
 
-    def momentum_step(
-        self, diff: "Tensor", history: "Tensor", rate: float, momentum: float
-    ) -> None:
-        """Set ``history = momentum * history + rate * diff`` and ``diff = history``."""
-
     def threshold(self, tensor: "Tensor", limit: float) -> None:
         """Set to 0 each element whose magnitude is less than `limit`."""
 
@@ -282,4 +310,59 @@ class Kernels(Protocol):
             Rows and columns of a block; they divide R and C.
         decay : float
             The factor.
+        """
+
+    def group_lasso_factors(
+        self, weights: Array, ydimen: int, xdimen: int, decay: float
+    ) -> tuple[LassoFactors, float]:
+        """Return what `group_lasso` multiplies the weights by to get its gradient, and the term.
+
+        Parameters
+        ----------
+        weights : ndarray of float32, shape (R, C)
+            C-contiguous.
+        ydimen, xdimen, decay
+            As for `group_lasso`.
+        """
+
+    def packed_mask(self, mask: Array) -> PackedMask:
+        """Return a mask for `update`.
+
+        Parameters
+        ----------
+        mask : ndarray of bool
+            In the shape of the blob; false where the update is 0.
+        """
+
+    def update(
+        self,
+        step: UpdateStep,
+        blob: "Blob",
+        history: "Sequence[Blob]",
+        mask: PackedMask | None,
+        lassos: Sequence[LassoFactors],
+    ) -> None:
+        """Make an update of the gradient and subtract it from the weights, in one pass.
+
+        The gradients of group lassos are added, then the rule is applied; ``blob.diff`` is the
+        update, 0 where the mask says so; what is smaller than the limit in ``blob.data`` is 0.
+
+        Parameters
+        ----------
+        step : UpdateStep
+            The rule and its constants.
+        blob : Blob
+            The parameter, of float32.
+        history : sequence of Blob
+            What the rule remembers: one blob, for Adam the averages of g and of g^2.
+        mask : PackedMask, optional
+            What of the parameter may change.
+        lassos : sequence of LassoFactors
+            Factors made of the weights as they are; the matrix has a row for each element of the
+            first axis.
+
+        Notes
+        -----
+        Every operation is rounded as if it were a pass of its own. 61 million parameters (CaffeNet)
+        by SGD with weight decay and two threads: 15 ms; a pass for each operation: 24 ms.
         """
