@@ -5,7 +5,6 @@
 #include "cpu_features.h"
 #include "elementwise.h"
 #include "gemm.h"
-#include "group_lasso.h"
 #include "parallel.h"
 
 using namespace sscaffe::binding;
@@ -14,6 +13,7 @@ void bind_channels(py::module_& m);
 void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_memory(py::module_& m);
+void bind_update(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
 void bind_onednn(py::module_& m);
 #endif
@@ -48,13 +48,6 @@ double sum_of_squares(const Floats& x) {
     return sscaffe::sum_of_squares(x.size(), x.data());
 }
 
-void momentum_step(float rate, float momentum, Floats& diff, Floats& history) {
-    require_size(history, diff.size(), "history");
-    float *step = diff.mutable_data(), *past = history.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::momentum_step(diff.size(), rate, momentum, step, past);
-}
-
 void threshold(float limit, Floats& x) {
     float* out = x.mutable_data();
     py::gil_scoped_release unlocked;
@@ -74,18 +67,6 @@ void relu_backward(float slope, const Floats& x, const Floats& dy, Floats& dx) {
     float* out = dx.mutable_data();
     py::gil_scoped_release unlocked;
     sscaffe::relu_backward(x.size(), slope, x.data(), dy.data(), out);
-}
-
-double group_lasso(const Floats& weights, Floats& diff, int64_t ydimen, int64_t xdimen,
-                   float decay) {
-    require_dims(weights, 2, "weights");
-    require_size(diff, weights.size(), "diff");
-    const int64_t rows = weights.shape(0), columns = weights.shape(1);
-    if (ydimen < 1 || rows % ydimen) refuse("ydimen", rows, "or a divisor of it", ydimen);
-    if (xdimen < 1 || columns % xdimen) refuse("xdimen", columns, "or a divisor of it", xdimen);
-    float* out = diff.mutable_data();
-    py::gil_scoped_release unlocked;
-    return sscaffe::group_lasso({rows, columns, ydimen, xdimen}, decay, weights.data(), out);
 }
 
 template <typename T>
@@ -115,8 +96,6 @@ void bind_arrays(py::module_& m) {
     m.def("add_scaled", &add_scaled, "factor"_a, "x"_a.noconvert(), "y"_a.noconvert());
     m.def("scale", &scale, "factor"_a, "x"_a.noconvert());
     m.def("sum_of_squares", &sum_of_squares, "x"_a.noconvert());
-    m.def("momentum_step", &momentum_step, "rate"_a, "momentum"_a, "diff"_a.noconvert(),
-          "history"_a.noconvert());
     m.def("threshold", &threshold, "limit"_a, "x"_a.noconvert());
     m.def("relu_forward", &relu_forward, "slope"_a, "x"_a.noconvert(), "y"_a.noconvert());
     m.def("relu_backward", &relu_backward, "slope"_a, "x"_a.noconvert(), "dy"_a.noconvert(),
@@ -125,8 +104,6 @@ void bind_arrays(py::module_& m) {
           "transpose_a"_a, "transpose_b"_a, "accumulate"_a);
     m.def("gemm", &gemm<double>, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
           "transpose_a"_a, "transpose_b"_a, "accumulate"_a);
-    m.def("group_lasso", &group_lasso, "weights"_a.noconvert(), "diff"_a.noconvert(), "ydimen"_a,
-          "xdimen"_a, "decay"_a);
 }
 
 }  // namespace
@@ -140,6 +117,8 @@ PYBIND11_MODULE(_core, m) {
     bind_memory(m);
     bind_channels(m);
     bind_eltwise(m);
+
+    bind_update(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;
     bind_onednn(m);

@@ -79,15 +79,6 @@ void bind_memory(py::module_& m) {
         [](const Memory& x) { return sscaffe::sum_of_squares(x.layout().stored(), x.data()); },
         "x"_a, py::call_guard<py::gil_scoped_release>());
     m.def(
-        "memory_momentum_step",
-        [](float rate, float momentum, Memory& diff, Memory& history) {
-            require_same_layout(diff, history);
-            py::gil_scoped_release unlocked;
-            sscaffe::momentum_step(diff.layout().stored(), rate, momentum, diff.data(),
-                                   history.data());
-        },
-        "rate"_a, "momentum"_a, "diff"_a, "history"_a);
-    m.def(
         "memory_threshold",
         [](float limit, Memory& x) { sscaffe::threshold(x.layout().stored(), limit, x.data()); },
         "limit"_a, "x"_a, py::call_guard<py::gil_scoped_release>());

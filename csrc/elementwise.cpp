@@ -35,13 +35,6 @@ double sum_of_squares(int64_t n, const float* x) {
     return total;
 }
 
-void momentum_step(int64_t n, float rate, float momentum, float* diff, float* history) {
-    const auto kernel = vector_kernels().elementwise.momentum_step;
-    parallel_for(0, n, grain_of(1), [=](int64_t first, int64_t last) {
-        kernel(last - first, rate, momentum, diff + first, history + first);
-    });
-}
-
 void threshold(int64_t n, float limit, float* x) {
     const auto kernel = vector_kernels().elementwise.threshold;
     parallel_for(0, n, grain_of(1),

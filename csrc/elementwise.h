@@ -21,12 +21,6 @@ void scale(int64_t n, float factor, float* x);
 // Chunks of 16384 elements are summed apart, then their sums in order.
 double sum_of_squares(int64_t n, const float* x);
 
-// history = momentum * history + rate * diff, then diff = history: one step of SGD with momentum.
-//
-//   diff     [n]   gradient in, step out
-//   history  [n]   must not overlap diff
-void momentum_step(int64_t n, float rate, float momentum, float* diff, float* history);
-
 // Set to 0 each element with |x[i]| < limit; NaN stays.
 void threshold(int64_t n, float limit, float* x);
 

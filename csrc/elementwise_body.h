@@ -1,6 +1,7 @@
 #pragma once
 
-// Included by vector_body.h: the loops of elementwise.h and group_lasso.cpp, for one thread.
+// Included by vector_body.h: the loops of elementwise.h, group_lasso.cpp and update.cpp, for one
+// thread.
 //
 // Each result is made by the same roundings whatever the instruction set, so that training does not
 // depend on the machine: no fused multiply-add (the build says -ffp-contract=off), and one order of
@@ -44,18 +45,14 @@ void add_squares(int64_t n, const float* x, double* sums) {
     }
 }
 
+void add_signs(int64_t n, float factor, const float* x, float* y) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] += x[i] > 0 ? factor : (x[i] < 0 ? -factor : 0.0f);
+}
+
 void add_products(int64_t n, const float* factors, const float* x, float* y) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] += factors[i] * x[i];
-}
-
-void momentum_step(int64_t n, float rate, float momentum, float* diff, float* history) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-        const float step = momentum * history[i] + rate * diff[i];
-        history[i] = step;
-        diff[i] = step;
-    }
 }
 
 void threshold(int64_t n, float limit, float* x) {

@@ -49,34 +49,62 @@ void add_gradient(const BlockTiling& t, const Strip& strip, const float* factors
     }
 }
 
-}  // namespace
-
-double group_lasso(const BlockTiling& t, float decay, const float* weights, float* diff) {
+// Call fn(strip) for strips that cover the matrix, in several threads.
+template <typename Function>
+void for_each_strip(const BlockTiling& t, const Function& fn) {
     constexpr int64_t kStrip = 512;  // elements of a row that one task takes
     const int64_t down = t.rows / t.ydimen, across = t.columns / t.xdimen;
     const int64_t blocks = std::max<int64_t>(1, kStrip / t.xdimen);
     const int64_t strips = (across + blocks - 1) / blocks;
     const int64_t work = t.ydimen * t.xdimen * std::min(blocks, across);
-    std::vector<double> norms(down * across);
-    std::vector<float> factors(down * across);
     parallel_for(0, down * strips, grain_of(work), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
             const int64_t y = i / strips, begin = i % strips * blocks;
-            const Strip strip{y, begin, std::min(begin + blocks, across)};
-            double* row_norms = norms.data() + y * across;
-            float* row_factors = factors.data() + y * across;
-            sum_squares(t, strip, weights, row_norms);
-            for (int64_t b = strip.first; b < strip.last; ++b) {
-                row_norms[b] = std::sqrt(row_norms[b]);
-                // A block that is all zero stays there: its subgradient is taken as 0.
-                row_factors[b] = row_norms[b] > 0 ? static_cast<float>(decay / row_norms[b]) : 0.0f;
-            }
-            add_gradient(t, strip, row_factors, weights, diff);
+            fn(Strip{y, begin, std::min(begin + blocks, across)});
         }
     });
+}
+
+// Set the factors of the blocks of a strip, and their norms.
+void find_factors(const BlockTiling& t, const Strip& strip, float decay, const float* weights,
+                  double* norms, float* factors) {
+    sum_squares(t, strip, weights, norms);
+    for (int64_t b = strip.first; b < strip.last; ++b) {
+        norms[b] = std::sqrt(norms[b]);
+        // A block that is all zero stays there: its subgradient is taken as 0.
+        factors[b] = norms[b] > 0 ? static_cast<float>(decay / norms[b]) : 0.0f;
+    }
+}
+
+double sum_of(const std::vector<double>& norms) {
     double total = 0;
     for (const double norm : norms) total += norm;
-    return decay * total;
+    return total;
+}
+
+}  // namespace
+
+double group_lasso_factors(const BlockTiling& t, float decay, const float* weights,
+                           float* factors) {
+    const int64_t across = t.columns / t.xdimen;
+    std::vector<double> norms(t.rows / t.ydimen * across);
+    for_each_strip(t, [&](const Strip& strip) {
+        const int64_t row = strip.y * across;
+        find_factors(t, strip, decay, weights, norms.data() + row, factors + row);
+    });
+    return decay * sum_of(norms);
+}
+
+double group_lasso(const BlockTiling& t, float decay, const float* weights, float* diff) {
+    const int64_t across = t.columns / t.xdimen;
+    std::vector<double> norms(t.rows / t.ydimen * across);
+    std::vector<float> factors(norms.size());
+    for_each_strip(t, [&](const Strip& strip) {
+        const int64_t row = strip.y * across;
+        find_factors(t, strip, decay, weights, norms.data() + row, factors.data() + row);
+        add_gradient(t, strip, factors.data() + row, weights, diff);
+    });
+    return decay * sum_of(norms);
 }
 
 }  // namespace sscaffe

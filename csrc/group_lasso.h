@@ -21,4 +21,11 @@ struct BlockTiling {
 // Source: Wen et al., "Learning Structured Sparsity in Deep Neural Networks", NIPS 2016, eq. 2.
 double group_lasso(const BlockTiling& tiling, float decay, const float* weights, float* diff);
 
+// Set the factors of the weights in that gradient, decay / norm, and return the term.
+//
+//   weights  [rows][columns]
+//   factors  [rows / ydimen][columns / xdimen]   overwritten
+double group_lasso_factors(const BlockTiling& tiling, float decay, const float* weights,
+                           float* factors);
+
 }  // namespace sscaffe

@@ -14,6 +14,7 @@
 #include "lrn_body.h"
 #include "pooling_body.h"
 #include "sparse_body.h"
+#include "update_body.h"
 
 namespace {
 
@@ -24,8 +25,16 @@ constexpr sscaffe::TypedKernels<T> kTypedKernels = {
 };
 
 constexpr sscaffe::VectorKernels kVectorKernels = {
-    {add_scaled, scale, sum_of_squares, add_squares, add_products, momentum_step, threshold,
-     relu_forward, relu_backward},
+    {add_scaled,
+     scale,
+     sum_of_squares,
+     add_squares,
+     add_signs,
+     add_products,
+     {sgd_step, nesterov_step, adam_step},
+     threshold,
+     relu_forward,
+     relu_backward},
     kImplicitGemmKernel,
     {channel_moments, channel_products, channel_affine, channel_combine},
     {scaled_copy, sum_of_two, product_of_two, larger_of_two, take_larger, select_winner},

@@ -10,13 +10,38 @@
 
 namespace sscaffe {
 
+enum class UpdateRule { kSgd, kNesterov, kAdam };
+
+// One step of a solver, as it is for one parameter.
+struct UpdateStep {
+    UpdateRule rule;
+    float clip, mean;           // factors of the gradient, the one after the other
+    float l2, l1;               // decays
+    float rate;                 // of learning; for Adam, times the correction of its averages
+    float momentum, momentum2;  // what the averages keep
+    float gain, gain2;          // what they take: 1 - momentum and 1 - momentum2, for Adam alone
+    float delta;                // for Adam alone
+    float limit;                // smaller weights become 0
+};
+
+// What a step reads and writes, element by element, all in one layout.
+struct UpdateArrays {
+    float* weights;
+    float* diff;          // gradient in, update out
+    float* first;         // what the rule remembers
+    float* second;        // and what Adam remembers of squares, else nullptr
+    const uint8_t* mask;  // 1, or 0 where the update is 0; nullptr for 1 everywhere
+};
+
 struct ElementwiseKernels {
     void (*add_scaled)(int64_t n, float factor, const float* x, float* y);
     void (*scale)(int64_t n, float factor, float* x);
     double (*sum_of_squares)(int64_t n, const float* x);
-    void (*add_squares)(int64_t n, const float* x, double* sums);  // sums[i] += x[i]^2
+    void (*add_squares)(int64_t n, const float* x, double* sums);          // sums[i] += x[i]^2
+    void (*add_signs)(int64_t n, float factor, const float* x, float* y);  // y += factor sign(x)
     void (*add_products)(int64_t n, const float* factors, const float* x, float* y);
-    void (*momentum_step)(int64_t n, float rate, float momentum, float* diff, float* history);
+    // By UpdateRule: what update does after the gradient is made.
+    void (*take_step[3])(const UpdateStep& s, int64_t n, const UpdateArrays& arrays);
     void (*threshold)(int64_t n, float limit, float* x);
     void (*relu_forward)(int64_t n, float slope, const float* x, float* y);
     void (*relu_backward)(int64_t n, float slope, const float* x, const float* dy, float* dx);

@@ -195,7 +195,9 @@ class Tensor:
         current = self.memory(shape)
         if current.layout == layout:
             return current
-        moved = self._new_memory(layout)
+        moved = self._native
+        if moved is None or moved is current or moved.layout != layout:
+            moved = self._new_memory(layout)
         current.copy_to(moved)
         self._native = moved
         if self._fresh is Fresh.PLAIN:

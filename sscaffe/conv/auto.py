@@ -69,6 +69,8 @@ class Choice:
         self._zeros = Prepared(self._look)
         self._chosen_for: Zeros | None = None
         self._chosen: ConvKernel | None = None
+        self._best = ""
+        self.is_news = False  # whether the choice is another one and not told yet
         self.reason = "nothing has run yet"
 
     def _look(self, weights: Array) -> Zeros:
@@ -76,11 +78,11 @@ class Choice:
 
     def kernel(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
-    ) -> tuple[ConvKernel, bool]:
-        """Return the kernel for the weights as they are, and whether it was chosen just now."""
+    ) -> ConvKernel:
+        """Return the kernel for the weights as they are."""
         zeros = self._zeros.get(weights)
         if self._chosen is not None and zeros == self._chosen_for:
-            return self._chosen, False
+            return self._chosen
         candidates = self._kernels(zeros)
         dense = next(iter(candidates))
         if len(candidates) == 1:
@@ -89,8 +91,10 @@ class Choice:
             times = self._times(candidates, zeros, bottom, weights, bias, top, epilogue)
             best = min(times, key=lambda name: times[name] * (name == dense or 1 / WORTH_IT))
             self.reason = _sentence(times, best, dense, zeros)
+        self.is_news = best != self._best and zeros.density < 1
+        self._best = best
         self._chosen, self._chosen_for = candidates[best], zeros
-        return self._chosen, True
+        return self._chosen
 
     def _times(
         self,
@@ -162,10 +166,11 @@ class Auto(ConvKernel):
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
         if not self._is_fixed:
-            self._running, is_new = self._choice.kernel(bottom, weights, bias, top, epilogue)
-            if is_new:
-                logger.info("%s: %s", self.layer_name, self.description)
+            self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
         self._running.forward(bottom, weights, bias, top, epilogue)
+        if self._choice.is_news and self.layer_name:
+            logger.info("%s: %s", self.layer_name, self.description)
+            self._choice.is_news = False
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

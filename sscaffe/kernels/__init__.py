@@ -4,10 +4,32 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
+
+from sscaffe.kernels.operators import (
+    BatchNormOperator as BatchNormOperator,
+)
+from sscaffe.kernels.operators import (
+    EltwiseOperator as EltwiseOperator,
+)
+from sscaffe.kernels.operators import (
+    LassoFactors as LassoFactors,
+)
+from sscaffe.kernels.operators import (
+    PackedMask as PackedMask,
+)
+from sscaffe.kernels.operators import (
+    PoolingOperator as PoolingOperator,
+)
+from sscaffe.kernels.operators import (
+    ScaleOperator as ScaleOperator,
+)
+from sscaffe.kernels.operators import (
+    UpdateStep as UpdateStep,
+)
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -56,63 +78,6 @@ class ConcatenatedConvolution(Protocol):
 
     def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
         """Set ``top.data``."""
-
-
-class PoolingOperator(Protocol):
-    """A pooling of one geometry; it remembers which element was the largest."""
-
-    def forward(self, bottom: "Blob", top: "Blob") -> None:
-        """Set ``top.data``."""
-
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
-        """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
-
-
-class BatchNormOperator(Protocol):
-    """The normalization of each channel of an array (N, C, ...)."""
-
-    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
-        """Normalize by the batch's own mean and variance, and return both, arrays (C,).
-
-        They are overwritten by the next forward pass.
-        """
-
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
-        """Set ``bottom.diff`` from ``top.diff``, after `forward`."""
-
-    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
-        """Set ``top.data = (bottom.data - mean) * inverse_std``."""
-
-    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
-        """Set ``bottom.diff = top.diff * inverse_std``."""
-
-
-class ScaleOperator(Protocol):
-    """A factor and a bias for each channel of an array (N, C, ...)."""
-
-    def forward(self, bottom: "Blob", factor: Array, bias: Array | None, top: "Blob") -> None:
-        """Set ``top.data = bottom.data * factor + bias``; the blobs may be one."""
-
-    def backward(
-        self,
-        top: "Blob",
-        factor: Array,
-        factor_diff: Array | None,
-        bias_diff: Array | None,
-        bottom: "Blob",
-        propagate_down: bool,
-    ) -> None:
-        """Add to those of the two diffs that are there, and set ``bottom.diff`` if wanted."""
-
-
-class EltwiseOperator(Protocol):
-    """Bottoms combined element by element."""
-
-    def forward(self, bottom: list["Blob"], top: "Blob") -> None:
-        """Set ``top.data``."""
-
-    def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
-        """Set the diff of each bottom whose flag is true, after a forward pass."""
 
 
 class Kernels(Protocol):
@@ -341,11 +306,6 @@ class Kernels(Protocol):
     def sum_of_squares(self, tensor: "Tensor") -> float:
         """Return the sum of the squares of a tensor's elements."""
 
-    def momentum_step(
-        self, diff: "Tensor", history: "Tensor", rate: float, momentum: float
-    ) -> None:
-        """Set ``history = momentum * history + rate * diff`` and ``diff = history``."""
-
     def threshold(self, tensor: "Tensor", limit: float) -> None:
         """Set to 0 each element whose magnitude is less than `limit`."""
 
@@ -365,4 +325,59 @@ class Kernels(Protocol):
             Rows and columns of a block; they divide R and C.
         decay : float
             The factor.
+        """
+
+    def group_lasso_factors(
+        self, weights: Array, ydimen: int, xdimen: int, decay: float
+    ) -> tuple[LassoFactors, float]:
+        """Return what `group_lasso` multiplies the weights by to get its gradient, and the term.
+
+        Parameters
+        ----------
+        weights : ndarray of float32, shape (R, C)
+            C-contiguous.
+        ydimen, xdimen, decay
+            As for `group_lasso`.
+        """
+
+    def packed_mask(self, mask: Array) -> PackedMask:
+        """Return a mask for `update`.
+
+        Parameters
+        ----------
+        mask : ndarray of bool
+            In the shape of the blob; false where the update is 0.
+        """
+
+    def update(
+        self,
+        step: UpdateStep,
+        blob: "Blob",
+        history: "Sequence[Blob]",
+        mask: PackedMask | None,
+        lassos: Sequence[LassoFactors],
+    ) -> None:
+        """Make an update of the gradient and subtract it from the weights, in one pass.
+
+        The gradients of group lassos are added, then the rule is applied; ``blob.diff`` is the
+        update, 0 where the mask says so; what is smaller than the limit in ``blob.data`` is 0.
+
+        Parameters
+        ----------
+        step : UpdateStep
+            The rule and its constants.
+        blob : Blob
+            The parameter, of float32.
+        history : sequence of Blob
+            What the rule remembers: one blob, for Adam the averages of g and of g^2.
+        mask : PackedMask, optional
+            What of the parameter may change.
+        lassos : sequence of LassoFactors
+            Factors made of the weights as they are; the matrix has a row for each element of the
+            first axis.
+
+        Notes
+        -----
+        Every operation is rounded as if it were a pass of its own. 61 million parameters (CaffeNet)
+        by SGD with weight decay and two threads: 15 ms; a pass for each operation: 24 ms.
         """

@@ -1,6 +1,6 @@
 """The kernel contract on the CPU: oneDNN where it is best, sscaffe's own kernels elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,16 @@ from sscaffe.kernels import (
     ConcatenatedConvolution,
     ConvolutionOperator,
     EltwiseOperator,
+    LassoFactors,
+    PackedMask,
     PoolingOperator,
     ScaleOperator,
+    UpdateStep,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
+from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
 
@@ -246,17 +250,6 @@ def sum_of_squares(tensor: "Tensor") -> float:
     return _core.memory_sum_of_squares(tensor.memory((tensor.count,)))
 
 
-def momentum_step(diff: "Tensor", history: "Tensor", rate: float, momentum: float) -> None:
-    """See `Kernels.momentum_step`."""
-    if diff.dtype != np.float32:
-        history.write()[...] = momentum * history.read() + rate * diff.read()
-        diff.overwrite()[...] = history.read()
-        return
-    step = _in_place(diff)
-    past = history.memory_in(step.layout, (history.count,))
-    _core.memory_momentum_step(rate, momentum, step, past)
-
-
 def threshold(tensor: "Tensor", limit: float) -> None:
     """See `Kernels.threshold`."""
     if tensor.dtype != np.float32:
@@ -276,6 +269,42 @@ def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: fl
     norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
     diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
     return decay * float(norms.sum())
+
+
+def packed_mask(mask: Array) -> PackedMask:
+    """See `Kernels.packed_mask`."""
+    return Mask(mask)
+
+
+def update(
+    step: UpdateStep,
+    blob: "Blob",
+    history: "Sequence[Blob]",
+    mask: PackedMask | None,
+    lassos: Sequence[LassoFactors],
+) -> None:
+    """See `Kernels.update`."""
+    shape, tensor = blob.shape, blob.data_tensor
+    # Blocks are of the row-major matrix. Weights that have them stay there, and the convolution
+    # makes its own copy of them: one reorder each of weights and gradient in a step, as against
+    # a copy for the norms and an index of the block of each weight.
+    layout = _core.Layout(shape) if lassos else tensor.memory(shape).layout
+    weights = tensor.memory_in(layout, shape)
+    diff = blob.diff_tensor.memory_in(layout, shape)
+    past = [one.data_tensor.memory_in(layout, shape) for one in history]
+    assert mask is None or isinstance(mask, Mask)
+    connected = None if mask is None else mask.stored_in(layout)
+    _core.memory_update(step, weights, diff, past, connected, shape[0] if shape else 1, lassos)
+
+
+def group_lasso_factors(
+    weights: Array, ydimen: int, xdimen: int, decay: float
+) -> tuple[LassoFactors, float]:
+    """See `Kernels.group_lasso_factors`."""
+    rows, columns = weights.shape
+    factors = np.empty((rows // ydimen, columns // xdimen), np.float32)
+    term = _core.group_lasso_factors(weights, factors, ydimen, xdimen, decay)
+    return LassoFactors(factors, ydimen, xdimen), term
 
 
 def _in_place(tensor: "Tensor") -> "_core.Memory":

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sscaffe.blob import Array, Param
 from sscaffe.errors import SscaffeError, UnsupportedError, WeightsError
+from sscaffe.kernels import LassoFactors
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import blobproto_to_array, read_binary
 from sscaffe.sparsity import block_size
@@ -51,10 +52,17 @@ class L2:
         data, kernels = param.blob.data_tensor, param.blob.device.kernels
         if self.scale is None:
             kernels.add(param.blob.diff_tensor, data, self.decay)
-            return self.decay / 2 * kernels.sum_of_squares(data) if want_value else 0.0
+        else:
+            param.diff[...] += self.decay * (self.scale * param.const_data)
+        return self.value(param) if want_value else 0.0
+
+    def value(self, param: Param) -> float:
+        """Return the term."""
+        if self.scale is None:
+            kernels = param.blob.device.kernels
+            return self.decay / 2 * kernels.sum_of_squares(param.blob.data_tensor)
         scaled = self.scale * param.const_data
-        param.diff[...] += self.decay * scaled
-        return self.decay / 2 * float((scaled * param.const_data).sum()) if want_value else 0.0
+        return self.decay / 2 * float((scaled * param.const_data).sum())
 
     def describe(self, param: Param) -> str:
         """See `Regularizer.describe`."""
@@ -71,11 +79,18 @@ class L1:
 
     def apply(self, param: Param, want_value: bool = False) -> float:
         """See `Regularizer.apply`."""
-        signs = param.xp.sign(param.const_data)
+        param.diff[...] += self.decay * self._signs(param)
+        return self.value(param) if want_value else 0.0
+
+    def value(self, param: Param) -> float:
+        """Return the term."""
+        return self.decay * float((self._signs(param) * param.const_data).sum())
+
+    def _signs(self, param: Param) -> Array:
+        signs: Array = param.xp.sign(param.const_data)
         if self.scale is not None:
             signs *= self.scale
-        param.diff[...] += self.decay * signs
-        return self.decay * float((signs * param.const_data).sum()) if want_value else 0.0
+        return signs
 
     def describe(self, param: Param) -> str:
         """See `Regularizer.describe`."""
@@ -106,6 +121,12 @@ class GroupLasso:
             self.ydimen,
             self.xdimen,
             self.decay,
+        )
+
+    def factors(self, param: Param) -> tuple[LassoFactors, float]:
+        """Return what the weights are multiplied by to get the gradient, and the term."""
+        return param.blob.device.kernels.group_lasso_factors(
+            param.const_data.reshape(param.matrix_shape), self.ydimen, self.xdimen, self.decay
         )
 
     def describe(self, param: Param) -> str:

@@ -7,10 +7,10 @@ from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import display
+from sscaffe.solver.param_update import make_update
 from sscaffe.solver.regularizers import regularizers_of
 from sscaffe.solver.settings import (
     SMALL_WEIGHT,
-    is_pruned,
     prune_threshold,
     warn_of_idle_decays,
 )
@@ -47,6 +47,10 @@ class Updater:
         learning = [param for param in self._params if param.learns]
         warn_of_idle_decays(settings, learning)
         display.log_start(self._params, self.regularizers, settings, self.threshold)
+        self._updates = [
+            make_update(index, self.rule, terms, self.threshold)
+            for index, terms in enumerate(self.regularizers)
+        ]
 
     @property
     def freezing_threshold(self) -> float:
@@ -70,22 +74,12 @@ class Updater:
         float
             Their sum before the update; 0 if it is not wanted.
         """
-        clip_gradients(self._params, self._settings.clip_gradients, want_value)
-        total = 0.0
-        for index, param in enumerate(self._params):
-            if param.learns:
-                normalize(param, self._settings.iter_size)
-                for term in self.regularizers[index]:
-                    total += term.apply(param, want_value)
-                self.rule.compute(index, rate * param.lr_mult, iteration)
-                subtract(param)
-            if self.threshold and is_pruned(self._settings, param):
-                param.blob.device.kernels.threshold(param.blob.data_tensor, self.threshold)
-        return total
+        clip = clip_factor(self._params, self._settings.clip_gradients, want_value)
+        return sum([one.apply(clip, rate, iteration, want_value) for one in self._updates])
 
 
-def clip_gradients(params: list[Param], limit: float, log: bool = False) -> None:
-    """Scale all gradients down so that their norm, taken together, is at most `limit`.
+def clip_factor(params: list[Param], limit: float, log: bool = False) -> float:
+    """Return the factor that makes the norm of all gradients, taken together, at most `limit`.
 
     Parameters
     ----------
@@ -94,15 +88,15 @@ def clip_gradients(params: list[Param], limit: float, log: bool = False) -> None
     limit : float
         Negative for none.
     log : bool
-        Log it where they are.
+        Log it where gradients are too large.
     """
     if limit < 0:
-        return
-    kernels = [param.blob.device.kernels for param in params]
-    pairs = list(zip(kernels, (param.blob.diff_tensor for param in params), strict=True))
-    norm = math.sqrt(sum(kernel.sum_of_squares(diff) for kernel, diff in pairs))
+        return 1.0
+    blobs = [param.blob for param in params]
+    squares = [blob.device.kernels.sum_of_squares(blob.diff_tensor) for blob in blobs]
+    norm = math.sqrt(sum(squares))
     if norm <= limit:
-        return
+        return 1.0
     factor = limit / norm
     if log:
         logger.info(
@@ -111,20 +105,4 @@ def clip_gradients(params: list[Param], limit: float, log: bool = False) -> None
             limit,
             factor,
         )
-    for kernel, diff in pairs:
-        kernel.scale(diff, factor)
-
-
-def normalize(param: Param, iter_size: int) -> None:
-    """Divide a gradient that was summed over batches by their number."""
-    if iter_size > 1:
-        param.blob.device.kernels.scale(param.blob.diff_tensor, 1 / iter_size)
-
-
-def subtract(param: Param) -> None:
-    """Subtract the update in a parameter's diff from its data, but where it is disconnected."""
-    blob = param.blob
-    if param.mask is not None:
-        diff = param.diff
-        param.xp.multiply(diff, param.mask, out=diff)
-    blob.device.kernels.add(blob.data_tensor, blob.diff_tensor, -1.0)
+    return factor

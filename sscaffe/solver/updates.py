@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from sscaffe.blob import Array, Blob, Param
 from sscaffe.errors import PrototxtError, UnsupportedError
+from sscaffe.kernels import UpdateStep
 from sscaffe.proto import caffe_pb2
 
 
@@ -56,10 +57,24 @@ class UpdateRule(ABC):
             Iterations done.
         """
 
+    def step(self, rate: float, iteration: int) -> UpdateStep | None:
+        """Return what `compute` does as `Kernels.update` takes it; None where it has no such rule.
+
+        Parameters
+        ----------
+        rate, iteration
+            As for `compute`.
+        """
+        return None
+
+    def history_of(self, index: int) -> list[Blob]:
+        """Return what is remembered of a parameter."""
+        return self.history[index :: len(self.params)]
+
     def _arrays(self, index: int) -> tuple[Array, ...]:
         """Return a parameter's diff and its history, flat, to be written to."""
-        own = self.history[index :: len(self.params)]
-        return self.params[index].diff.reshape(-1), *(blob.data.reshape(-1) for blob in own)
+        own = [blob.data.reshape(-1) for blob in self.history_of(index)]
+        return self.params[index].diff.reshape(-1), *own
 
 
 class SGD(UpdateRule):
@@ -67,9 +82,15 @@ class SGD(UpdateRule):
 
     def compute(self, index: int, rate: float, iteration: int) -> None:
         """See `UpdateRule.compute`."""
-        blob, momentum = self.params[index].blob, self.settings.momentum
-        history = self.history[index].data_tensor
-        blob.device.kernels.momentum_step(blob.diff_tensor, history, rate, momentum)
+        diff, history = self._arrays(index)
+        diff *= rate
+        history *= self.settings.momentum
+        history += diff
+        diff[...] = history
+
+    def step(self, rate: float, iteration: int) -> UpdateStep:
+        """See `UpdateRule.step`."""
+        return UpdateStep("SGD", rate, self.settings.momentum)
 
 
 class Nesterov(UpdateRule):
@@ -89,6 +110,10 @@ class Nesterov(UpdateRule):
         history[...] = diff
         diff *= 1 + momentum
         diff -= before
+
+    def step(self, rate: float, iteration: int) -> UpdateStep:
+        """See `UpdateRule.step`."""
+        return UpdateStep("Nesterov", rate, self.settings.momentum)
 
 
 class AdaGrad(UpdateRule):
@@ -176,13 +201,23 @@ class Adam(UpdateRule):
     def compute(self, index: int, rate: float, iteration: int) -> None:
         """See `UpdateRule.compute`."""
         diff, means, squares = self._arrays(index)
-        b1, b2, t = self.settings.momentum, self.settings.momentum2, iteration + 1
+        b1, b2 = self.settings.momentum, self.settings.momentum2
         scratch = diff * diff
         _blend(squares, scratch, b2)
         _blend(means, diff, b1)
         diff[...] = means
         _divide_by_root(self.params[index], diff, squares, scratch, self.settings.delta)
-        diff *= rate * (1 - b2**t) ** 0.5 / (1 - b1**t)
+        diff *= self._corrected(rate, iteration + 1)
+
+    def step(self, rate: float, iteration: int) -> UpdateStep:
+        """See `UpdateRule.step`."""
+        b1, b2 = self.settings.momentum, self.settings.momentum2
+        rate = self._corrected(rate, iteration + 1)
+        return UpdateStep("Adam", rate, b1, b2, 1 - b1, 1 - b2, self.settings.delta)
+
+    def _corrected(self, rate: float, t: int) -> float:
+        b1, b2 = self.settings.momentum, self.settings.momentum2
+        return float(rate * (1 - b2**t) ** 0.5 / (1 - b1**t))
 
 
 RULES: dict[str, type[UpdateRule]] = {

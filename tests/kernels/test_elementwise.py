@@ -34,13 +34,6 @@ class TestAgainstNumPy:
         _core.scale(0.3, x)
         np.testing.assert_array_equal(x, expected)
 
-    def test_momentum_step(self, xy):
-        diff, history = xy
-        expected = np.float32(0.9) * history + np.float32(0.01) * diff
-        _core.momentum_step(0.01, 0.9, diff, history)
-        np.testing.assert_array_equal(history, expected)
-        np.testing.assert_array_equal(diff, expected)
-
     def test_threshold(self, xy):
         x, _ = xy
         expected = np.where(np.abs(x) < np.float32(0.5), 0, x)
@@ -107,8 +100,6 @@ def test_refuses_other_dtypes_layouts_and_sizes(rng):
         _core.scale(2, x[::2])
     with pytest.raises(ValueError, match="y: expected 8 elements, got 7"):
         _core.add_scaled(1, x, x[:7])
-    with pytest.raises(ValueError, match="history: expected 8 elements, got 7"):
-        _core.momentum_step(1, 1, x, x[:7])
     with pytest.raises(ValueError, match="dx: expected 8 elements, got 9"):
         _core.relu_backward(0, x, x, floats(rng, 9))
 
