@@ -47,7 +47,7 @@ def _module(layer):
         "Pooling": lambda: _pooling(p),
         "ReLU": lambda: nn.ReLU(inplace=True),
         "BatchNorm": lambda: nn.BatchNorm2d(channels),  # with the Scale that follows it
-        "Dropout": lambda: nn.Dropout(p["dropout_ratio"], inplace=True),
+        "Dropout": lambda: nn.Dropout(p["dropout_ratio"]),
         "Eltwise": lambda: torch.add,
         "Concat": lambda: lambda *x: torch.cat(x, 1),
     }[layer.type]()
