@@ -1,6 +1,6 @@
 """Show where the time of a net goes: by layer, with the copies between layouts that it caused.
 
-python tools/bench_layers.py resnet20 [--batch 32] [--train] [--by-type] [--conv-mode AUTO] [--top 15]
+python tools/bench_layers.py resnet20 [--batch 32] [--train] [--by-type] [--conv-mode AUTO]
 
 Columns: median ms of the layer's forward and backward pass, and of them ms and number of copies
 from one layout of a blob to another. Those inside the core's own kernels are not seen.
@@ -89,7 +89,10 @@ def main():
     total = sum(row for _, row in rows)
     print(f"{args.net}, N = {args.batch}: forward: ms, copies ms, count; backward: the same")
     for name, row in [*rows[: args.top], ("all", total)]:
-        print(f"{name:<36}" + "".join(f"{v:>9.3f}" if i % 3 < 2 else f"{v:>6.0f}" for i, v in enumerate(row)))
+        print(
+            f"{name:<36}"
+            + "".join(f"{v:>9.3f}" if i % 3 < 2 else f"{v:>6.0f}" for i, v in enumerate(row))
+        )
 
 
 if __name__ == "__main__":

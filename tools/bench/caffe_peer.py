@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-os.environ["GLOG_minloglevel"] = "2"
+os.environ["GLOG_minloglevel"] = "2"  # noqa: SIM112 - glog spells it so
 
-import caffe  # noqa: E402
+import caffe
 
-from bench.inputs import image_batch, label_batch, save_output  # noqa: E402
-from bench.nets import NETS  # noqa: E402
-from bench.prototxt import SOLVER, net_text  # noqa: E402
+from bench.inputs import image_batch, label_batch, save_output
+from bench.nets import NETS
+from bench.prototxt import SOLVER, net_text
 
 
 def _write(spec, name, text):

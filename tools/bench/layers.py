@@ -60,7 +60,9 @@ class Layers:
         """Append a pooling layer without padding; over the whole image if `kernel` is 0."""
         channels, *size = self.shapes[self.last]
         fields = {"pool": method}
-        fields.update({"kernel_size": kernel, "stride": stride} if kernel else {"global_pooling": 1})
+        fields.update(
+            {"kernel_size": kernel, "stride": stride} if kernel else {"global_pooling": 1}
+        )
         # Caffe rounds pooled sizes up.
         pooled = [-((kernel - n) // stride) + 1 if kernel else 1 for n in size]
         shape = (channels, *pooled)

@@ -30,7 +30,9 @@ class Graph:
     def add(self, layer):
         """Add a layer. Blobs that Caffe overwrites have a new name after each layer."""
         inputs = [self.names[b] for b in layer.bottoms]
-        self.names[layer.top] = getattr(self, layer.type.lower())(layer, inputs, layer.name + ".out")
+        self.names[layer.top] = getattr(self, layer.type.lower())(
+            layer, inputs, layer.name + ".out"
+        )
 
     def weights(self, layer, count):
         """Return the names of a layer's blobs as constants."""

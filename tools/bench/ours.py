@@ -13,7 +13,7 @@ from sscaffe.solver import Solver
 
 
 def _net(spec, batch, weights=None):
-    mode = (spec["contestant"].split() + [None])[1]
+    mode = spec["contestant"].partition(" ")[2] or None
     text = net_text(spec["net"], NETS[spec["net"]](), batch, conv_mode=mode)
     path = Path(spec["folder"], f"{mode}_{batch}.prototxt")
     path.write_text(text)
