@@ -12,6 +12,7 @@ using namespace sscaffe::binding;
 void bind_channels(py::module_& m);
 void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_lrn(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_update(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
@@ -117,7 +118,7 @@ PYBIND11_MODULE(_core, m) {
     bind_memory(m);
     bind_channels(m);
     bind_eltwise(m);
-
+    bind_lrn(m);
     bind_update(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;

@@ -6,7 +6,6 @@
 #include "geometry.h"
 #include "implicit_gemm.h"
 #include "lowering.h"
-#include "lrn.h"
 #include "pooling.h"
 #include "sparse.h"
 
@@ -229,37 +228,6 @@ void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
     self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
 }
 
-sscaffe::LrnSizes lrn_sizes(const py::array& x, int64_t size) {
-    if (x.ndim() < 2) refuse("x", 2, "or more axes", x.ndim());
-    if (size < 1) refuse("size", 1, "or more", size);
-    const int64_t outer = x.shape(0) * x.shape(1);
-    return {x.shape(0), x.shape(1), outer ? x.size() / outer : 0, size};
-}
-
-template <typename T>
-void lrn_across_forward(const Array<T>& x, int64_t size, T alpha, T beta, T k, Array<T>& scale,
-                        Array<T>& y) {
-    const auto sizes = lrn_sizes(x, size);
-    require_size(scale, x.size(), "scale");
-    require_size(y, x.size(), "y");
-    T *sums = scale.mutable_data(), *out = y.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_forward<T>(sizes, {alpha, beta, k}, x.data(), sums, out);
-}
-
-template <typename T>
-void lrn_across_backward(const Array<T>& x, const Array<T>& scale, const Array<T>& dy, int64_t size,
-                         T alpha, T beta, Array<T>& dx) {
-    const auto sizes = lrn_sizes(x, size);
-    require_size(scale, x.size(), "scale");
-    require_size(dy, x.size(), "dy");
-    require_size(dx, x.size(), "dx");
-    T* out = dx.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_backward<T>(sizes, {alpha, beta, T{0}}, x.data(), scale.data(), dy.data(),
-                                    out);
-}
-
 template <typename T>
 void bind_typed(py::module_& m) {
     m.def("im2col", &im2col<T>, "image"_a.noconvert(), "input"_a, "kernel"_a, "stride"_a, "pad"_a,
@@ -282,10 +250,6 @@ void bind_typed(py::module_& m) {
           "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "row_ptr"_a.noconvert(),
           "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
           "out"_a.noconvert());
-    m.def("lrn_across_forward", &lrn_across_forward<T>, "x"_a.noconvert(), "size"_a, "alpha"_a,
-          "beta"_a, "k"_a, "scale"_a.noconvert(), "y"_a.noconvert());
-    m.def("lrn_across_backward", &lrn_across_backward<T>, "x"_a.noconvert(), "scale"_a.noconvert(),
-          "dy"_a.noconvert(), "size"_a, "alpha"_a, "beta"_a, "dx"_a.noconvert());
 }
 
 }  // namespace

@@ -20,8 +20,10 @@ namespace {
 
 template <typename T>
 constexpr sscaffe::TypedKernels<T> kTypedKernels = {
-    kGemmKernel<T>,  sparse_product<T>, lrn_forward<T>,
-    lrn_backward<T>, max_pool_row<T>,   sum_pool_row<T>,
+    kGemmKernel<T>,
+    sparse_product<T>,
+    max_pool_row<T>,
+    sum_pool_row<T>,
 };
 
 constexpr sscaffe::VectorKernels kVectorKernels = {
@@ -38,6 +40,8 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
     kImplicitGemmKernel,
     {channel_moments, channel_products, channel_affine, channel_combine},
     {scaled_copy, sum_of_two, product_of_two, larger_of_two, take_larger, select_winner},
+    {lrn_forward, lrn_backward, lrn_rows_forward, lrn_rows_backward, lrn_within_forward,
+     lrn_within_backward},
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

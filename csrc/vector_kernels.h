@@ -138,11 +138,51 @@ struct ChannelKernels {
                     const float* dy, float* dx);
 };
 
-// Part of an LRN: `positions` neighbouring positions of all channels of one image.
-struct LrnKernelSizes {
+// What lrn.h calls the constants: the factors of the sums in scale and in the gradient.
+struct LrnFactors {
+    float beta, k, share, gradient;
+};
+
+// Neighbouring positions of all channels of one image, in plain memory.
+struct LrnPiece {
     int64_t channels, stride;  // elements from one channel to the next
     int64_t positions;
     int64_t size, before;  // channels in a window, and how many of them come before its own
+};
+
+// Neighbouring positions of one image in blocks of channels, which are worked on in rows: the
+// channels of one position, then `size` - 1 zeros.
+struct LrnRows {
+    int64_t groups, stride, block;  // stride: elements from one group to the next
+    int64_t positions;
+    int64_t size, before, width;  // width: of a row
+    int64_t capacity;             // elements of all rows, of the most positions there may be
+};
+
+// A plane [height][width][block].
+struct LrnPlane {
+    int64_t height, width, block, size;
+};
+
+// See lrn.h.  The rooms are 0 before the first call, and then left as the last call left them;
+// dx may be dy.
+struct LrnKernels {
+    void (*forward)(const LrnPiece& s, const LrnFactors& f, const float* x, float* scale, float* y);
+    //   room  [channels + 1][positions]
+    void (*backward)(const LrnPiece& s, const LrnFactors& f, const float* x, const float* scale,
+                     const float* dy, float* dx, float* room);
+    //   room  [3 * capacity + size]
+    void (*rows_forward)(const LrnRows& r, const LrnFactors& f, const float* x, float* scale,
+                         float* y, float* room);
+    //   room  [5 * capacity + size]
+    void (*rows_backward)(const LrnRows& r, const LrnFactors& f, const float* x, const float* scale,
+                          const float* dy, float* dx, float* room);
+    //   room  [width + size - 1][block]
+    void (*within_forward)(const LrnPlane& p, const LrnFactors& f, const float* x, float* scale,
+                           float* y, float* room);
+    //   room  [width + size - 1 + (height + 1) width][block]
+    void (*within_backward)(const LrnPlane& p, const LrnFactors& f, const float* x,
+                            const float* scale, const float* dy, float* dx, float* room);
 };
 
 // One row of windows of a pooling.
@@ -167,12 +207,6 @@ struct TypedKernels {
                            const T* values, const T* source, int64_t step, const T* bias,
                            int64_t width, T* out, int64_t out_stride);
 
-    // See lrn.h; all pointers are to the first position of the first channel.
-    void (*lrn_forward)(const LrnKernelSizes& s, T alpha, T beta, T k, const T* x, T* scale, T* y);
-    //   ratios  [channels + 1][positions]   room to work in
-    void (*lrn_backward)(const LrnKernelSizes& s, T alpha, T beta, const T* x, const T* scale,
-                         const T* dy, T* dx, T* ratios);
-
     // The largest element of each window and its place in the plane, or -FLT_MAX and -1.
     //
     //   plane      [H][r.width]
@@ -187,6 +221,7 @@ struct VectorKernels {
     ImplicitGemmKernel implicit_gemm;
     ChannelKernels channels;
     EltwiseKernels eltwise;
+    LrnKernels lrn;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -125,19 +125,6 @@ class ImplicitGemm:
     def kept(self) -> list[tuple[int, int]]: ...
     def forward(self, images: Floats, bias: Floats | None, out: Floats) -> None: ...
 
-def lrn_across_forward(
-    x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
-) -> None: ...
-def lrn_across_backward(
-    x: Array,
-    scale: Array,
-    dy: Array,
-    size: int,
-    alpha: float,
-    beta: float,
-    dx: Array,
-) -> None: ...
-
 # Values in a layout of their own, and what oneDNN does with them (bind_memory, bind_onednn).
 
 class Layout:
@@ -203,6 +190,18 @@ def channel_scale_backward(
     factor_diff: Floats | None,
     bias_diff: Floats | None,
     dx: Memory | None,
+) -> None: ...
+def lrn_across_forward(
+    size: int, alpha: float, beta: float, k: float, x: Memory, scale: Memory, y: Memory
+) -> None: ...
+def lrn_across_backward(
+    size: int, alpha: float, beta: float, x: Memory, scale: Memory, dy: Memory, dx: Memory
+) -> None: ...
+def lrn_within_forward(
+    size: int, alpha: float, beta: float, k: float, x: Memory, scale: Memory, y: Memory
+) -> None: ...
+def lrn_within_backward(
+    size: int, alpha: float, beta: float, x: Memory, scale: Memory, dy: Memory, dx: Memory
 ) -> None: ...
 def onednn_version() -> str: ...
 def onednn_sgemm(

@@ -14,6 +14,7 @@ from sscaffe.kernels import (
     ConvolutionOperator,
     EltwiseOperator,
     LassoFactors,
+    LrnOperator,
     PackedMask,
     PoolingOperator,
     ScaleOperator,
@@ -22,6 +23,7 @@ from sscaffe.kernels import (
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
+from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
@@ -176,24 +178,19 @@ def sum_of(terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None
         total += term
 
 
-def lrn_forward(
-    x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
-) -> None:
-    """See `Kernels.lrn_forward`."""
-    _core.lrn_across_forward(x, size, alpha, beta, k, scale, y)
-
-
-def lrn_backward(
-    x: Array,
-    scale: Array,
-    top_diff: Array,
+def lrn(
+    shape: tuple[int, ...],
+    across: bool,
     size: int,
     alpha: float,
     beta: float,
-    bottom_diff: Array,
-) -> None:
-    """See `Kernels.lrn_backward`."""
-    _core.lrn_across_backward(x, scale, top_diff, size, alpha, beta, bottom_diff)
+    k: float,
+    dtype: Any,
+) -> LrnOperator | None:
+    """See `Kernels.lrn`."""
+    if np.dtype(dtype) != np.float32 or 0 in shape:
+        return None
+    return Lrn(shape, across, size, alpha, beta, k)
 
 
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:

@@ -67,6 +67,16 @@ class EltwiseOperator(Protocol):
         """Set the diff of each bottom whose flag is true, after a forward pass."""
 
 
+class LrnOperator(Protocol):
+    """A local response normalization; it remembers what backward needs."""
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """Set ``top.data``; the blobs may be one."""
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
+
+
 class UpdateStep(NamedTuple):
     """One step of a solver, as it is for one parameter.
 
