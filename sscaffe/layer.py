@@ -149,6 +149,11 @@ class Layer:
         """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
         raise NotImplementedError
 
+    @property
+    def replays(self) -> bool:
+        """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
+        return False
+
     def add_param(
         self, shape: Sequence[int], filler_param: caffe_pb2.FillerParameter | None = None
     ) -> Blob:

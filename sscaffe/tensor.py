@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sscaffe import _core
 from sscaffe.errors import UnsupportedError
+from sscaffe.kernels.tape import run
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -117,7 +118,7 @@ class Tensor:
             self._fresh = Fresh.PLAIN
         elif self._fresh is Fresh.NATIVE:
             assert self._native is not None
-            self._native.copy_to(self._wrap((self.count,)))
+            run(self._native.copy_to, self._wrap((self.count,)))
             self._are_both_fresh()
         elif self._fresh is Fresh.GONE:
             raise UnsupportedError(
@@ -198,7 +199,7 @@ class Tensor:
         moved = self._native
         if moved is None or moved is current or moved.layout != layout:
             moved = self._new_memory(layout)
-        current.copy_to(moved)
+        run(current.copy_to, moved)
         self._native = moved
         if self._fresh is Fresh.PLAIN:
             self._are_both_fresh()
@@ -254,6 +255,26 @@ class Tensor:
         self._native = memory
         self._written_to(memory)
         return previous
+
+    @property
+    def fresh(self) -> Fresh:
+        """Which place holds the value."""
+        return self._fresh
+
+    def set_fresh(self, fresh: Fresh) -> None:
+        """Say which place holds the value, after a kernel that went past this tensor."""
+        self._fresh = fresh
+        self._version += 1
+
+    @property
+    def writes(self) -> int:
+        """How often the value was set or may have been, held arrays aside: see `version`."""
+        return self._version
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody outside holds the plain array."""
+        return self._is_held()
 
     def publish(self) -> None:
         """Bring plain arrays that somebody outside still holds up to date."""

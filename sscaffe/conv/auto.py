@@ -156,6 +156,15 @@ class Auto(ConvKernel):
         """Whether the kernel that runs has the weights in a form of its own."""
         return self._running.holds_weights
 
+    def resize(self, batch: int) -> bool:
+        """See `ConvKernel.resize`; the choice stays."""
+        return self._running.resize(batch)
+
+    @property
+    def replays(self) -> bool:
+        """See `ConvKernel.replays`."""
+        return self._running.replays
+
     def forward(
         self,
         bottom: Blob,

@@ -87,6 +87,15 @@ class ConvKernel(ABC):
         """Whether it has, after a forward pass, the weights in a form of its own."""
         return False
 
+    def resize(self, batch: int) -> bool:
+        """Go on with another number of images and the same weights; False if it cannot."""
+        return False
+
+    @property
+    def replays(self) -> bool:
+        """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
+        return False
+
     @abstractmethod
     def forward(
         self,

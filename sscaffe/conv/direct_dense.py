@@ -36,6 +36,11 @@ class DirectDense(ConvKernel):
         axes = len(self.geometry.input)
         return f"no direct convolution of {axes} spatial axes on {self.device.name}"
 
+    @property
+    def replays(self) -> bool:
+        """See `ConvKernel.replays`."""
+        return self._operator is not None
+
     def forward(
         self,
         bottom: Blob,

@@ -70,6 +70,11 @@ class LoweredKernel(ConvKernel):
                 outputs += start_values
         self._finish(top, epilogue)
 
+    def resize(self, batch: int) -> bool:
+        """See `ConvKernel.resize`."""
+        self.batch = batch
+        return True
+
     def _stored(self, weights: Blob) -> GroupedWeights:
         return self._prepared.get(weights)
 
@@ -194,6 +199,11 @@ class LoweredCcnmm(LoweredKernel):
         return (
             "implicit GEMM of the non-zero rows and columns" if made is None else made.description
         )
+
+    @property
+    def replays(self) -> bool:
+        """See `ConvKernel.replays`."""
+        return self._convolution is not None
 
     def forward(
         self,

@@ -27,6 +27,7 @@ from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -204,7 +205,7 @@ def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:
         y = bottom.data_tensor.memory_in(x.layout, bottom.shape)
     else:
         y = top.data_tensor.output(x.layout, top.shape)
-    _core.memory_relu_forward(negative_slope, x, y)
+    run(_core.memory_relu_forward, negative_slope, x, y)
 
 
 def relu_backward(top: "Blob", bottom: "Blob", negative_slope: float) -> None:
@@ -229,7 +230,7 @@ def add(total: "Tensor", term: "Tensor", factor: float) -> None:
         return
     layout = total.memory((total.count,)).layout
     y = total.memory_in(layout, (total.count,))
-    _core.memory_add_scaled(factor, term.memory_as(layout, (term.count,)), y)
+    run(_core.memory_add_scaled, factor, term.memory_as(layout, (term.count,)), y)
 
 
 def scale(tensor: "Tensor", factor: float) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -46,7 +47,7 @@ class ByChannel:
         if self._spare is None or self._spare.layout != layout:
             self._spare = _core.Memory(layout)
         if is_passing or layout.is_plain:
-            x.copy_to(self._spare)
+            run(x.copy_to, self._spare)
             self._saved = self._spare
             return self._spare, bottom.data_tensor.memory_in(layout, self._shape)
         # No copy: the top goes to the spare memory, and the bottom's becomes the next spare.
@@ -99,7 +100,7 @@ class BatchNorm(ByChannel):
         x, out = self._read(bottom.data_tensor), top.data_tensor
         in_place = out is bottom.data_tensor
         y = out.memory_in(x.layout, self._shape) if in_place else out.output(x.layout, self._shape)
-        _core.channel_affine(mean, inverse_std, None, x, y)
+        run(_core.channel_affine, mean, inverse_std, None, x, y)
 
     def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
         """See `BatchNormOperator.backward_normalize`."""
@@ -114,7 +115,7 @@ class Scale(ByChannel):
     def forward(self, bottom: "Blob", factor: Array, bias: Array | None, top: "Blob") -> None:
         """See `ScaleOperator.forward`."""
         x, y = self._start(bottom, top)
-        _core.channel_affine(None, factor, bias, x, y)
+        run(_core.channel_affine, None, factor, bias, x, y)
 
     def backward(
         self,

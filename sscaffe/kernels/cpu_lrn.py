@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from sscaffe import _core
 from sscaffe.kernels.cpu_channels import ByChannel
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -30,7 +31,7 @@ class Lrn(ByChannel):
         x, y = self._start(bottom, top)
         if self._scale is None or self._scale.layout != x.layout:
             self._scale = _core.Memory(x.layout)
-        self._forward(*self._constants, self._k, x, self._scale, y)
+        run(self._forward, *self._constants, self._k, x, self._scale, y)
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """See `LrnOperator.backward`."""

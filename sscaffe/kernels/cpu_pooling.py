@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -35,15 +36,15 @@ class Pooling:
                 self._bottom_layout = memory.layout
                 native = self._native_pooling()
                 layout = native.top_layout(memory.layout)
-                native.forward(memory, top.data_tensor.output(layout, top.shape))
+                run(native.forward, memory, top.data_tensor.output(layout, top.shape))
                 return
         x, y = bottom.const_data, top.data_tensor.overwrite()
         if self._max:
             if self._mask is None:
                 self._mask = np.empty(top.count, np.int32)
-            _core.max_pool_forward(x.reshape(-1), *self._sizes(), y, self._mask)
+            run(_core.max_pool_forward, x.reshape(-1), *self._sizes(), y, self._mask)
         else:
-            _core.ave_pool_forward(x.reshape(-1), *self._sizes(), y)
+            run(_core.ave_pool_forward, x.reshape(-1), *self._sizes(), y)
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """See `PoolingOperator.backward`."""

@@ -10,6 +10,7 @@ from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
+from sscaffe.tensor import Fresh
 
 Shape = tuple[int, ...]
 
@@ -69,6 +70,11 @@ class ConvolutionLayer(Layer):
     def holds_weights(self) -> bool:
         """Whether the kernel has the weights in a form of its own and needs their blob no more."""
         return self.kernel.holds_weights
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.kernel.replays
 
     def forward_with(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
@@ -140,10 +146,18 @@ class ConvolutionLayer(Layer):
         self._check_bottom(shape)
         batch = math.prod(shape[: self.axis])
         key = shape[self.axis :], batch
-        if key != self._key:
+        if key == self._key:
+            return
+        if self._key is None or not self._may_keep_kernel(key):
             self.kernel = self._kernel_for(key[0], batch)
             self.kernel.layer_name = self.name
-            self._key = key
+        self._key = key
+
+    def _may_keep_kernel(self, key: tuple[Shape, int]) -> bool:
+        """Let a kernel that alone has the weights go on with another batch, if it can."""
+        assert self._key is not None
+        is_alone = bool(self.blobs) and self.blobs[0].data_tensor.fresh is Fresh.GONE
+        return is_alone and key[0] == self._key[0] and self.kernel.resize(key[1])
 
     def _check_bottom(self, shape: Shape) -> None:
         axes = self.axis + 1 + self._spatial_axes

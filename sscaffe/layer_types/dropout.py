@@ -33,6 +33,12 @@ class DropoutLayer(Layer):
         """Give the top the bottom's shape."""
         top[0].reshape_like(bottom[0])
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        param = self.layer_param
+        return self.phase != TRAIN and list(param.bottom) == list(param.top)
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw a mask and apply it in TRAIN; copy in TEST."""
         x = bottom[0].const_data

@@ -47,6 +47,11 @@ class LRNLayer(Layer):
             bottom[0].shape, self.across, self.size, self.alpha, self.beta, self.k, self.dtype
         )
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize."""
         if self._operator is not None:

@@ -51,6 +51,11 @@ class PoolingLayer(Layer):
         top[0].reshape(batch, channels, *geometry.output)
         self.pooling = self.kernels.pooling(geometry, batch, self.method, self.dtype)
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reduce each window."""
         self.pooling.forward(bottom[0], top[0])

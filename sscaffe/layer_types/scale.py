@@ -55,6 +55,11 @@ class ScaleLayer(Layer):
         )
         top[0].reshape_like(x)
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.dtype == "float32" and not self.is_given
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Scale, and add the bias."""
         if self._operator is not None:

@@ -14,6 +14,7 @@ from sscaffe.log import logger
 from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
 from sscaffe.net.plan import Plan
+from sscaffe.net.replay import Replay
 from sscaffe.net.step import Step, add_location
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -119,6 +120,7 @@ class Net:
     def _describe(self, graph: Graph) -> None:
         steps = self._steps = graph.steps
         self._plan = Plan(steps, self.phase)
+        self._replay: Replay | None = None
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.layers: list[Layer] = [step.layer for step in steps]
@@ -163,7 +165,14 @@ class Net:
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        first, last = self._range(start, end)
+        if self._replay is not None and start is None and end is None:
+            return self._replay.run(self._forward_all)
+        return self._forward_between(*self._range(start, end))
+
+    def _forward_all(self) -> float:
+        return self._forward_between(0, len(self._steps) - 1)
+
+    def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
         for unit in self._plan.between(first, last):
             try:
@@ -303,6 +312,8 @@ class Net:
             )
         kept = [self.blobs[name] for name in (*self.inputs, *self.outputs, *keep)]
         self._plan = Plan(self._steps, self.phase, kept)
+        inputs = [self.blobs[name] for name in self.inputs]
+        self._replay = Replay(self._steps, inputs, kept)
 
     def close(self) -> None:
         """Let go of the files and threads of data layers; a second time does nothing."""
