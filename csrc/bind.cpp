@@ -9,6 +9,7 @@
 
 using namespace sscaffe::binding;
 
+void bind_data(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_update(py::module_& m);
@@ -111,6 +112,7 @@ PYBIND11_MODULE(_core, m) {
     if (const char* isa = std::getenv("SSCAFFE_ISA")) sscaffe::set_isa(isa);
     bind_machine(m);
     bind_arrays(m);
+    bind_data(m);
     bind_layers(m);
     bind_memory(m);
     bind_update(m);
