@@ -39,7 +39,10 @@ unit: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2
 
 bench: $(VENV)/.installed-test build
-	$(BIN)/python tools/bench_train.py
+	$(BIN)/python tools/bench_train.py --rounds 3
+	$(BIN)/python tools/bench_infer.py --nets lenet cifar_full resnet20 squeezenet caffenet --rounds 3
+	$(BIN)/python tools/bench_sparse.py --rounds 5
+	@echo "Peers take part with --torch-python, --ort-python, --caffe-python: see tools/bench/README.md"
 
 clean:
 	rm -rf $(VENV) build dist sscaffe/*.so sscaffe/proto/caffe_pb2.* *.egg-info runs

@@ -9,7 +9,9 @@
 
 using namespace sscaffe::binding;
 
+void bind_channels(py::module_& m);
 void bind_data(py::module_& m);
+void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_update(py::module_& m);
@@ -115,6 +117,9 @@ PYBIND11_MODULE(_core, m) {
     bind_data(m);
     bind_layers(m);
     bind_memory(m);
+    bind_channels(m);
+    bind_eltwise(m);
+
     bind_update(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;

@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "bind_checks.h"
+#include "channels.h"
 #include "elementwise.h"
 #include "memory.h"
 
@@ -24,6 +27,14 @@ Memory wrap(Floats array, const Dims& dims) {
     return Memory(data, dims, keep(array));
 }
 
+// Floats of `array` in some layout; padding that the layout has is set to 0.
+Memory lay_out(const Layout& layout, Floats array) {
+    if (array.size() < layout.stored()) refuse("array", layout.stored(), "elements", array.size());
+    float* data = array.mutable_data();
+    if (layout.stored() > layout.count()) std::fill_n(data, layout.stored(), 0.0f);
+    return Memory(layout, data, keep(array));
+}
+
 void require_same_layout(const Memory& a, const Memory& b) {
     if (!(a.layout() == b.layout())) throw py::value_error("expected memories of one layout");
 }
@@ -37,6 +48,9 @@ void bind_memory(py::module_& m) {
                                [](const Layout& l) { return py::tuple(py::cast(l.dims())); })
         .def_property_readonly("is_plain", &Layout::is_plain)
         .def_property_readonly("count", &Layout::count)
+        .def_property_readonly("stored", &Layout::stored)
+        .def_property_readonly(
+            "by_channel", [](const Layout& l) { return sscaffe::channel_sizes(l).has_value(); })
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
         .def("__hash__", [](const Layout& l) { return l.count(); });
@@ -44,6 +58,7 @@ void bind_memory(py::module_& m) {
     py::class_<Memory>(m, "Memory")
         .def(py::init<Layout>(), "layout"_a)
         .def(py::init(&wrap), "array"_a.noconvert(), "dims"_a)
+        .def(py::init(&lay_out), "layout"_a, "array"_a.noconvert())
         .def_property_readonly("layout", &Memory::layout)
         .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>());
 

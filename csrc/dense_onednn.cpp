@@ -47,6 +47,19 @@ desc bias_desc(bool bias, int64_t count) {
     return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
 }
 
+prop_kind forward_kind(const Extras& extras) {
+    return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
+}
+
+dnnl::primitive_attr attributes(const Extras& extras) {
+    dnnl::post_ops after;
+    if (extras.add) after.append_sum(1.0f);
+    if (extras.relu) after.append_eltwise(algorithm::eltwise_relu, 0.0f, 0.0f);
+    dnnl::primitive_attr attributes;
+    attributes.set_post_ops(after);
+    return attributes;
+}
+
 Dims joined(Dims head, const Dims& tail) {
     head.insert(head.end(), tail.begin(), tail.end());
     return head;
@@ -162,8 +175,9 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
         add_scaled(bias_out->layout().stored(), 1.0f, bias_out->data(), bias_diff->data());
 }
 
-Convolution::Convolution(const ConvolutionSizes& sizes)
+Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
     : sizes_(sizes),
+      extras_(extras),
       bottom_(joined({sizes.batch, sizes.in_channels}, sizes.input)),
       top_(joined({sizes.batch, sizes.out_channels}, sizes.output)) {
     const Dims weights = sizes.group == 1
@@ -172,10 +186,9 @@ Convolution::Convolution(const ConvolutionSizes& sizes)
                                        sizes.in_channels / sizes.group},
                                       sizes.kernel);
     forward_desc_ = dnnl::convolution_forward::primitive_desc(
-        onednn_engine(), sizes.train ? prop_kind::forward_training : prop_kind::forward_inference,
-        algorithm::convolution_direct, activations(bottom_), any_layout(weights),
-        bias_desc(sizes.bias, sizes.out_channels), activations(top_), sizes.stride,
-        reduced_by_one(sizes.dilation), sizes.pad, sizes.pad);
+        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom_),
+        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), activations(top_),
+        sizes.stride, reduced_by_one(sizes.dilation), sizes.pad, sizes.pad, attributes(extras));
     forward_ = dnnl::convolution_forward(forward_desc_);
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();
@@ -201,7 +214,7 @@ void Convolution::make_backward_data() {
 void Convolution::make_backward_weights() {
     const dnnl::convolution_backward_weights::primitive_desc backward(
         onednn_engine(), algorithm::convolution_direct, activations(bottom_),
-        any_layout(forward_weights_.get_dims()), bias_desc(sizes_.bias, sizes_.out_channels),
+        any_layout(forward_weights_.get_dims()), bias_desc(extras_.bias, sizes_.out_channels),
         activations(top_), sizes_.stride, reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad,
         forward_desc_);
     backward_weights_ = dnnl::convolution_backward_weights(backward);
@@ -210,13 +223,13 @@ void Convolution::make_backward_weights() {
     weights_weights_ = backward.diff_weights_desc();
 }
 
-InnerProduct::InnerProduct(const Dims& bottom, int64_t outputs, bool bias, bool train)
-    : bottom_dims_(bottom), weights_dims_(bottom), outputs_(outputs), bias_(bias) {
+InnerProduct::InnerProduct(const Dims& bottom, int64_t outputs, const Extras& extras)
+    : bottom_dims_(bottom), weights_dims_(bottom), outputs_(outputs), extras_(extras) {
     weights_dims_[0] = outputs;
     forward_desc_ = dnnl::inner_product_forward::primitive_desc(
-        onednn_engine(), train ? prop_kind::forward_training : prop_kind::forward_inference,
-        any_layout(bottom_dims_), any_layout(weights_dims_), bias_desc(bias, outputs),
-        Layout(Dims{bottom[0], outputs}).desc());
+        onednn_engine(), forward_kind(extras), any_layout(bottom_dims_), any_layout(weights_dims_),
+        bias_desc(extras.bias, outputs), Layout(Dims{bottom[0], outputs}).desc(),
+        attributes(extras));
     forward_ = dnnl::inner_product_forward(forward_desc_);
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();
@@ -237,7 +250,7 @@ void InnerProduct::make_backward_data() {
 void InnerProduct::make_backward_weights() {
     const dnnl::inner_product_backward_weights::primitive_desc backward(
         onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_),
-        bias_desc(bias_, outputs_), forward_dst_, forward_desc_);
+        bias_desc(extras_.bias, outputs_), forward_dst_, forward_desc_);
     backward_weights_ = dnnl::inner_product_backward_weights(backward);
     weights_src_ = backward.src_desc();
     weights_dst_ = backward.diff_dst_desc();

@@ -30,10 +30,17 @@ class Operand {
     std::optional<Memory> scratch_;
 };
 
+// What a forward pass does beyond the product.
+struct Extras {
+    bool bias;
+    bool add;    // add to what the top holds
+    bool relu;   // then max(0, .)
+    bool train;  // or there will be no backward pass
+};
+
 struct ConvolutionSizes {
     int64_t batch, in_channels, out_channels, group;
     Dims input, output, kernel, stride, pad, dilation;  // spatial axes
-    bool bias, train;
 };
 
 // What the dense primitives with weights share: a forward, and two halves of backward.
@@ -47,7 +54,7 @@ class WeightedPrimitive {
     Layout weights_diff_layout();
     const std::string& implementation() const { return implementation_; }
 
-    // top is in top_layout().
+    // top is in top_layout(); with Extras::add it holds what is added.
     void forward(const Memory& bottom, const Memory& weights, const Memory* bias, Memory& top);
     // bottom_diff is in bottom_diff_layout().
     void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff);
@@ -72,7 +79,7 @@ class WeightedPrimitive {
 
 class Convolution : public WeightedPrimitive {
    public:
-    explicit Convolution(const ConvolutionSizes& sizes);
+    Convolution(const ConvolutionSizes& sizes, const Extras& extras);
 
    protected:
     void make_backward_data() override;
@@ -82,6 +89,7 @@ class Convolution : public WeightedPrimitive {
     dnnl::memory::desc activations(const Dims& dims) const;
 
     ConvolutionSizes sizes_;
+    Extras extras_;
     Dims bottom_, top_;
     dnnl::convolution_forward::primitive_desc forward_desc_;
 };
@@ -89,7 +97,7 @@ class Convolution : public WeightedPrimitive {
 class InnerProduct : public WeightedPrimitive {
    public:
     // bottom: (batch, ...), flattened after its first axis; weights: (outputs, ...).
-    InnerProduct(const Dims& bottom, int64_t outputs, bool bias, bool train);
+    InnerProduct(const Dims& bottom, int64_t outputs, const Extras& extras);
 
    protected:
     void make_backward_data() override;
@@ -98,7 +106,7 @@ class InnerProduct : public WeightedPrimitive {
    private:
     Dims bottom_dims_, weights_dims_;
     int64_t outputs_;
-    bool bias_;
+    Extras extras_;
     dnnl::inner_product_forward::primitive_desc forward_desc_;
 };
 

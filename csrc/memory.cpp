@@ -60,8 +60,8 @@ Memory::Memory(const Layout& layout)
       data_(static_cast<float*>(owner_.get())),
       native_(layout.desc(), onednn_engine(), data_) {}
 
-Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
-    : layout_(dims),
+Memory::Memory(const Layout& layout, float* data, std::shared_ptr<void> owner)
+    : layout_(layout),
       owner_(std::move(owner)),
       data_(data),
       native_(layout_.desc(), onednn_engine(), data_) {}
@@ -83,10 +83,13 @@ Memory::Memory(const Layout& layout)
       owner_(allocate(layout.stored())),
       data_(static_cast<float*>(owner_.get())) {}
 
-Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
-    : layout_(dims), owner_(std::move(owner)), data_(data) {}
+Memory::Memory(const Layout& layout, float* data, std::shared_ptr<void> owner)
+    : layout_(layout), owner_(std::move(owner)), data_(data) {}
 
 #endif
+
+Memory::Memory(float* data, const Dims& dims, std::shared_ptr<void> owner)
+    : Memory(Layout(dims), data, std::move(owner)) {}
 
 void Memory::copy_to(Memory& other) const {
     if (layout_.count() != other.layout_.count()) {

@@ -46,6 +46,8 @@ class Memory {
     explicit Memory(const Layout& layout);
     // Somebody else's plain array.
     Memory(float* data, const Dims& dims, std::shared_ptr<void> owner);
+    // Somebody else's layout.stored() floats.
+    Memory(const Layout& layout, float* data, std::shared_ptr<void> owner);
 
     const Layout& layout() const { return layout_; }
     float* data() const { return data_; }

@@ -47,6 +47,12 @@ inline Vector<T> broadcast(T value) {
     return value - Vector<T>{};
 }
 
+// A vector of some type whose lanes are all `value`.
+template <typename V, typename T>
+inline V broadcast_to(T value) {
+    return value - V{};
+}
+
 // load_first and store_first touch the first `count` elements, 1 or more, and no others.
 #if defined(__AVX512F__)
 inline Vector<float> load_first(const float* source, int64_t count) {

@@ -6,7 +6,9 @@
 #include "vector_kernels.h"
 
 // After the tables that they fill.
+#include "channels_body.h"
 #include "elementwise_body.h"
+#include "eltwise_body.h"
 #include "gemm_body.h"
 #include "implicit_gemm_body.h"
 #include "lrn_body.h"
@@ -36,6 +38,8 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
      relu_forward,
      relu_backward},
     kImplicitGemmKernel,
+    {channel_moments, channel_products, channel_affine, channel_combine},
+    {scaled_copy, sum_of_two, product_of_two, larger_of_two, take_larger, select_winner},
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

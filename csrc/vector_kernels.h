@@ -105,6 +105,44 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
+// See eltwise.h.
+struct EltwiseKernels {
+    void (*scaled_copy)(int64_t n, float factor, const float* x, float* y);
+    void (*sum_of_two)(int64_t n, float a_factor, const float* a, float b_factor, const float* b,
+                       float* y);
+    void (*product_of_two)(int64_t n, const float* a, const float* b, float* y);
+    void (*larger_of_two)(int64_t n, const float* a, const float* b, float* y, int32_t* winner);
+    void (*take_larger)(int64_t n, int32_t index, const float* x, float* y, int32_t* winner);
+    void (*select_winner)(int64_t n, int32_t index, const int32_t* winner, const float* x,
+                          float* y);
+};
+
+// Part of what channels.h calls a group: [rows][count][block], rows `stride` apart.
+struct ChannelPiece {
+    int64_t rows, stride, count, block;
+};
+
+// (x - x_shift) * x_factor + (dy - dy_shift) * dy_factor, by channel.
+struct ChannelCombination {
+    const float *x_shift, *x_factor, *dy_shift, *dy_factor;
+};
+
+// By channel: arguments such as shift, and the sums, are [block].
+struct ChannelKernels {
+    // The sums of x - shift, and of its squares; overwritten.
+    void (*moments)(const ChannelPiece& p, const float* x, const float* shift, double* sums,
+                    double* squares);
+    // The sums of dy, and of dy * (x - shift); overwritten.
+    void (*products)(const ChannelPiece& p, const float* x, const float* dy, const float* shift,
+                     double* sums, double* products);
+    // y = (x - shift) * factor + bias; y may be x
+    void (*affine)(const ChannelPiece& p, const float* shift, const float* factor,
+                   const float* bias, const float* x, float* y);
+    // dx may be x or dy
+    void (*combine)(const ChannelPiece& p, const ChannelCombination& c, const float* x,
+                    const float* dy, float* dx);
+};
+
 // Part of an LRN: `positions` neighbouring positions of all channels of one image.
 struct LrnKernelSizes {
     int64_t channels, stride;  // elements from one channel to the next
@@ -152,6 +190,8 @@ struct TypedKernels {
 struct VectorKernels {
     ElementwiseKernels elementwise;
     ImplicitGemmKernel implicit_gemm;
+    ChannelKernels channels;
+    EltwiseKernels eltwise;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sscaffe.device import Device, cpu
 from sscaffe.errors import ShapeError
 from sscaffe.proto import caffe_pb2
-from sscaffe.tensor import Shape, Tensor
+from sscaffe.tensor import Arena, Shape, Tensor
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ class Blob:
         If a size is negative or the elements cannot be counted in 31 bits.
     """
 
-    __slots__ = ("_data", "_diff", "_shape", "device", "dtype")
+    __slots__ = ("_arena", "_data", "_diff", "_shape", "device", "dtype")
 
     def __init__(
         self, shape: Sequence[int] = (), dtype: Any = np.float32, device: Device | None = None
@@ -45,6 +45,7 @@ class Blob:
         self.device = device or cpu()
         self.dtype = np.dtype(dtype)
         self._shape: Shape = ()
+        self._arena: Arena | None = None
         self._data = self._diff = Tensor(0, self.dtype, self.device.xp)
         self.reshape(*shape)
 
@@ -141,8 +142,14 @@ class Blob:
             raise ShapeError(f"shape: {sizes} has {count} elements; a blob holds at most 2^31 - 1")
         self._shape = sizes
         if count != self._data.count:
-            self._data = Tensor(count, self.dtype, self.xp)
+            self._data = Tensor(count, self.dtype, self.xp, self._arena)
             self._diff = Tensor(count, self.dtype, self.xp)
+
+    def draw_from(self, arena: Arena) -> None:
+        """Take the memory of `data` from an arena from now on; the values are lost."""
+        if self.dtype == np.float32:
+            self._arena = arena
+            self._data = Tensor(self._data.count, self.dtype, self.xp, arena)
 
     def reshape_like(self, other: "Blob") -> None:
         """Take the shape of another blob."""
@@ -157,6 +164,12 @@ class Blob:
         """Make `diff` the same array as that of another blob with as many elements."""
         self._require_count(other)
         self._diff = other._diff
+
+    def alias(self) -> "Blob":
+        """Return a blob of the same data that moves it to other layouts by itself; to be read."""
+        other = Blob((), self.dtype, self.device)
+        other._shape, other._data = self._shape, self._data.alias()
+        return other
 
     def publish(self) -> None:
         """Bring arrays of this blob that somebody outside still holds up to date."""

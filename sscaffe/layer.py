@@ -1,5 +1,6 @@
 """The four verbs of a layer, and the register of layer types."""
 
+import enum
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -8,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sscaffe import filler
-from sscaffe.blob import Blob
+from sscaffe.blob import Array, Blob
 from sscaffe.device import Device, cpu
 from sscaffe.errors import ShapeError
 from sscaffe.kernels import Kernels
@@ -29,6 +30,14 @@ def register(*names: str) -> "Callable[[type[Layer]], type[Layer]]":
         return layer_class
 
     return add
+
+
+class Fusion(enum.Enum):
+    """What a layer does to its bottom that the layer before it can do in the same pass."""
+
+    AFFINE = 0  # multiplies each channel, along axis 1, by a number, and adds one
+    SUM = 1  # adds another bottom
+    RELU = 2  # a rectifier of slope 0
 
 
 class Layer:
@@ -131,6 +140,14 @@ class Layer:
     def allow_force_backward(self, index: int) -> bool:
         """Tell whether ``force_backward`` may ask for the diff of this bottom."""
         return True
+
+    def fusion(self) -> Fusion | None:
+        """Tell what the layer does that the one before it could do; None for anything else."""
+        return None
+
+    def channel_affine(self) -> tuple[Array, Array]:
+        """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
+        raise NotImplementedError
 
     def add_param(
         self, shape: Sequence[int], filler_param: caffe_pb2.FillerParameter | None = None

@@ -15,9 +15,37 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+
+
+class Arena:
+    """Memory that tensors use one after the other.
+
+    The buffers that are free serve whoever asks for as much or less, so a net whose tensors come
+    and go in the same order every time soon allocates nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+
+    def take(self, count: int) -> Array:
+        """Return a buffer of `count` floats or more, of any content."""
+        fitting = [buffer for buffer in self._free if buffer.size >= count]
+        if fitting:
+            chosen = min(fitting, key=lambda buffer: buffer.size)
+        elif self._free:
+            # Make room for the larger one.
+            chosen = max(self._free, key=lambda buffer: buffer.size)
+        if self._free:
+            self._free = [buffer for buffer in self._free if buffer is not chosen]
+        return chosen if fitting else _core.aligned_array(count, np.dtype(np.float32))
+
+    def give_back(self, buffer: Array) -> None:
+        """Let others use a buffer."""
+        self._free.append(buffer)
 
 
 class Fresh(enum.Enum):
@@ -27,6 +55,7 @@ class Fresh(enum.Enum):
     PLAIN = 1
     NATIVE = 2
     BOTH = 3
+    GONE = 4  # released
 
 
 class Tensor:
@@ -40,6 +69,8 @@ class Tensor:
         float32 in nets; float64 in gradient checks.
     xp : module
         The array module that holds the plain place.
+    arena : Arena, optional
+        Where its memory comes from; memory of its own by default.
 
     Notes
     -----
@@ -50,6 +81,8 @@ class Tensor:
     """
 
     __slots__ = (
+        "_arena",
+        "_buffers",
         "_checked_while_held",
         "_checksum",
         "_copied_while_held",
@@ -63,7 +96,7 @@ class Tensor:
         "xp",
     )
 
-    def __init__(self, count: int, dtype: Any, xp: ModuleType) -> None:
+    def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Arena | None = None) -> None:
         self.count, self.dtype, self.xp = count, np.dtype(dtype), xp
         self._fresh = Fresh.ZERO
         self._plain: Array | None = None
@@ -74,6 +107,8 @@ class Tensor:
         # Whether the plain array was held when the checksum, or the native copy, was made: then
         # it may have been written to since, also where nobody holds it any more.
         self._checked_while_held = self._copied_while_held = False
+        self._arena = arena
+        self._buffers: list[Array] = []  # from the arena
 
     def read(self) -> Array:
         """Return the plain array, flat, to be read only."""
@@ -84,7 +119,24 @@ class Tensor:
             assert self._native is not None
             self._native.copy_to(self._wrap((self.count,)))
             self._are_both_fresh()
+        elif self._fresh is Fresh.GONE:
+            raise UnsupportedError(
+                "data: Net.compact() has used this memory again; name the blob in its keep, or "
+                "read weights before it"
+            )
         return self._plain_array()
+
+    def release(self) -> None:
+        """Let go of the memory; the value is gone until somebody writes another one."""
+        self._drop()
+        self._fresh = Fresh.GONE
+        self._checked_while_held = self._copied_while_held = False
+
+    def keep_native_only(self) -> None:
+        """Let go of the plain place if the value is in the native one too and nobody holds it."""
+        if self._native is not None and self._fresh is Fresh.BOTH and self._native_is_fresh():
+            self._plain, self._wraps = None, {}
+            self._fresh = Fresh.NATIVE
 
     def write(self) -> Array:
         """Return the plain array, flat, to be read and written."""
@@ -105,6 +157,11 @@ class Tensor:
         self._version += 1
         if self._is_held():
             self.read()
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the memory will be used again for other tensors, so that none may keep it."""
+        return self._arena is not None
 
     @property
     def is_zero(self) -> bool:
@@ -140,7 +197,7 @@ class Tensor:
             return current
         moved = self._native
         if moved is None or moved is current or moved.layout != layout:
-            moved = _core.Memory(layout)
+            moved = self._new_memory(layout)
         current.copy_to(moved)
         self._native = moved
         if self._fresh is Fresh.PLAIN:
@@ -165,10 +222,38 @@ class Tensor:
             memory = self._wrap(shape)
         else:
             if self._native is None or self._native.layout != layout:
-                self._native = _core.Memory(layout)
+                self._native = self._new_memory(layout)
             memory = self._native
         self._written_to(memory)
         return memory
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is in the plain place, so that it costs nothing to read there."""
+        return self._fresh is not Fresh.NATIVE
+
+    def alias(self) -> "Tensor":
+        """Return a tensor of the same value that moves it to other layouts by itself."""
+        if self._fresh is not Fresh.NATIVE:
+            self.read()
+        other = Tensor(self.count, self.dtype, self.xp)
+        if self._fresh is Fresh.NATIVE:
+            other._native, other._fresh = self._native, Fresh.NATIVE
+        else:
+            other._plain, other._fresh = self._plain, Fresh.PLAIN
+        return other
+
+    def exchange(self, memory: "_core.Memory") -> "_core.Memory":
+        """Take over `memory`, which a kernel will set, for the native value, and return that one.
+
+        Only where the value is native, of the same layout, and not from an arena.
+        """
+        previous = self._native
+        assert previous is not None, "exchange of a plain value"
+        assert self._arena is None, "exchange of memory that belongs to an arena"
+        self._native = memory
+        self._written_to(memory)
+        return previous
 
     def publish(self) -> None:
         """Bring plain arrays that somebody outside still holds up to date."""
@@ -198,7 +283,26 @@ class Tensor:
         """Count the references to the plain array, less those of its wraps."""
         return sys.getrefcount(self._plain) - len(self._wraps)
 
+    def _new_memory(self, layout: "_core.Layout") -> "_core.Memory":
+        if self._arena is None:
+            return _core.Memory(layout)
+        return _core.Memory(layout, self._take(layout.stored))
+
+    def _take(self, count: int) -> Array:
+        assert self._arena is not None
+        self._buffers.append(self._arena.take(count))
+        return self._buffers[-1]
+
+    def _drop(self) -> None:
+        self._plain, self._native, self._wraps = None, None, {}
+        if self._arena is not None:
+            for buffer in self._buffers:
+                self._arena.give_back(buffer)
+        self._buffers = []
+
     def _plain_array(self) -> Array:
+        if self._plain is None and self._arena is not None:
+            self._plain = self._take(self.count)[: self.count]
         if self._plain is None:
             self._plain = (
                 _core.aligned_array(self.count, self.dtype)

@@ -24,3 +24,11 @@ def logger_as_it_was():
     yield
     logger.setLevel(level)
     logger.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory):
+    """Keep what AUTO remembers out of the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSCAFFE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -5,12 +5,12 @@ import platform
 import re
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import click
 
 import sscaffe
+from sscaffe import machine
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
@@ -47,7 +47,7 @@ def _facts() -> dict[str, Any]:
         "version": sscaffe.__version__,
         "python": platform.python_version(),
         "executable": sys.executable,
-        "processor": _processor(),
+        "processor": machine.processor(),
         "instruction set": core.cpu_features(),
         "processors usable": len(os.sched_getaffinity(0)),
         "threads": core.get_num_threads(),
@@ -68,15 +68,6 @@ def _core() -> Any:
             f"sscaffe._core: the C++ core cannot be loaded: {error}; install sscaffe again, with "
             "g++ in the PATH if it is built from source"
         ) from error
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return name[1] if name else platform.machine()
 
 
 def _extras() -> dict[str, list[str]]:

@@ -36,7 +36,8 @@ def make_kernel(
     Parameters
     ----------
     mode : int, optional
-        ``ConvolutionParameter.ConvMode``; None if the prototxt does not set it.
+        ``ConvolutionParameter.ConvMode``; None if the prototxt does not set it, which is AUTO in
+        TEST and dense in TRAIN.
     geometry : ConvGeometry
         Sizes of one image.
     batch : int
@@ -53,8 +54,10 @@ def make_kernel(
     UnsupportedError
         If the mode cannot run here: a sparse mode in TRAIN, for one.
     """
+    if mode is None and phase == caffe_pb2.TEST:
+        mode = int(_Mode.AUTO)
     kernel_class = KERNELS[mode]
     refusal = kernel_class.refusal(geometry, phase)
     if refusal is not None:
         raise UnsupportedError(refusal)
-    return kernel_class(geometry, batch, device, dtype)
+    return kernel_class(geometry, batch, device, dtype, phase)

@@ -43,6 +43,8 @@ class ConvKernel(ABC):
         Where to compute.
     dtype : dtype
         float32 or float64.
+    phase : int
+        TRAIN or TEST.
 
     Notes
     -----
@@ -53,9 +55,13 @@ class ConvKernel(ABC):
     mode_name: ClassVar[str]  # as ConvolutionParameter.ConvMode spells it
     trains: ClassVar[bool] = True
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
+    layer_name = ""  # for the log
+
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
         self.geometry, self.batch, self.device = geometry, batch, device
-        self.dtype = np.dtype(dtype)
+        self.dtype, self.phase = np.dtype(dtype), phase
 
     @classmethod
     def refusal(cls, geometry: ConvGeometry, phase: int) -> str | None:
@@ -75,6 +81,11 @@ class ConvKernel(ABC):
     @abstractmethod
     def description(self) -> str:
         """Which code really runs, and why where that is not what was asked for."""
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it has, after a forward pass, the weights in a form of its own."""
+        return False
 
     @abstractmethod
     def forward(

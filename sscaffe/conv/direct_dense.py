@@ -7,6 +7,7 @@ from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
 from sscaffe.conv.lowered import LoweredGemm
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
+from sscaffe.proto import caffe_pb2
 
 
 class DirectDense(ConvKernel):
@@ -14,10 +15,13 @@ class DirectDense(ConvKernel):
 
     mode_name = "DIRECT_DCONV"
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
-        self._operator = device.kernels.convolution(geometry, batch, self.dtype)
-        self._lowered = LoweredGemm(geometry, batch, device, self.dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
+        train = phase == caffe_pb2.TRAIN
+        self._operator = device.kernels.convolution(geometry, batch, self.dtype, train)
+        self._lowered = LoweredGemm(geometry, batch, device, self.dtype, phase)
 
     @property
     def description(self) -> str:
@@ -41,8 +45,10 @@ class DirectDense(ConvKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
-        (self._operator or self._lowered).forward(bottom, weights, bias, top)
-        self._finish(top, epilogue)
+        if self._operator is None:
+            self._lowered.forward(bottom, weights, bias, top, epilogue)
+        else:
+            self._operator.forward(bottom, weights, bias, top, epilogue.add, epilogue.relu)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

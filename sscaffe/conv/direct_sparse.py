@@ -23,10 +23,13 @@ class DirectSparse(ConvKernel):
 
     mode_name = "DIRECT_SCONV"
     trains = False
+    holds_weights = True
     description = "direct sparse convolution"
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         self._prepared = Prepared(self._compress)
 
     @classmethod

@@ -39,8 +39,10 @@ class LoweredKernel(ConvKernel):
 
     storage: ClassVar[type[WeightMatrix]]
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         self._positions = math.prod(geometry.output)
         self._columns: Array | None = None
         self._prepared = Prepared(self._store)
@@ -163,6 +165,7 @@ class LoweredCsrmm(LoweredKernel):
 
     mode_name = "LOWERED_CSRMM"
     trains = False
+    holds_weights = True
     storage = CsrMatrix
     description = "im2col of the non-zero columns + csrmm"
 
@@ -172,10 +175,13 @@ class LoweredCcnmm(LoweredKernel):
 
     mode_name = "LOWERED_CCNMM"
     trains = False
+    holds_weights = True
     storage = ConcatenatedMatrix
 
-    def __init__(self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any) -> None:
-        super().__init__(geometry, batch, device, dtype)
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
         make = device.kernels.concatenated_convolution(geometry, self.dtype)
         self._convolution = None if make is None else Prepared(make)
 

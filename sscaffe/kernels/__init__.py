@@ -5,9 +5,31 @@ per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
+
+from sscaffe.kernels.operators import (
+    BatchNormOperator as BatchNormOperator,
+)
+from sscaffe.kernels.operators import (
+    EltwiseOperator as EltwiseOperator,
+)
+from sscaffe.kernels.operators import (
+    LassoFactors as LassoFactors,
+)
+from sscaffe.kernels.operators import (
+    PackedMask as PackedMask,
+)
+from sscaffe.kernels.operators import (
+    PoolingOperator as PoolingOperator,
+)
+from sscaffe.kernels.operators import (
+    ScaleOperator as ScaleOperator,
+)
+from sscaffe.kernels.operators import (
+    UpdateStep as UpdateStep,
+)
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -24,8 +46,19 @@ class ConvolutionOperator(Protocol):
     def description(self) -> str:
         """Which code computes it."""
 
-    def forward(self, bottom: "Blob", weights: "Blob", bias: "Blob | None", top: "Blob") -> None:
-        """Set ``top.data``."""
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+    ) -> None:
+        """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
+
+        `add` has the top's shape, and may share its data.
+        """
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``."""
@@ -45,49 +78,6 @@ class ConcatenatedConvolution(Protocol):
 
     def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
         """Set ``top.data``."""
-
-
-class PoolingOperator(Protocol):
-    """A pooling of one geometry; it remembers which element was the largest."""
-
-    def forward(self, bottom: "Blob", top: "Blob") -> None:
-        """Set ``top.data``."""
-
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
-        """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
-
-
-class UpdateStep(NamedTuple):
-    """One step of a solver, as it is for one parameter.
-
-    The gradient becomes ``g = diff * clip * mean + l2 * w + l1 * sign(w)``, and from it
-    `sscaffe.solver.updates` says what each rule makes.
-    """
-
-    rule: str  # SGD, Nesterov or Adam
-    rate: float  # of learning; for Adam, times the correction of its averages
-    momentum: float
-    momentum2: float = 0.0
-    gain: float = 0.0  # 1 - momentum and 1 - momentum2, for Adam alone
-    gain2: float = 0.0
-    delta: float = 0.0
-    clip: float = 1.0
-    mean: float = 1.0
-    l2: float = 0.0
-    l1: float = 0.0
-    limit: float = 0.0  # smaller weights become 0
-
-
-class LassoFactors(NamedTuple):
-    """Factors of the weights in the gradient of a group lasso, one for each block."""
-
-    factors: Array  # (R / ydimen, C / xdimen)
-    ydimen: int
-    xdimen: int
-
-
-class PackedMask(Protocol):
-    """A mask of a parameter in the form that `Kernels.update` likes best."""
 
 
 class Kernels(Protocol):
@@ -200,9 +190,12 @@ class Kernels(Protocol):
         """
 
     def convolution(
-        self, geometry: "ConvGeometry", batch: int, dtype: Any
+        self, geometry: "ConvGeometry", batch: int, dtype: Any, train: bool = True
     ) -> ConvolutionOperator | None:
-        """Return the device's dense convolution, or None where it has none for this geometry."""
+        """Return the device's dense convolution, or None where it has none for this geometry.
+
+        One that is not to `train` may be faster forward; backward it is slower.
+        """
 
     def concatenated_convolution(
         self, geometry: "ConvGeometry", dtype: Any
@@ -220,7 +213,7 @@ class Kernels(Protocol):
         """
 
     def inner_product(
-        self, batch: int, inputs: int, outputs: int, dtype: Any
+        self, batch: int, inputs: int, outputs: int, dtype: Any, train: bool = True
     ) -> ConvolutionOperator | None:
         """Return the device's dense inner product, or None where `gemm` serves as well."""
 
@@ -228,6 +221,28 @@ class Kernels(Protocol):
         self, geometry: "PoolGeometry", batch: int, method: str, dtype: Any
     ) -> PoolingOperator:
         """Return a pooling of two spatial axes; `method` is MAX or AVE."""
+
+    def batch_norm(self, shape: tuple[int, ...], dtype: Any) -> BatchNormOperator | None:
+        """Return the device's normalization of arrays (N, C, ...), or None where it has none.
+
+        Notes
+        -----
+        Statistics are taken in double precision.
+        """
+
+    def channel_scale(self, shape: tuple[int, ...], dtype: Any) -> ScaleOperator | None:
+        """Return the device's scaling of arrays (N, C, ...), or None where it has none."""
+
+    def eltwise(
+        self, operation: str, coeff: list[float], stable: bool, dtype: Any
+    ) -> EltwiseOperator | None:
+        """Return the device's SUM, PROD or MAX of bottoms, or None where it has none.
+
+        `stable` asks for a gradient of PROD without a division.
+        """
+
+    def sum_of(self, terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None:
+        """Set `out`, which is none of them, to the sum of tensors that all have this shape."""
 
     def lrn_forward(
         self, x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array

@@ -9,14 +9,19 @@ import numpy.typing as npt
 
 from sscaffe import _core
 from sscaffe.kernels import (
+    BatchNormOperator,
     ConcatenatedConvolution,
     ConvolutionOperator,
+    EltwiseOperator,
     LassoFactors,
     PackedMask,
     PoolingOperator,
+    ScaleOperator,
     UpdateStep,
 )
+from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
+from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
@@ -100,7 +105,9 @@ def direct_sparse_conv(
     )
 
 
-def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> ConvolutionOperator | None:
+def convolution(
+    geometry: "ConvGeometry", batch: int, dtype: Any, train: bool = True
+) -> ConvolutionOperator | None:
     """See `Kernels.convolution`."""
     if (
         not _core.has_onednn
@@ -110,7 +117,7 @@ def convolution(geometry: "ConvGeometry", batch: int, dtype: Any) -> Convolution
         return None
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
-    return DenseConvolution(geometry, batch)
+    return DenseConvolution(geometry, batch, train)
 
 
 def concatenated_convolution(
@@ -123,16 +130,50 @@ def concatenated_convolution(
     return partial(ImplicitGemm, geometry)
 
 
-def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:
+def inner_product(
+    batch: int, inputs: int, outputs: int, dtype: Any, train: bool = True
+) -> ConvolutionOperator | None:
     """See `Kernels.inner_product`."""
     if not _core.has_onednn or np.dtype(dtype) != np.float32 or 0 in (batch, inputs, outputs):
         return None
-    return DenseInnerProduct(batch, inputs, outputs)
+    return DenseInnerProduct(batch, inputs, outputs, train)
 
 
 def pooling(geometry: "PoolGeometry", batch: int, method: str, dtype: Any) -> PoolingOperator:
     """See `Kernels.pooling`."""
     return Pooling(geometry, batch, method)
+
+
+def batch_norm(shape: tuple[int, ...], dtype: Any) -> BatchNormOperator | None:
+    """See `Kernels.batch_norm`."""
+    return BatchNorm(shape) if np.dtype(dtype) == np.float32 and 0 not in shape else None
+
+
+def channel_scale(shape: tuple[int, ...], dtype: Any) -> ScaleOperator | None:
+    """See `Kernels.channel_scale`."""
+    return Scale(shape) if np.dtype(dtype) == np.float32 and 0 not in shape else None
+
+
+def eltwise(operation: str, coeff: list[float], stable: bool, dtype: Any) -> EltwiseOperator | None:
+    """See `Kernels.eltwise`."""
+    # A division would make NaN of the zeros that fill blocks of channels up.
+    if np.dtype(dtype) != np.float32 or (operation == "PROD" and not stable):
+        return None
+    if operation == "SUM":
+        return WeightedSum(coeff)
+    return Product() if operation == "PROD" else Largest()
+
+
+def sum_of(terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None:
+    """See `Kernels.sum_of`."""
+    if out.dtype == np.float32:
+        sum_tensors(terms, [1.0] * len(terms), out, shape)
+        return
+    first, *others = [term.read() for term in terms]
+    total = out.overwrite()
+    total[...] = first
+    for term in others:
+        total += term
 
 
 def lrn_forward(

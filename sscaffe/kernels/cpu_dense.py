@@ -1,6 +1,6 @@
 """Dense convolution and inner product by oneDNN, in the layouts that it likes best."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sscaffe import _core
 
@@ -11,23 +11,43 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
+class _Wanted(NamedTuple):
+    """What a primitive is made for."""
+
+    bottom: Shape
+    bias: bool
+    add: bool
+    relu: bool
+    train: bool
+
+
 class _Weighted:
-    """What the two have in common; the primitive is made at the first forward pass."""
+    """What the two have in common; primitives are made when they are first needed."""
 
-    _primitive: "_core.WeightedPrimitive | None" = None
-    _made_for: tuple[Shape, bool] | None = None
+    def __init__(self, train: bool) -> None:
+        self._train = train
+        self._primitive: _core.WeightedPrimitive | None = None  # of the last forward pass
+        self._trainer: _core.WeightedPrimitive | None = None  # for backward passes
+        self._made_for: _Wanted | None = None
 
-    def _make(self, bottom: Shape, bias: bool) -> "_core.WeightedPrimitive":
+    def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         raise NotImplementedError
 
-    def _prepare(self, bottom: "Blob", bias: "Blob | None") -> "_core.WeightedPrimitive":
-        wanted = (bottom.shape, bias is not None)
+    def _prepare(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         if self._primitive is None or wanted != self._made_for:
-            self._primitive = self._make(*wanted)
-            self._made_for = wanted
+            self._primitive = self._make(wanted)
+            self._made_for, self._trainer = wanted, None
             self._top_layout = self._primitive.top_layout
             self._weights_layout = self._primitive.weights_layout
         return self._primitive
+
+    def _backward_primitive(self) -> "_core.WeightedPrimitive":
+        assert self._made_for is not None, "backward before forward"
+        if self._trainer is None:
+            plain = self._made_for._replace(add=False, relu=False, train=True)
+            self._trainer = self._primitive if plain == self._made_for else self._make(plain)
+        assert self._trainer is not None
+        return self._trainer
 
     @property
     def description(self) -> str:
@@ -36,39 +56,55 @@ class _Weighted:
             return "oneDNN"
         return f"oneDNN {self._primitive.implementation}"
 
-    def forward(self, bottom: "Blob", weights: "Blob", bias: "Blob | None", top: "Blob") -> None:
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+    ) -> None:
         """See `ConvolutionOperator.forward`."""
-        primitive = self._prepare(bottom, bias)
+        wanted = _Wanted(bottom.shape, bias is not None, add is not None, relu, self._train)
+        primitive = self._prepare(wanted)
+        if add is None:
+            out = top.data_tensor.output(self._top_layout, top.shape)
+        elif add.data_tensor is top.data_tensor:
+            out = top.data_tensor.memory_in(self._top_layout, top.shape)
+        else:
+            out = top.data_tensor.output(self._top_layout, top.shape)
+            add.data_tensor.memory(add.shape).copy_to(out)
         primitive.forward(
             bottom.data_tensor.memory(bottom.shape),
             weights.data_tensor.memory_as(self._weights_layout, weights.shape),
             None if bias is None else bias.data_tensor.memory(bias.shape),
-            top.data_tensor.output(self._top_layout, top.shape),
+            out,
         )
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
-        assert self._primitive is not None, "backward before forward"
-        self._primitive.backward_data(
+        primitive = self._backward_primitive()
+        primitive.backward_data(
             top.diff_tensor.memory(top.shape),
             weights.data_tensor.memory(weights.shape),
-            bottom.diff_tensor.output(self._primitive.bottom_diff_layout, bottom.shape),
+            bottom.diff_tensor.output(primitive.bottom_diff_layout, bottom.shape),
         )
 
     def backward_weights(
         self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
     ) -> None:
         """See `ConvolutionOperator.backward_weights`."""
-        assert self._primitive is not None, "backward before forward"
+        primitive = self._backward_primitive()
         diffs = [blob.diff_tensor for blob in (weights, bias) if blob is not None]
         accumulate = not all(diff.is_zero for diff in diffs)
-        layouts = [self._primitive.weights_diff_layout, _core.Layout((diffs[-1].count,))]
+        layouts = [primitive.weights_diff_layout, _core.Layout((diffs[-1].count,))]
         shapes = [weights.shape, (diffs[-1].count,)]
         outputs = [
             diff.memory_in(layout, shape) if accumulate else diff.output(layout, shape)
             for diff, layout, shape in zip(diffs, layouts, shapes, strict=False)
         ]
-        self._primitive.backward_weights(
+        primitive.backward_weights(
             bottom.data_tensor.memory(bottom.shape),
             top.diff_tensor.memory(top.shape),
             outputs[0],
@@ -80,10 +116,11 @@ class _Weighted:
 class DenseConvolution(_Weighted):
     """oneDNN's direct convolution of one, two or three spatial axes."""
 
-    def __init__(self, geometry: "ConvGeometry", batch: int) -> None:
+    def __init__(self, geometry: "ConvGeometry", batch: int, train: bool) -> None:
+        super().__init__(train)
         self._geometry, self._batch = geometry, batch
 
-    def _make(self, bottom: Shape, bias: bool) -> "_core.WeightedPrimitive":
+    def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         g = self._geometry
         return _core.Convolution(
             batch=self._batch,
@@ -96,8 +133,10 @@ class DenseConvolution(_Weighted):
             stride=g.stride,
             pad=g.pad,
             dilation=g.dilation,
-            bias=bias,
-            train=True,
+            bias=wanted.bias,
+            train=wanted.train,
+            add=wanted.add,
+            relu=wanted.relu,
         )
 
 
@@ -109,10 +148,16 @@ class DenseInnerProduct(_Weighted):
     32, 78 and 37 ms.
     """
 
-    def __init__(self, batch: int, inputs: int, outputs: int) -> None:
+    def __init__(self, batch: int, inputs: int, outputs: int, train: bool) -> None:
+        super().__init__(train)
         self._batch, self._inputs, self._outputs = batch, inputs, outputs
 
-    def _make(self, bottom: Shape, bias: bool) -> "_core.WeightedPrimitive":
+    def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         return _core.InnerProduct(
-            bottom=(self._batch, self._inputs), outputs=self._outputs, bias=bias, train=True
+            bottom=(self._batch, self._inputs),
+            outputs=self._outputs,
+            bias=wanted.bias,
+            train=wanted.train,
+            add=wanted.add,
+            relu=wanted.relu,
         )

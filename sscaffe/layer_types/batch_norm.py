@@ -2,7 +2,7 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import TEST, Layer, register
+from sscaffe.layer import TEST, Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
 
@@ -52,22 +52,28 @@ class BatchNormLayer(Layer):
         outer = bottom[0].shape[0]
         self.flat = outer, self.channels, bottom[0].count // (outer * self.channels)
         self.per_channel = self.flat[0] * self.flat[2]
-        if not self.global_stats:
-            self.normalized = self.xp.empty(self.flat, self.dtype)
+        shape = bottom[0].shape if bottom[0].ndim > 1 else self.flat
+        self._operator = self.kernels.batch_norm(shape, self.dtype)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize, and outside of `use_global_stats` update the moving sums."""
         if self.global_stats:
             self._normalize_by_gathered(bottom[0], top[0])
-            return
-        xp, x, y = self.xp, bottom[0].const_data.reshape(self.flat), self.normalized
+        elif self._operator is not None:
+            self._gather(*self._operator.forward(bottom[0], top[0], self.eps))
+        else:
+            self._gather(*self._normalize_by_batch(bottom[0], top[0]))
+
+    def _normalize_by_batch(self, bottom: Blob, top: Blob) -> tuple[Array, Array]:
+        xp, x = self.xp, bottom.const_data.reshape(self.flat)
         mean = x.mean(axis=(0, 2))
+        self.normalized = y = xp.empty(self.flat, self.dtype)
         xp.subtract(x, mean[:, None], out=y)
         variance = xp.einsum("ncs,ncs->c", y, y) / self.dtype.type(self.per_channel)
         self.inverse_std = 1 / xp.sqrt(variance + self.eps)
         y *= self.inverse_std[:, None]
-        top[0].set_data(y.reshape(top[0].shape))
-        self._gather(mean, variance)
+        top.set_data(y.reshape(top.shape))
+        return mean, variance
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set ``dx = (dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps)``.
@@ -75,6 +81,12 @@ class BatchNormLayer(Layer):
         With `use_global_stats` the means are left out, for mean and variance do not depend on x.
         """
         if not propagate_down[0]:
+            return
+        if self._operator is not None:
+            if self.global_stats:
+                self._operator.backward_normalize(top[0], bottom[0], self.inverse_std)
+            else:
+                self._operator.backward(top[0], bottom[0])
             return
         xp, dy = self.xp, top[0].const_diff.reshape(self.flat)
         if self.global_stats:
@@ -88,9 +100,22 @@ class BatchNormLayer(Layer):
             dx *= self.inverse_std[:, None]
         bottom[0].set_diff(dx.reshape(bottom[0].shape))
 
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        return Fusion.AFFINE if self.global_stats else None
+
+    def channel_affine(self) -> tuple[Array, Array]:
+        """See `Layer.channel_affine`."""
+        mean, variance = self._gathered()
+        factor = 1 / self.xp.sqrt(variance + self.eps)
+        return factor, -mean * factor
+
     def _normalize_by_gathered(self, bottom: Blob, top: Blob) -> None:
         mean, variance = self._gathered()
         self.inverse_std = 1 / self.xp.sqrt(variance + self.eps)
+        if self._operator is not None:
+            self._operator.normalize(bottom, top, mean, self.inverse_std)
+            return
         x = bottom.const_data.reshape(self.flat)
         y = (top.data if top is bottom else top.new_data()).reshape(self.flat)
         self.xp.subtract(x, mean[:, None], out=y)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sscaffe import conv, sparsity
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel, Propagate
+from sscaffe.conv.base import ConvKernel, Epilogue, Propagate
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import Layer, canonical_axis, register
@@ -59,6 +59,22 @@ class ConvolutionLayer(Layer):
         """Set the data of the tops."""
         for x, y in zip(bottom, top, strict=True):
             self.kernel.forward(x, self.blobs[0], self._bias, y)
+
+    @property
+    def may_fold(self) -> bool:
+        """Whether row i of the weights makes channel i, along axis 1, of the top."""
+        return self.axis == 1
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether the kernel has the weights in a form of its own and needs their blob no more."""
+        return self.kernel.holds_weights
+
+    def forward_with(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
+    ) -> None:
+        """Set the data of a top by other weights of the same shape, and do what follows."""
+        self.kernel.forward(bottom, weights, bias, top, epilogue)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the diff of the bottoms and add to the diff of `blobs`."""
@@ -126,6 +142,7 @@ class ConvolutionLayer(Layer):
         key = shape[self.axis :], batch
         if key != self._key:
             self.kernel = self._kernel_for(key[0], batch)
+            self.kernel.layer_name = self.name
             self._key = key
 
     def _check_bottom(self, shape: Shape) -> None:

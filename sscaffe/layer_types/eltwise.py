@@ -6,7 +6,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
 EltwiseParameter = caffe_pb2.EltwiseParameter
@@ -37,6 +37,8 @@ class EltwiseLayer(Layer):
             raise ShapeError("coeff: only operation SUM takes coefficients")
         self.coeff = list(param.coeff) or [1.0] * len(bottom)
         self.operation = param.operation
+        name = EltwiseParameter.EltwiseOp.Name(param.operation)
+        self._operator = self.kernels.eltwise(name, self.coeff, param.stable_prod_grad, self.dtype)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check that the bottoms have one shape, and give it to the top."""
@@ -47,8 +49,16 @@ class EltwiseLayer(Layer):
                 )
         top[0].reshape_like(bottom[0])
 
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        is_sum = self.operation == EltwiseParameter.SUM and self.coeff == [1.0, 1.0]
+        return Fusion.SUM if is_sum else None
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Combine the bottoms."""
+        if self._operator is not None:
+            self._operator.forward(bottom, top[0])
+            return
         xp, arrays, y = self.xp, [blob.const_data for blob in bottom], top[0].new_data()
         if self.operation == EltwiseParameter.SUM:
             terms = [self._weighted(x, i) for i, x in enumerate(arrays)]
@@ -72,6 +82,9 @@ class EltwiseLayer(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the gradients of the bottoms."""
+        if self._operator is not None:
+            self._operator.backward(top[0], propagate_down, bottom)
+            return
         for i, blob in enumerate(bottom):
             if propagate_down[i]:
                 blob.set_diff(self._bottom_diff(i, top[0], bottom))

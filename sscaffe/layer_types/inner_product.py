@@ -61,7 +61,7 @@ class InnerProductLayer(Layer):
         batch = math.prod(shape[: self.axis])
         if batch != self._batch and not (self.transpose or self._sparse):
             self._operator = self.kernels.inner_product(
-                batch, self.inputs, self.outputs, self.dtype
+                batch, self.inputs, self.outputs, self.dtype, self.phase == TRAIN
             )
         self._batch = batch
         top[0].reshape(*shape[: self.axis], self.outputs)

@@ -1,7 +1,7 @@
 """ReLU: a rectifier, leaky if asked."""
 
 from sscaffe.blob import Blob
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Fusion, Layer, register
 
 
 @register("ReLU")
@@ -31,3 +31,7 @@ class ReLULayer(Layer):
         if propagate_down[0]:
             slope = self.layer_param.relu_param.negative_slope
             self.kernels.relu_backward(top[0], bottom[0], slope)
+
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        return None if self.layer_param.relu_param.negative_slope else Fusion.RELU

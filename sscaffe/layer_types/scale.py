@@ -4,7 +4,8 @@ import math
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, canonical_axis, register
+from sscaffe.kernels import ScaleOperator
+from sscaffe.layer import Fusion, Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
 
 
@@ -48,20 +49,42 @@ class ScaleLayer(Layer):
                 )
         size = math.prod(shape)
         self.flat = math.prod(x.shape[:axis]), size, math.prod(x.shape[axis + len(shape) :])
+        by_channel = axis == 1 and len(shape) == 1
+        self._operator = self.kernels.channel_scale(
+            x.shape if by_channel else self.flat, self.dtype
+        )
         top[0].reshape_like(x)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Scale, and add the bias."""
+        if self._operator is not None:
+            bias = self.blobs[-1].const_data.reshape(-1) if self.has_bias else None
+            self._operator.forward(bottom[0], self._factor(bottom), bias, top[0])
+            return
         x, in_place = bottom[0].const_data.reshape(self.flat), top[0] is bottom[0]
         # In place, forward overwrites x and the factor's gradient still needs it.
         self.saved = x.copy() if in_place else None
         y = (top[0].data if in_place else top[0].new_data()).reshape(self.flat)
-        self.xp.multiply(x, self._factor(bottom), out=y)
+        self.xp.multiply(x, self._factor(bottom)[:, None], out=y)
         if self.has_bias:
             y += self.blobs[-1].const_data.reshape(-1, 1)
 
+    def fusion(self) -> Fusion | None:
+        """See `Layer.fusion`."""
+        param = self.layer_param.scale_param
+        of_channels = param.axis == 1 and param.num_axes == 1
+        return Fusion.AFFINE if of_channels and not self.is_given else None
+
+    def channel_affine(self) -> tuple[Array, Array]:
+        """See `Layer.channel_affine`."""
+        factor = self.blobs[0].const_data
+        return factor, self.blobs[1].const_data if self.has_bias else self.xp.zeros_like(factor)
+
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the gradients of x and factor, and add to those of the blobs."""
+        if self._operator is not None:
+            self._backward_by_kernel(self._operator, top[0], propagate_down, bottom)
+            return
         top_diff = top[0].const_diff.reshape(self.flat)
         if self.has_bias and self.param_propagate_down[-1]:
             bias = self.blobs[-1]
@@ -73,11 +96,25 @@ class ScaleLayer(Layer):
             factor.diff[...] += self._factor_diff(bottom[0], top_diff).reshape(factor.shape)
         if propagate_down[0]:
             x_diff = bottom[0].diff if top[0] is bottom[0] else bottom[0].new_diff()
-            self.xp.multiply(top_diff, self._factor(bottom), out=x_diff.reshape(self.flat))
+            self.xp.multiply(top_diff, self._factor(bottom)[:, None], out=x_diff.reshape(self.flat))
 
     def _factor(self, bottom: list[Blob]) -> Array:
         blob = bottom[1] if self.is_given else self.blobs[0]
-        return blob.const_data.reshape(-1, 1)
+        return blob.const_data.reshape(-1)
+
+    def _backward_by_kernel(
+        self, operator: ScaleOperator, top: Blob, propagate_down: list[bool], bottom: list[Blob]
+    ) -> None:
+        factor_diff = bias_diff = None
+        if self.is_given and propagate_down[1]:
+            factor_diff = bottom[1].new_diff().reshape(-1)
+            factor_diff[...] = 0
+        elif not self.is_given and self.param_propagate_down[0]:
+            factor_diff = self.blobs[0].diff.reshape(-1)
+        if self.has_bias and self.param_propagate_down[-1]:
+            bias_diff = self.blobs[-1].diff.reshape(-1)
+        factor = self._factor(bottom)
+        operator.backward(top, factor, factor_diff, bias_diff, bottom[0], propagate_down[0])
 
     def _factor_diff(self, bottom: Blob, top_diff: Array) -> Array:
         x = bottom.const_data.reshape(self.flat) if self.saved is None else self.saved

@@ -118,9 +118,8 @@ class SplitLayer(Layer):
         if len(top) == 1:
             bottom[0].share_diff(top[0])
             return
-        self.xp.add(top[0].const_diff, top[1].const_diff, out=bottom[0].new_diff())
-        for blob in top[2:]:
-            self.kernels.add(bottom[0].diff_tensor, blob.diff_tensor, 1.0)
+        terms = [blob.diff_tensor for blob in top]
+        self.kernels.sum_of(terms, bottom[0].diff_tensor, bottom[0].shape)
 
 
 @register("Silence")

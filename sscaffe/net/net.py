@@ -8,11 +8,12 @@ from typing import Self
 
 from sscaffe.blob import Blob, Param
 from sscaffe.device import Device, cpu
-from sscaffe.errors import SscaffeError
-from sscaffe.layer import Layer
+from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.layer import TEST, TRAIN, Layer
 from sscaffe.log import logger
 from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
+from sscaffe.net.plan import Plan
 from sscaffe.net.step import Step, add_location
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -106,6 +107,7 @@ class Net:
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)
         self.weights_generation = 0
+        self._shares_weights = False
         try:
             self._take_weights()
             for path in [weights] if isinstance(weights, str | os.PathLike) else weights or ():
@@ -116,6 +118,7 @@ class Net:
 
     def _describe(self, graph: Graph) -> None:
         steps = self._steps = graph.steps
+        self._plan = Plan(steps, self.phase)
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.layers: list[Layer] = [step.layer for step in steps]
@@ -160,15 +163,19 @@ class Net:
         SscaffeError
             If a layer cannot run; a note says which.
         """
+        first, last = self._range(start, end)
         loss = 0.0
-        steps = self._between(start, end)
-        for step in steps:
+        for unit in self._plan.between(first, last):
             try:
-                loss += step.forward()
+                loss += unit.step.forward()
             except Exception as error:
-                self._locate(error, step)
+                self._locate(error, self._steps[unit.places[0]])
                 raise
-        _publish(steps)
+            for blob in unit.dying:
+                blob.data_tensor.release()
+        if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
+            self._plan.drop_weights()
+        _publish(self._steps[first : last + 1])
         return loss
 
     def backward(self, start: int | None = None, end: int | None = None) -> None:
@@ -184,7 +191,9 @@ class Net:
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        steps = self._between(end, start)
+        first, last = self._range(end, start)
+        self._run_unfused()
+        steps = self._steps[first : last + 1]
         for step in reversed(steps):
             try:
                 step.backward()
@@ -239,6 +248,7 @@ class Net:
             If layers of one name differ in the shapes of their blobs.
         """
         weights_io.share(other.params, self.params)
+        self._shares_weights = other._shares_weights = True
         self.weights_generation += 1
 
     def to_proto(self, diff: bool = False) -> caffe_pb2.NetParameter:
@@ -266,6 +276,34 @@ class Net:
         else:
             write_binary(path, self.to_proto(diff))
 
+    def compact(self, keep: Sequence[str] = ()) -> None:
+        """Make the net as small and as fast as it can be for forward passes alone.
+
+        Layers that follow a convolution or inner product become part of it, blobs that are used one
+        after the other share memory, and weights that a kernel holds in a form of its own (without
+        their zeros, say) are dropped once it has made it, in the first forward pass.
+
+        Parameters
+        ----------
+        keep : sequence of str
+            Blobs to be read after a forward pass, besides the inputs and outputs. Reading another
+            one raises UnsupportedError, as do weights that were dropped: save them before.
+
+        Raises
+        ------
+        UnsupportedError
+            If the net is not one for TEST, or has no such blob.
+        """
+        if self.phase != TEST:
+            raise UnsupportedError("compact: a net in TRAIN needs all that it has; use phase TEST")
+        unknown = [name for name in keep if name not in self.blobs]
+        if unknown:
+            raise UnsupportedError(
+                f"keep: the net has no blob {unknown[0]!r}; it has {', '.join(self.blobs)}"
+            )
+        kept = [self.blobs[name] for name in (*self.inputs, *self.outputs, *keep)]
+        self._plan = Plan(self._steps, self.phase, kept)
+
     def close(self) -> None:
         """Let go of the files and threads of data layers; a second time does nothing."""
         self._close()
@@ -281,11 +319,22 @@ class Net:
     ) -> None:
         self.close()
 
-    def _between(self, first: int | None, last: int | None) -> list[Step]:
-        if first is None and last is None:
-            return self._steps
-        last = len(self._steps) - 1 if last is None else last
-        return self._steps[first or 0 : last + 1]
+    def _range(self, first: int | None, last: int | None) -> tuple[int, int]:
+        return first or 0, len(self._steps) - 1 if last is None else last
+
+    def _run_unfused(self) -> None:
+        """Run layers that were folded into others once more by themselves, for a backward pass."""
+        if self._plan.is_compact:
+            raise UnsupportedError(
+                "backward: Net.compact() gave up what it needs; open the net anew"
+            )
+        folded = self._plan.folded()
+        if folded:
+            for fused in folded:
+                for step in fused.steps:
+                    step.forward()
+            # Whoever runs backward once will do so again.
+            self._plan = Plan(self._steps, phase=TRAIN)
 
     def _locate(self, error: Exception, step: Step) -> None:
         add_location(error, step.layer.layer_param, self.source, step.describe_bottom())

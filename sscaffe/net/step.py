@@ -92,10 +92,14 @@ class Step:
             loss.fill_diff()
         self._seen = self._look()
 
-    def forward(self) -> float:
-        """Run the layer, reshaped if its bottoms are not what they were; return its loss."""
+    def settle(self) -> None:
+        """Reshape the layer if its bottoms are not what they were."""
         if self.bottom and self._seen != self._look():
             self.reshape()
+
+    def forward(self) -> float:
+        """Run the layer, reshaped if its bottoms are not what they were; return its loss."""
+        self.settle()
         self.layer.forward(self.bottom, self.top)
         return sum([loss.value() for loss in self.losses]) if self.losses else 0.0
 

@@ -207,7 +207,7 @@ def test_counts_multiply_adds_of_all_bottoms(device):
 
 
 def test_says_which_kernel_runs(device):
-    layer = conv("num_output: 4 kernel_size: 3", device)
+    layer = conv("num_output: 4 kernel_size: 3 conv_mode: DIRECT_DCONV", device)
     set_up(layer, (1, 2, 4, 4))
     assert layer.kernel_description == "im2col + gemm: float64"
 

@@ -173,7 +173,7 @@ def test_a_new_mask_is_heeded_and_an_old_one_cannot_be_changed():
             (name, np.float32, [L2(1.0), GroupLasso(1.0, 1, 1)], True, FusedUpdate)
             for name in FUSED
         ),
-        *((name, np.float32, [], True, SeparateUpdate) for name in set(RULES) - set(FUSED)),
+        *((name, np.float32, [], True, SeparateUpdate) for name in RULES if name not in FUSED),
         ("SGD", np.float64, [], True, SeparateUpdate),
         ("SGD", np.float32, [L1(1.0, np.ones((2, 2)))], True, SeparateUpdate),
         ("SGD", np.float32, [], False, SeparateUpdate),

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "memory.h"
+
+// Loops that treat each channel of an array (N, C, ...) apart, in any of the layouts that
+// activations have.
+//
+// Every layout is taken as [outer][groups][inner][block], where the channel of an element is
+// group * block + its place in the block:
+//
+//   plain          outer = N, groups = C, inner = positions, block = 1
+//   channels last  outer = 1, groups = 1, inner = N * positions, block = C
+//   blocked        outer = N, groups = C / block rounded up, inner = positions
+//
+// Channels that only fill a block up are 0, and stay 0.  Sums are taken in double precision, over
+// pieces of memory that do not depend on the number of threads, and so give the same bits for any.
+
+namespace sscaffe {
+
+struct ChannelSizes {
+    int64_t outer, groups, inner, block;
+    int64_t channels;  // without those that fill a block up
+
+    int64_t positions() const { return outer * inner; }  // elements of one channel
+    int64_t padded() const { return groups * block; }
+};
+
+// How a layout is to be taken, or nothing if it is none of these.
+std::optional<ChannelSizes> channel_sizes(const Layout& layout);
+
+// y = (x - mean) * inverse_std for each channel, by the mean and variance of the channel.
+//
+//   x                            in the layout
+//   y                            in the layout; overwritten; may be the same array as x
+//   mean, variance, inverse_std  [channels]   overwritten; inverse_std = 1 / sqrt(variance + eps)
+//
+// Cost: two passes over x, one over y.  Throws std::bad_alloc, as do all of these.
+void batch_norm_forward(const ChannelSizes& sizes, double eps, const float* x, float* y,
+                        float* mean, float* variance, float* inverse_std);
+
+// dx = inverse_std (dy - mean(dy) - y mean(y dy)), the gradient of batch_norm_forward.
+//
+//   x, dy              in the layout
+//   mean, inverse_std  [channels]
+//   dx                 in the layout; overwritten; may be the same array as x or dy
+void batch_norm_backward(const ChannelSizes& sizes, const float* mean, const float* inverse_std,
+                         const float* x, const float* dy, float* dx);
+
+// y = (x - shift) * factor + bias for each channel.
+//
+//   shift, factor, bias  [channels]   shift and bias may be nullptr for 0
+//   y                    in the layout; overwritten; may be the same array as x
+void channel_affine(const ChannelSizes& sizes, const float* shift, const float* factor,
+                    const float* bias, const float* x, float* y);
+
+// The gradients of y = x * factor + bias.
+//
+//   x            in the layout, or nullptr if factor_diff is
+//   factor       [channels], or nullptr if dx is
+//   factor_diff  [channels]   added to, or nullptr
+//   bias_diff    [channels]   added to, or nullptr
+//   dx           in the layout; overwritten; may be the same array as dy; or nullptr
+void channel_scale_backward(const ChannelSizes& sizes, const float* factor, const float* x,
+                            const float* dy, float* factor_diff, float* bias_diff, float* dx);
+
+}  // namespace sscaffe

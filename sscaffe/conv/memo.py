@@ -1,0 +1,67 @@
+"""What AUTO has measured, kept in a file from run to run.
+
+The file is ``auto.json`` in ``$SSCAFFE_CACHE``, else in ``$XDG_CACHE_HOME/sscaffe``, else in
+``~/.cache/sscaffe``. Whoever deletes it lets AUTO measure again.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from sscaffe.errors import SscaffeError
+from sscaffe.files import write_atomically
+from sscaffe.log import logger
+
+Times = dict[str, float]
+
+_known: dict[str, Times] = {}
+_read_from: Path | None = None
+
+
+def path() -> Path:
+    """Return where the file is."""
+    folder = os.environ.get("SSCAFFE_CACHE")
+    if folder:
+        return Path(folder, "auto.json")
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sscaffe", "auto.json").expanduser()
+
+
+def recall(key: str) -> Times | None:
+    """Return the times in ms of each candidate, if they were measured before."""
+    return _all().get(key)
+
+
+def remember(key: str, times: Times) -> None:
+    """Keep times, in this process and in the file; a file that cannot be written is no error."""
+    known = _all()
+    known[key] = times
+    target = path()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may have written since; what it measured is kept.
+        merged = {**_load(target), **known}
+        write_atomically(target, json.dumps(merged, indent=1, sort_keys=True).encode())
+    except (OSError, SscaffeError) as error:
+        logger.warning("AUTO measures again next time: %s", error)
+
+
+def _all() -> dict[str, Times]:
+    global _known, _read_from
+    target = path()
+    if _read_from != target:
+        _known, _read_from = _load(target), target
+    return _known
+
+
+def _load(target: Path) -> dict[str, Times]:
+    try:
+        content = json.loads(target.read_text(encoding="utf-8"))
+        return {
+            str(key): {str(name): float(value) for name, value in times.items()}
+            for key, times in content.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        logger.warning("%s: cannot be used, AUTO measures again: %s", target, error)
+        return {}

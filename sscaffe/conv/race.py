@@ -1,0 +1,56 @@
+"""How long kernels take that compute the same."""
+
+import statistics
+import time
+from collections.abc import Mapping
+
+from sscaffe.blob import Blob
+from sscaffe.conv.base import ConvKernel, Epilogue
+
+ROUNDS = 9
+LEAST_ROUNDS = 3
+SECONDS = 0.25  # all runs of a race together, after LEAST_ROUNDS
+
+
+def race(
+    kernels: Mapping[str, ConvKernel],
+    bottom: Blob,
+    weights: Blob,
+    bias: Blob | None,
+    top_shape: tuple[int, ...],
+    epilogue: Epilogue,
+) -> dict[str, float]:
+    """Let kernels run in turns on one bottom, and return the median of each in ms.
+
+    Each takes the bottom in the layout that it has now, and pays for another one if it needs it.
+    A machine that others use slows them all alike, so ratios of their times mean something.
+
+    Parameters
+    ----------
+    kernels : mapping of str to ConvKernel
+        What runs; they keep what they prepare from the weights.
+    bottom, weights, bias : Blob
+        What they compute with.
+    top_shape : tuple of int
+        The shape of what they make.
+    epilogue : Epilogue
+        What follows.
+    """
+    tops = {name: Blob(top_shape, bottom.dtype, bottom.device) for name in kernels}
+
+    def run(name: str) -> float:
+        source = bottom.alias()
+        start = time.perf_counter()
+        kernels[name].forward(source, weights, bias, tops[name], epilogue)
+        return 1e3 * (time.perf_counter() - start)
+
+    times: dict[str, list[float]] = {name: [] for name in kernels}
+    for name in kernels:
+        run(name)  # prepares weights and memory
+    begin = time.perf_counter()
+    for done in range(ROUNDS):
+        if done >= LEAST_ROUNDS and time.perf_counter() - begin > SECONDS:
+            break
+        for name in kernels:
+            times[name].append(run(name))
+    return {name: statistics.median(values) for name, values in times.items()}

@@ -1,0 +1,129 @@
+"""BatchNorm and Scale on the CPU: what treats each channel apart, in any layout of activations."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sscaffe import _core
+
+if TYPE_CHECKING:
+    from sscaffe.blob import Blob
+    from sscaffe.tensor import Tensor
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class _ByChannel:
+    """A layer over an array (N, C, ...); it keeps the bottom where forward runs in place."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape, self._plain = shape, _core.Layout(shape)
+        self._saved: _core.Memory | None = None  # the bottom of a forward pass in place
+        self._spare: _core.Memory | None = None
+
+    def _read(self, tensor: "Tensor") -> "_core.Memory":
+        """Return the value of `tensor` in a layout that has channels."""
+        memory = tensor.memory(self._shape)
+        layout = memory.layout
+        if layout.dims == self._shape and layout.by_channel:
+            return memory
+        return tensor.memory_as(self._plain, self._shape)
+
+    def _start(self, bottom: "Blob", top: "Blob") -> tuple["_core.Memory", "_core.Memory"]:
+        """Return where forward reads and writes; the bottom is kept where the top replaces it."""
+        x, self._saved = self._read(bottom.data_tensor), None
+        layout = x.layout
+        if top.data_tensor is not bottom.data_tensor:
+            return x, top.data_tensor.output(layout, self._shape)
+        if bottom.data_tensor.is_passing:
+            # A net that was compacted does not run backward.
+            return x, bottom.data_tensor.memory_in(layout, self._shape)
+        if self._spare is None or self._spare.layout != layout:
+            self._spare = _core.Memory(layout)
+        if layout.is_plain:
+            x.copy_to(self._spare)
+            self._saved = self._spare
+            return x, bottom.data_tensor.memory_in(layout, self._shape)
+        # No copy: the top goes to the spare memory, and the bottom's becomes the next spare.
+        y = self._spare
+        self._saved = self._spare = bottom.data_tensor.exchange(y)
+        return x, y
+
+    def _bottom_again(self, bottom: "Blob") -> "_core.Memory":
+        """Return, in backward, what forward read."""
+        return self._saved or self._read(bottom.data_tensor)
+
+    def _diffs(
+        self, top: "Blob", bottom: "Blob", layout: "_core.Layout"
+    ) -> tuple["_core.Memory", "_core.Memory"]:
+        """Return where backward reads and writes, in this layout; one memory if in place."""
+        if top.diff_tensor is bottom.diff_tensor:
+            diff = top.diff_tensor.memory_in(layout, self._shape)
+            return diff, diff
+        return (
+            top.diff_tensor.memory_as(layout, self._shape),
+            bottom.diff_tensor.output(layout, self._shape),
+        )
+
+
+class BatchNorm(_ByChannel):
+    """See `BatchNormOperator`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        statistics = np.empty((3, shape[1]), np.float32)
+        self._mean, self._variance, self._inverse_std = statistics
+
+    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
+        """See `BatchNormOperator.forward`."""
+        x, y = self._start(bottom, top)
+        _core.batch_norm_forward(eps, x, y, self._mean, self._variance, self._inverse_std)
+        return self._mean, self._variance
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """See `BatchNormOperator.backward`."""
+        x = self._bottom_again(bottom)
+        dy, dx = self._diffs(top, bottom, x.layout)
+        _core.batch_norm_backward(self._mean, self._inverse_std, x, dy, dx)
+
+    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
+        """See `BatchNormOperator.normalize`."""
+        x, out = self._read(bottom.data_tensor), top.data_tensor
+        in_place = out is bottom.data_tensor
+        y = out.memory_in(x.layout, self._shape) if in_place else out.output(x.layout, self._shape)
+        _core.channel_affine(mean, inverse_std, None, x, y)
+
+    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
+        """See `BatchNormOperator.backward_normalize`."""
+        layout = self._read(top.diff_tensor).layout
+        dy, dx = self._diffs(top, bottom, layout)
+        _core.channel_scale_backward(inverse_std, None, dy, None, None, dx)
+
+
+class Scale(_ByChannel):
+    """See `ScaleOperator`."""
+
+    def forward(self, bottom: "Blob", factor: Array, bias: Array | None, top: "Blob") -> None:
+        """See `ScaleOperator.forward`."""
+        x, y = self._start(bottom, top)
+        _core.channel_affine(None, factor, bias, x, y)
+
+    def backward(
+        self,
+        top: "Blob",
+        factor: Array,
+        factor_diff: Array | None,
+        bias_diff: Array | None,
+        bottom: "Blob",
+        propagate_down: bool,
+    ) -> None:
+        """See `ScaleOperator.backward`."""
+        x = None if factor_diff is None else self._bottom_again(bottom)
+        layout = (x or self._read(top.diff_tensor)).layout
+        if propagate_down:
+            dy, dx = self._diffs(top, bottom, layout)
+        else:
+            dy, dx = top.diff_tensor.memory_as(layout, self._shape), None
+        _core.channel_scale_backward(factor, x, dy, factor_diff, bias_diff, dx)

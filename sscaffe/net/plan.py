@@ -1,0 +1,118 @@
+"""In which units a net runs forward: single layers, and chains of layers that run in one pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sscaffe.blob import Blob
+from sscaffe.errors import UnsupportedError
+from sscaffe.layer import TEST
+from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
+from sscaffe.net.step import Step
+from sscaffe.tensor import Arena
+
+
+@dataclass
+class Unit:
+    """What runs at once."""
+
+    step: Step | FusedStep
+    places: tuple[int, ...]  # of its layers in the net
+    dying: list[Blob] = field(default_factory=list)  # blobs that nobody reads after it
+
+
+class Plan:
+    """The units of a net, in the order in which they run.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The layers.
+    phase : int
+        Of the net; only in TEST are layers fused.
+    kept : sequence of Blob, optional
+        The blobs that somebody will read. Then the others may be left out, and their memory is used
+        again for later ones. By default all will be read.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], phase: int, kept: Sequence[Blob] | None = None
+    ) -> None:
+        self._steps = steps
+        self.is_compact = kept is not None
+        self._has_dropped = False
+        ids = None if kept is None else {id(blob) for blob in kept}
+        chains = find_chains(steps, ids) if phase == TEST else []
+        chained = {place for chain in chains for place in chain.places}
+        units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in chained]
+        for chain in chains:
+            fused = FusedStep([steps[place] for place in chain.places], chain.add)
+            units.append(Unit(fused, chain.places))
+        self.units = sorted(units, key=lambda unit: unit.places[-1])
+        if ids is not None:
+            self._share_memory(ids, Arena())
+
+    def between(self, first: int, last: int) -> list[Unit]:
+        """Return the units of the layers from `first` to `last`.
+
+        Raises
+        ------
+        UnsupportedError
+            If the range cuts through a chain and the blobs within it are gone.
+        """
+        if first == 0 and last == len(self._steps) - 1:
+            return self.units
+        chosen: list[Unit] = []
+        for unit in self.units:
+            inside = [place for place in unit.places if first <= place <= last]
+            if len(inside) == len(unit.places):
+                chosen.append(Unit(unit.step, unit.places))
+            elif inside and self.is_compact:
+                names = ", ".join(repr(self._steps[place].layer.name) for place in unit.places)
+                raise UnsupportedError(
+                    f"forward: {names} run as one since compact(); start and end outside of them"
+                )
+            else:
+                chosen.extend(Unit(self._steps[place], (place,)) for place in inside)
+        return chosen
+
+    def folded(self) -> list[FusedStep]:
+        """Return the fused steps that leave out what a backward pass needs."""
+        return [
+            unit.step
+            for unit in self.units
+            if isinstance(unit.step, FusedStep) and unit.step.affine
+        ]
+
+    def drop_weights(self) -> None:
+        """Let go of weights that the kernels hold in a form of their own, as they do by now."""
+        if self._has_dropped:
+            return
+        self._has_dropped = True
+        for unit in self.units:
+            layer = self._steps[unit.places[0]].layer
+            if not isinstance(layer, Absorbing) or not layer.blobs:
+                continue
+            used = layer.blobs[0]
+            if isinstance(unit.step, FusedStep) and unit.step.affine:
+                used.data_tensor.release()
+                used, _ = unit.step.weights()
+            if layer.holds_weights:
+                used.data_tensor.release()
+            else:
+                used.data_tensor.keep_native_only()
+
+    def _share_memory(self, kept: set[int], arena: Arena) -> None:
+        """Let blobs that nobody will read take their memory from the arena, and give it back."""
+        sharing = Sharing(self._steps)
+        keep = {sharing.of(blob) for step in self._steps for blob in step.top if id(blob) in kept}
+        seen: set[int] = set()
+        for unit in reversed(self.units):
+            for blob in (*unit.step.bottom, *unit.step.top):
+                array = sharing.of(blob)
+                if array not in keep and array not in seen:
+                    unit.dying.append(blob)
+                seen.add(array)
+        for step in self._steps:
+            for blob in step.top:
+                if sharing.of(blob) not in keep:
+                    blob.draw_from(arena)

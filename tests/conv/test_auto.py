@@ -1,0 +1,175 @@
+"""AUTO: dense where nothing is gained, the fastest where it is, remembered and told."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from sscaffe.blob import Blob
+from sscaffe.conv import KERNELS, auto, make_kernel, memo
+from sscaffe.conv.base import Epilogue
+from sscaffe.conv.direct_dense import DirectDense
+from sscaffe.device import cpu
+from sscaffe.geometry import ConvGeometry
+from sscaffe.layer import TEST, TRAIN
+from sscaffe.proto import caffe_pb2
+
+MODE = caffe_pb2.ConvolutionParameter
+AUTO = int(MODE.AUTO)
+GEOMETRY = ConvGeometry(
+    in_channels=16,
+    out_channels=32,
+    group=1,
+    input=(9, 9),
+    kernel=(3, 3),
+    stride=(1, 1),
+    pad=(1, 1),
+    dilation=(1, 1),
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSCAFFE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "auto.json"
+
+
+@pytest.fixture
+def stopwatch(monkeypatch):
+    """Make up the times of a race, and count the races."""
+    calls = []
+
+    def set_times(**times):
+        def made_up(kernels, *args):
+            calls.append(list(kernels))
+            return {name: times.get(name, 50.0) for name in kernels}
+
+        monkeypatch.setattr(auto, "race", made_up)
+        return calls
+
+    return set_times
+
+
+def blob(array):
+    made = Blob(array.shape)
+    made.set_data(array)
+    return made
+
+
+def weights(rng, *, columns=0.0, elements=0.0):
+    """Weights a share of whose columns, and of whose elements, is zero."""
+    array = rng.standard_normal((32, 16 * 9))
+    array[:, : int(columns * array.shape[1])] = 0
+    array[rng.random(array.shape) < elements] = 0
+    return blob(array.reshape(32, 16, 3, 3))
+
+
+def run(kernel, x, w, epilogue=Epilogue()):  # noqa: B008 - it is never changed
+    top = Blob((x.shape[0], 32, 9, 9))
+    kernel.forward(x, w, None, top, epilogue)
+    return top.const_data.copy()
+
+
+def kernel_of(mode=AUTO, batch=2, phase=TEST):
+    return make_kernel(mode, GEOMETRY, batch, cpu(), np.float32, phase)
+
+
+@pytest.fixture
+def x(rng):
+    return blob(rng.standard_normal((2, 16, 9, 9)))
+
+
+def test_auto_is_what_test_uses_by_itself_and_train_does_not():
+    assert type(kernel_of(None)) is KERNELS[AUTO]
+    assert type(kernel_of(None, phase=TRAIN)) is DirectDense
+
+
+def test_dense_weights_are_not_timed(x, rng, stopwatch):
+    calls, kernel = stopwatch(), kernel_of()
+    run(kernel, x, weights(rng, columns=0.02))
+    assert calls == []
+    assert "too few" in kernel.description
+
+
+@pytest.mark.parametrize(
+    ("zeros", "rivals"),
+    [
+        ({"columns": 0.5}, ["LOWERED_CCNMM", "DIRECT_SCONV"]),
+        ({"columns": 0.2}, ["LOWERED_CCNMM"]),
+        ({"elements": 0.9}, ["DIRECT_SCONV"]),
+    ],
+    ids=str,
+)
+def test_only_kernels_that_may_gain_are_timed(x, rng, stopwatch, zeros, rivals):
+    calls = stopwatch()
+    run(kernel_of(), x, weights(rng, **zeros))
+    assert calls == [["DIRECT_DCONV", *rivals]]
+
+
+def test_the_fastest_is_chosen_and_told(x, rng, stopwatch, caplog):
+    stopwatch(LOWERED_CCNMM=10.0)
+    kernel = kernel_of()
+    kernel.layer_name = "conv2"
+    with caplog.at_level(logging.INFO, logger="sscaffe"):
+        run(kernel, x, weights(rng, columns=0.6))
+        run(kernel, x, weights(rng, columns=0.6))
+    assert "5.0x as fast as dense, 10 ms instead of 50" in kernel.description
+    assert sum("conv2: " in message for message in caplog.messages) == 1
+
+
+def test_what_is_hardly_faster_is_not_taken(x, rng, stopwatch):
+    stopwatch(LOWERED_CCNMM=48.0)
+    kernel = kernel_of()
+    run(kernel, x, weights(rng, columns=0.6))
+    assert "LOWERED_CCNMM took 48 ms, dense 50" in kernel.description
+
+
+def test_times_are_remembered_until_the_file_goes(x, rng, stopwatch, cache):
+    calls = stopwatch(LOWERED_CCNMM=10.0)
+    w = weights(rng, columns=0.6)
+    run(kernel_of(), x, w)
+    memo._read_from = None  # as a new process would
+    run(kernel_of(), x, w)
+    assert len(calls) == 1
+    (key,) = json.loads(cache.read_text())
+    assert "threads" in key
+    assert "60 % zeros" not in key
+    cache.unlink()
+    memo._read_from = None
+    run(kernel_of(), x, w)
+    assert len(calls) == 2
+
+
+def test_another_size_or_sparsity_is_timed_anew(x, rng, stopwatch):
+    calls, kernel = stopwatch(), kernel_of()
+    run(kernel, x, weights(rng, columns=0.6))
+    run(kernel, x, weights(rng, columns=0.9))
+    run(kernel_of(batch=1), blob(x.const_data[:1]), weights(rng, columns=0.9))
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 3}', '{"a": {"b": "c"}}'])
+def test_a_damaged_file_is_written_anew(x, rng, stopwatch, cache, content, caplog):
+    cache.parent.mkdir()
+    cache.write_text(content)
+    stopwatch()
+    run(kernel_of(), x, weights(rng, columns=0.6))
+    assert "measures again" in caplog.text
+    assert len(json.loads(cache.read_text())) == 1
+
+
+def test_a_file_that_cannot_be_written_is_no_error(x, rng, stopwatch, cache, caplog):
+    cache.parent.write_text("a file where the folder should be")
+    stopwatch()
+    run(kernel_of(), x, weights(rng, columns=0.6))
+    assert "measures again" in caplog.text
+
+
+@pytest.mark.parametrize("zeros", [{"columns": 0.8}, {"elements": 0.95}, {"columns": 1.0}], ids=str)
+def test_whatever_is_chosen_computes_the_same(x, rng, zeros):
+    w = weights(rng, **zeros)
+    epilogue = Epilogue(blob(rng.standard_normal((2, 32, 9, 9))), relu=True)
+    got = run(kernel_of(), x, w, epilogue)
+    wanted = run(kernel_of(MODE.DIRECT_DCONV), x, w, epilogue)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * abs(wanted).max())

@@ -1,0 +1,94 @@
+"""One convolution layer under several conv_modes, which take turns in this process."""
+
+import statistics
+import timeit
+from pathlib import Path
+
+import numpy as np
+
+from bench.nets import NETS
+from sscaffe.blob import Blob
+from sscaffe.conv import KERNELS, make_kernel
+from sscaffe.device import cpu
+from sscaffe.errors import UnsupportedError
+from sscaffe.geometry import ConvGeometry
+from sscaffe.layer import TEST
+from sscaffe.proto import caffe_pb2
+
+Mode = caffe_pb2.ConvolutionParameter
+# The default, and every conv_mode that is not the default under another name.
+MODES = {
+    "dense": None,
+    **{Mode.ConvMode.Name(m): m for m, kind in KERNELS.items() if kind is not KERNELS[None]},
+}
+
+
+def geometry(net, name):
+    """Return the sizes of a layer of one of the nets."""
+    layer = next(layer for layer in NETS[net]().list if layer.name == name)
+    p, (channels, *size) = layer.param(), layer.bottom_shape
+    pairs = ((n, n) for n in (p["kernel_size"], p.get("stride", 1), p.get("pad", 0), 1))
+    return ConvGeometry(channels, p["num_output"], p.get("group", 1), tuple(size), *pairs)
+
+
+def blob_of(array):
+    """Return a blob of float32 that holds an array."""
+    blob = Blob(array.shape)
+    blob.set_data(array)
+    return blob
+
+
+def read_matrix(path, g):
+    """Return the weights that a file in MatrixMarket's coordinate form has, one row a filter."""
+    lines = [line for line in Path(path).read_text().splitlines() if not line.startswith("%")]
+    rows, columns, count = map(int, lines[0].split())
+    entries = np.array([line.split() for line in lines[1 : 1 + count]], np.float64)
+    matrix = np.zeros((rows, columns), np.float32)
+    matrix[tuple(entries[:, :2].astype(int).T - 1)] = entries[:, 2]
+    return matrix.reshape(g.out_channels, -1, *g.kernel)
+
+
+def _in_native_layout(bottom, g):
+    """Return a copy of the bottom in the layout that a dense convolution before would leave."""
+    if g.in_channels < 8:
+        return bottom
+    c, copy = g.in_channels, Blob(bottom.shape)
+    one_by_one = ConvGeometry(c, c, 1, g.input, (1, 1), (1, 1), (0, 0), (1, 1))
+    identity = blob_of(np.eye(c).reshape(c, c, 1, 1))
+    dense = make_kernel(None, one_by_one, bottom.shape[0], cpu(), np.float32, TEST)
+    dense.forward(bottom, identity, None, copy)
+    return copy
+
+
+def prepare(g, weights, batch, modes=MODES):
+    """Return, by mode, a function that runs the layer once, and the kernel's description.
+
+    Each kernel's bottom is in the layout that it reads: after its first run it is there in both.
+    """
+    rng = np.random.default_rng(1)
+    images = rng.standard_normal((batch, g.in_channels, *g.input), dtype=np.float32)
+    bias, runs, kernels = blob_of(rng.standard_normal(g.out_channels)), {}, {}
+    for name in modes:
+        try:
+            kernel = make_kernel(MODES[name], g, batch, cpu(), np.float32, TEST)
+        except UnsupportedError:
+            continue
+        bottom = _in_native_layout(blob_of(images), g) if name in ("dense", "AUTO") else images
+        bottom = bottom if isinstance(bottom, Blob) else blob_of(bottom)
+        arguments = (bottom, blob_of(weights), bias, Blob((batch, g.out_channels, *g.output)))
+        runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
+        kernels[name] = kernel
+    return runs, kernels
+
+
+def measure(runs, rounds):
+    """Let the kernels take turns; return the median seconds of one run of each."""
+    times = {}
+    for name, run in runs.items():
+        run()
+        times[name] = [timeit.timeit(run, number=1)]
+    repeats = {name: max(1, round(2e-3 / first)) for name, (first,) in times.items()}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            times[name].append(timeit.timeit(run, number=repeats[name]) / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
