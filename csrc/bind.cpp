@@ -119,7 +119,6 @@ PYBIND11_MODULE(_core, m) {
     bind_memory(m);
     bind_channels(m);
     bind_eltwise(m);
-
     bind_update(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;
