@@ -15,6 +15,9 @@ Array = npt.NDArray[Any]
 class Source(Protocol):
     """Images with labels, over and over."""
 
+    def load(self) -> bool:
+        """Read everything if it is small enough; return whether it is in memory now."""
+
     def read(self, count: int) -> tuple[Images, Array]:
         """Return the next images and labels."""
 
@@ -52,9 +55,17 @@ class BatchReader:
         DataError
             If a record cannot be read.
         """
+        self.read(batch)
+        batch.state = self.state()
+
+    def load(self) -> bool:
+        """Read everything if it is small enough; return whether it is in memory now."""
+        return self._source.load()
+
+    def read(self, batch: Batch) -> None:
+        """Do as `fill`, but set no state, which takes longer than reading from memory."""
         batch.images, batch.labels = self._source.read(self._batch_size)
         batch.draws = self._transformer.draw(len(batch.images))
-        batch.state = self.state()
 
     def shape_of(self, batch: Batch) -> tuple[int, ...]:
         """Return the shape (N, C, H, W) of a batch when it is transformed.

@@ -1,4 +1,4 @@
-"""Data: images and labels from a database, read ahead in a thread."""
+"""Data: images and labels from a database, in memory if it is small, else read ahead."""
 
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class DataLayer(Layer):
     _source: LmdbSource | None = None
     _prefetcher: Prefetcher | None = None
     _batch: Batch | None = None
+    _state: dict[str, Any] | None = None  # of the next batch; None where the reader is there
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Open the database and set the tops' shapes from its first record."""
@@ -61,14 +62,24 @@ class DataLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Transform the next batch into the tops."""
-        if self._prefetcher is None:
-            depth = self.layer_param.data_param.prefetch
-            self._prefetcher = Prefetcher(self._reader.fill, depth)
         # A batch that does not fit is kept, so that another try ends in the same error.
-        batch = self._batch = self._batch or self._prefetcher.get()
+        batch = self._batch = self._batch or self._next()
         self._set_tops(batch, top)
         self._batch = None
-        self._prefetcher.give_back(batch)
+        if self._prefetcher is not None:
+            self._state = batch.state
+            self._prefetcher.give_back(batch)
+
+    def _next(self) -> Batch:
+        if self._prefetcher is None:
+            if self._reader.load():
+                # Waking a thread takes longer than reading. All images fit, as they are alike.
+                self._state, batch = None, Batch()
+                self._reader.read(batch)
+                return batch
+            depth = self.layer_param.data_param.prefetch
+            self._prefetcher = Prefetcher(self._reader.fill, depth)
+        return self._prefetcher.get()
 
     def _set_tops(self, batch: Batch, top: list[Blob]) -> None:
         top[0].reshape(*self._reader.shape_of(batch))
@@ -76,7 +87,6 @@ class DataLayer(Layer):
         for blob in top[1:]:
             blob.reshape(len(batch.labels))
             blob.set_data(self.xp.asarray(batch.labels))
-        self._state = batch.state
 
     def _set_images(self, batch: Batch, top: Blob) -> None:
         if self.xp is np and top.dtype == np.float32:
@@ -88,7 +98,7 @@ class DataLayer(Layer):
 
     def data_state(self) -> dict[str, Any]:
         """Return the place of the batch that the next forward pass gets; JSON can hold it."""
-        return dict(self._state)
+        return dict(self._reader.state() if self._state is None else self._state)
 
     def restore_data_state(self, state: dict[str, Any]) -> None:
         """Go to a place that `data_state` returned.
