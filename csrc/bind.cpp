@@ -10,6 +10,7 @@
 using namespace sscaffe::binding;
 
 void bind_channels(py::module_& m);
+void bind_data(py::module_& m);
 void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_lrn(py::module_& m);
@@ -114,11 +115,13 @@ PYBIND11_MODULE(_core, m) {
     if (const char* isa = std::getenv("SSCAFFE_ISA")) sscaffe::set_isa(isa);
     bind_machine(m);
     bind_arrays(m);
+    bind_data(m);
     bind_layers(m);
     bind_memory(m);
     bind_channels(m);
     bind_eltwise(m);
     bind_lrn(m);
+
     bind_update(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;

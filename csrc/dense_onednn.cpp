@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "elementwise.h"
 
@@ -78,9 +79,32 @@ memory with_dims_of(const Memory& from, const desc& to) {
     return memory(Layout(to.get_dims()).desc(), onednn_engine(), from.data());
 }
 
+// Making a reorder takes longer than moving a small blob, so the last few are kept.
+struct KeptReorder {
+    desc from, to;
+    dnnl::reorder primitive;
+};
+
+dnnl::reorder reorder_between(const memory& from, const memory& to) {
+    constexpr size_t kKept = 32;
+    static thread_local std::vector<KeptReorder> kept;
+    static thread_local size_t next = 0;
+    const desc source = from.get_desc(), target = to.get_desc();
+    for (const KeptReorder& one : kept) {
+        if (one.from == source && one.to == target) return one.primitive;
+    }
+    KeptReorder made{source, target, dnnl::reorder(from, to)};
+    if (kept.size() < kKept) {
+        kept.push_back(made);
+    } else {
+        kept[next++ % kKept] = made;
+    }
+    return made.primitive;
+}
+
 void execute_reorder(const memory& from, const memory& to) {
     memory source = from, target = to;
-    dnnl::reorder(source, target).execute(stream(), source, target);
+    reorder_between(source, target).execute(stream(), source, target);
     stream().wait();
 }
 

@@ -34,6 +34,8 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
      add_signs,
      add_products,
      {sgd_step, nesterov_step, adam_step},
+     transform_row<uint8_t>,
+     transform_row<float>,
      threshold,
      relu_forward,
      relu_backward},

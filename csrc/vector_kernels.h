@@ -42,6 +42,11 @@ struct ElementwiseKernels {
     void (*add_products)(int64_t n, const float* factors, const float* x, float* y);
     // By UpdateRule: what update does after the gradient is made.
     void (*take_step[3])(const UpdateStep& s, int64_t n, const UpdateArrays& arrays);
+    // y = (x - (mean ? mean[i] : value)) * scale
+    void (*transform_bytes)(int64_t n, const uint8_t* x, const float* mean, float value,
+                            float scale, float* y);
+    void (*transform_floats)(int64_t n, const float* x, const float* mean, float value, float scale,
+                             float* y);
     void (*threshold)(int64_t n, float limit, float* x);
     void (*relu_forward)(int64_t n, float slope, const float* x, float* y);
     void (*relu_backward)(int64_t n, float slope, const float* x, const float* dy, float* dx);

@@ -92,6 +92,15 @@ def ave_pool_backward(
     pad: Sizes,
     bottom_diff: Array,
 ) -> None: ...
+def transform_images(
+    images: npt.NDArray[np.uint8] | Floats,
+    image_mean: Floats | None,
+    channel_mean: Floats | None,
+    scale: float,
+    corners: npt.NDArray[np.int64],
+    mirrored: npt.NDArray[np.bool_] | None,
+    out: Floats,
+) -> None: ...
 def dense_to_csr(matrix: Array) -> tuple[Ints, Ints, Array]: ...
 def csrmm(row_ptr: Ints, indices: Ints, values: Array, columns: Array, out: Array) -> None: ...
 def direct_sparse_conv(

@@ -1,10 +1,12 @@
-"""Data: images and labels from a database, read ahead in a thread."""
+"""Data: images and labels from a database, in memory if it is small, else read ahead."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sscaffe.blob import Blob
-from sscaffe.data.prefetch import Prefetcher
+from sscaffe.data.prefetch import Batch, Prefetcher
 from sscaffe.data.reader import BatchReader
 from sscaffe.data.sources import LmdbSource
 from sscaffe.data.transformer import DataTransformer
@@ -30,6 +32,8 @@ class DataLayer(Layer):
     # Set by `setup`, which an error may end before.
     _source: LmdbSource | None = None
     _prefetcher: Prefetcher | None = None
+    _batch: Batch | None = None
+    _state: dict[str, Any] | None = None  # of the next batch; None where the reader is there
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Open the database and set the tops' shapes from its first record."""
@@ -57,20 +61,44 @@ class DataLayer(Layer):
         """Keep the shapes: each batch sets its own."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Copy the next batch to the tops."""
+        """Transform the next batch into the tops."""
+        # A batch that does not fit is kept, so that another try ends in the same error.
+        batch = self._batch = self._batch or self._next()
+        self._set_tops(batch, top)
+        self._batch = None
+        if self._prefetcher is not None:
+            self._state = batch.state
+            self._prefetcher.give_back(batch)
+
+    def _next(self) -> Batch:
         if self._prefetcher is None:
+            if self._reader.load():
+                # Waking a thread takes longer than reading. All images fit, as they are alike.
+                self._state, batch = None, Batch()
+                self._reader.read(batch)
+                return batch
             depth = self.layer_param.data_param.prefetch
             self._prefetcher = Prefetcher(self._reader.fill, depth)
-        batch = self._prefetcher.get()
-        for blob, array in zip(top, batch.arrays, strict=False):
-            blob.reshape(*array.shape)
-            blob.set_data(self.xp.asarray(array))
-        self._state = batch.state
-        self._prefetcher.give_back(batch)
+        return self._prefetcher.get()
+
+    def _set_tops(self, batch: Batch, top: list[Blob]) -> None:
+        top[0].reshape(*self._reader.shape_of(batch))
+        self._set_images(batch, top[0])
+        for blob in top[1:]:
+            blob.reshape(len(batch.labels))
+            blob.set_data(self.xp.asarray(batch.labels))
+
+    def _set_images(self, batch: Batch, top: Blob) -> None:
+        if self.xp is np and top.dtype == np.float32:
+            self._reader.transform(batch, top.new_data())
+            return
+        images = np.empty(top.shape, np.float32)
+        self._reader.transform(batch, images)
+        top.set_data(self.xp.asarray(images))
 
     def data_state(self) -> dict[str, Any]:
         """Return the place of the batch that the next forward pass gets; JSON can hold it."""
-        return dict(self._state)
+        return dict(self._reader.state() if self._state is None else self._state)
 
     def restore_data_state(self, state: dict[str, Any]) -> None:
         """Go to a place that `data_state` returned.
@@ -93,7 +121,7 @@ class DataLayer(Layer):
     def _stop(self) -> None:
         if self._prefetcher is not None:
             self._prefetcher.close()
-            self._prefetcher = None
+            self._prefetcher = self._batch = None
 
     def _check(self, param: caffe_pb2.DataParameter) -> None:
         for name in ("batch_size", "prefetch"):
