@@ -7,6 +7,7 @@
 #include "implicit_gemm.h"
 #include "lowering.h"
 #include "pooling.h"
+#include "softmax.h"
 #include "sparse.h"
 
 namespace {
@@ -198,6 +199,34 @@ void direct_sparse_conv(const Array<T>& image, int64_t group, const Sizes& input
                                 values.data(), bias ? bias->data() : nullptr, top);
 }
 
+sscaffe::SoftmaxSizes softmax_sizes(const Floats& x) {
+    require_dims(x, 3, "x");
+    return {x.shape(0), x.shape(1), x.shape(2)};
+}
+
+void softmax(const Floats& x, Floats& y) {
+    const auto sizes = softmax_sizes(x);
+    require_size(y, x.size(), "y");
+    float* out = y.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::softmax(sizes, x.data(), out);
+}
+
+void softmax_loss_backward(const Floats& probabilities, const Ints& labels, float factor,
+                           Floats& dx) {
+    const auto sizes = softmax_sizes(probabilities);
+    require_size(labels, sizes.outer * sizes.inner, "labels");
+    require_size(dx, probabilities.size(), "dx");
+    for (int64_t i = 0; i < labels.size(); ++i) {
+        if (labels.data()[i] >= sizes.classes) {
+            refuse("labels", sizes.classes, "classes", labels.data()[i]);
+        }
+    }
+    float* out = dx.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::softmax_loss_backward(sizes, probabilities.data(), labels.data(), factor, out);
+}
+
 sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_channels, int64_t group,
                                          const Sizes& input, const Sizes& kernel,
                                          const Sizes& stride, const Sizes& pad,
@@ -257,6 +286,9 @@ void bind_typed(py::module_& m) {
 void bind_layers(py::module_& m) {
     bind_typed<float>(m);
     bind_typed<double>(m);
+    m.def("softmax", &softmax, "x"_a.noconvert(), "y"_a.noconvert());
+    m.def("softmax_loss_backward", &softmax_loss_backward, "probabilities"_a.noconvert(),
+          "labels"_a.noconvert(), "factor"_a, "dx"_a.noconvert());
     py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")
         .def(py::init(&make_implicit_gemm), "weights"_a.noconvert(), "in_channels"_a, "group"_a,
              "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)

@@ -50,6 +50,12 @@ void bind_memory(py::module_& m) {
         .def_property_readonly("count", &Layout::count)
         .def_property_readonly("stored", &Layout::stored)
         .def_property_readonly(
+            "channel_block",
+            [](const Layout& l) {
+                const auto sizes = sscaffe::channel_sizes(l);
+                return sizes && !l.is_plain() && !sscaffe::is_channels_last(l) ? sizes->block : 1;
+            })
+        .def_property_readonly(
             "by_channel", [](const Layout& l) { return sscaffe::channel_sizes(l).has_value(); })
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })

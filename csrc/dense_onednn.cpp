@@ -292,8 +292,13 @@ void Pooling::make(const Layout& bottom) {
         const int64_t end = (sizes_.output[i] - 1) * sizes_.stride[i] + sizes_.kernel[i];
         beyond[i] = std::max<int64_t>(0, end - sizes_.input[i] - sizes_.pad[i]);
     }
-    const auto method =
-        sizes_.max ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding;
+    auto method = algorithm::pooling_max;
+    if (!sizes_.max) {
+        const bool padded =
+            std::any_of(sizes_.pad.begin(), sizes_.pad.end(), [](int64_t pad) { return pad > 0; });
+        method = padded ? algorithm::pooling_avg_include_padding
+                        : algorithm::pooling_avg_exclude_padding;
+    }
     const Dims dilation(sizes_.kernel.size(), 0);
     forward_desc_ = dnnl::pooling_forward::primitive_desc(
         onednn_engine(), prop_kind::forward_training, method, bottom.desc(),

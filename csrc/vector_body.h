@@ -13,6 +13,7 @@
 #include "implicit_gemm_body.h"
 #include "lrn_body.h"
 #include "pooling_body.h"
+#include "softmax_body.h"
 #include "sparse_body.h"
 #include "update_body.h"
 
@@ -44,6 +45,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
     {scaled_copy, sum_of_two, product_of_two, larger_of_two, take_larger, select_winner},
     {lrn_forward, lrn_backward, lrn_rows_forward, lrn_rows_backward, lrn_within_forward,
      lrn_within_backward},
+    softmax,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

@@ -227,6 +227,8 @@ struct VectorKernels {
     ChannelKernels channels;
     EltwiseKernels eltwise;
     LrnKernels lrn;
+    // See softmax.h; x and y are [classes][inner].
+    void (*softmax)(int64_t classes, int64_t inner, const float* x, float* y);
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -10,28 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from sscaffe.kernels.operators import (
-    BatchNormOperator as BatchNormOperator,
-)
-from sscaffe.kernels.operators import (
-    EltwiseOperator as EltwiseOperator,
-)
-from sscaffe.kernels.operators import (
-    LassoFactors as LassoFactors,
-)
-from sscaffe.kernels.operators import (
-    LrnOperator as LrnOperator,
-)
-from sscaffe.kernels.operators import (
-    PackedMask as PackedMask,
-)
-from sscaffe.kernels.operators import (
-    PoolingOperator as PoolingOperator,
-)
-from sscaffe.kernels.operators import (
-    ScaleOperator as ScaleOperator,
-)
-from sscaffe.kernels.operators import (
-    UpdateStep as UpdateStep,
+    BatchNormOperator,
+    ConcatenatedConvolution,
+    ConcatOperator,
+    ConvolutionOperator,
+    EltwiseOperator,
+    LassoFactors,
+    LrnOperator,
+    PackedMask,
+    PoolingOperator,
+    ScaleOperator,
+    UpdateStep,
 )
 
 if TYPE_CHECKING:
@@ -39,48 +28,22 @@ if TYPE_CHECKING:
     from sscaffe.geometry import ConvGeometry, PoolGeometry
     from sscaffe.tensor import Tensor
 
+__all__ = [
+    "BatchNormOperator",
+    "ConcatOperator",
+    "ConcatenatedConvolution",
+    "ConvolutionOperator",
+    "EltwiseOperator",
+    "Kernels",
+    "LassoFactors",
+    "LrnOperator",
+    "PackedMask",
+    "PoolingOperator",
+    "ScaleOperator",
+    "UpdateStep",
+]
+
 Array = npt.NDArray[Any]
-
-
-class ConvolutionOperator(Protocol):
-    """A dense convolution of one geometry, in whatever layout the device likes best."""
-
-    @property
-    def description(self) -> str:
-        """Which code computes it."""
-
-    def forward(
-        self,
-        bottom: "Blob",
-        weights: "Blob",
-        bias: "Blob | None",
-        top: "Blob",
-        add: "Blob | None" = None,
-        relu: bool = False,
-    ) -> None:
-        """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
-
-        `add` has the top's shape, and may share its data.
-        """
-
-    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
-        """Set ``bottom.diff`` from ``top.diff``."""
-
-    def backward_weights(
-        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
-    ) -> None:
-        """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
-
-
-class ConcatenatedConvolution(Protocol):
-    """A convolution by weights that lost their rows and columns of zeros."""
-
-    @property
-    def description(self) -> str:
-        """Which code computes it, and how much of the weight matrix is left."""
-
-    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
-        """Set ``top.data``."""
 
 
 class Kernels(Protocol):
@@ -274,6 +237,37 @@ class Kernels(Protocol):
             The constants of the formula.
         dtype : dtype
             Of the blobs.
+        """
+
+    def concat(self, axis: int, dtype: Any) -> ConcatOperator | None:
+        """Return the device's concatenation along an axis, or None where it has none."""
+
+    def softmax(self, scores: Array, out: Array) -> None:
+        """Set ``out = exp(scores) / sum(exp(scores))``, safe for large scores.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (outer, classes, inner)
+            C-contiguous.
+        out : ndarray, shaped like scores
+            Overwritten; may be `scores`.
+        """
+
+    def softmax_loss_backward(
+        self, probabilities: Array, labels: Array, factor: Any, diff: Array
+    ) -> None:
+        """Set ``diff = factor * (probabilities - [class is label])``.
+
+        Parameters
+        ----------
+        probabilities : ndarray, shape (outer, classes, inner)
+            C-contiguous.
+        labels : ndarray of int32, shape (outer * inner,)
+            Negative where there is none: the gradient is 0 there.
+        factor : float
+            Of the dtype of the arrays.
+        diff : ndarray, shaped like probabilities
+            Overwritten.
         """
 
     def relu_forward(self, bottom: "Blob", top: "Blob", negative_slope: float) -> None:

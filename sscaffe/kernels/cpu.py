@@ -11,6 +11,7 @@ from sscaffe import _core
 from sscaffe.kernels import (
     BatchNormOperator,
     ConcatenatedConvolution,
+    ConcatOperator,
     ConvolutionOperator,
     EltwiseOperator,
     LassoFactors,
@@ -21,6 +22,7 @@ from sscaffe.kernels import (
     UpdateStep,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
+from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
 from sscaffe.kernels.cpu_lrn import Lrn
@@ -192,6 +194,32 @@ def lrn(
     if np.dtype(dtype) != np.float32 or 0 in shape:
         return None
     return Lrn(shape, across, size, alpha, beta, k)
+
+
+def concat(axis: int, dtype: Any) -> ConcatOperator | None:
+    """See `Kernels.concat`."""
+    return ChannelConcat() if axis == 1 and np.dtype(dtype) == np.float32 else None
+
+
+def softmax(scores: Array, out: Array) -> None:
+    """See `Kernels.softmax`."""
+    if out.dtype == np.float32:
+        _core.softmax(scores, out)
+        return
+    np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
+
+
+def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff: Array) -> None:
+    """See `Kernels.softmax_loss_backward`."""
+    if diff.dtype == np.float32:
+        _core.softmax_loss_backward(probabilities, labels, factor, diff)
+        return
+    outer, classes, inner = probabilities.shape
+    label = labels.reshape(outer, 1, inner)
+    is_label = np.arange(classes).reshape(1, -1, 1) == label
+    diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
 
 
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:

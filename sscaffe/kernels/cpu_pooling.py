@@ -16,13 +16,29 @@ Array = npt.NDArray[Any]
 Sizes = tuple[int, ...]
 
 
+def _has_even_divisors(geometry: "PoolGeometry") -> bool:
+    """Tell whether oneDNN's average is Caffe's.
+
+    It divides by the elements of the image or by the whole window; Caffe counts the padding, but
+    nothing beyond it.
+    """
+    g = geometry
+    axes = list(zip(g.input, g.output, g.kernel, g.stride, g.pad, strict=True))
+    last_starts = [(output - 1) * stride - pad for _, output, _, stride, pad in axes]
+    if any(start >= size for start, (size, *_) in zip(last_starts, axes, strict=True)):
+        return False  # nothing to divide by
+    ends = [start + axis[2] for start, axis in zip(last_starts, axes, strict=True)]
+    return not any(g.pad) or all(
+        end <= size + pad for end, (size, _, _, _, pad) in zip(ends, axes, strict=True)
+    )
+
+
 class Pooling:
     """A pooling of two spatial axes; it remembers which element was the largest."""
 
     def __init__(self, geometry: "PoolGeometry", batch: int, method: str) -> None:
         self._geometry, self._batch, self._max = geometry, batch, method == "MAX"
-        # oneDNN's average leaves padding out of the divisor; Caffe counts it.
-        self._may_be_native = _core.has_onednn and (self._max or not any(geometry.pad))
+        self._may_be_native = _core.has_onednn and (self._max or _has_even_divisors(geometry))
         self._native: _core.Pooling | None = None
         self._bottom_layout: _core.Layout | None = None  # of the last forward pass, where native
         self._mask: Array | None = None

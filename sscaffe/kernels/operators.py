@@ -10,6 +10,47 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+class ConvolutionOperator(Protocol):
+    """A dense convolution of one geometry, in whatever layout the device likes best."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it."""
+
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+    ) -> None:
+        """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
+
+        `add` has the top's shape, and may share its data.
+        """
+
+    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``."""
+
+    def backward_weights(
+        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
+    ) -> None:
+        """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
+
+
+class ConcatenatedConvolution(Protocol):
+    """A convolution by weights that lost their rows and columns of zeros."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how much of the weight matrix is left."""
+
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
+        """Set ``top.data``."""
+
+
 class PoolingOperator(Protocol):
     """A pooling of one geometry; it remembers which element was the largest."""
 
@@ -65,6 +106,16 @@ class EltwiseOperator(Protocol):
 
     def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
         """Set the diff of each bottom whose flag is true, after a forward pass."""
+
+
+class ConcatOperator(Protocol):
+    """Bottoms (N, C, ...) behind each other along their channels."""
+
+    def forward(self, bottom: list["Blob"], top: "Blob") -> None:
+        """Set ``top.data``."""
+
+    def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
+        """Set the diff of each bottom whose flag is true."""
 
 
 class LrnOperator(Protocol):

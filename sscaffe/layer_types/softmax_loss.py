@@ -6,7 +6,6 @@ from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, outer_inner, register
 from sscaffe.layer_types.labels import read_labels, require_labels
-from sscaffe.layer_types.softmax import softmax
 from sscaffe.proto import caffe_pb2
 
 LossParameter = caffe_pb2.LossParameter
@@ -80,10 +79,10 @@ class SoftmaxWithLossLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the loss, and the probabilities if there is a top for them."""
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
-        softmax(scores, 1, self.probabilities, self.xp)
-        self.labels, places = read_labels(bottom[1], self.classes, self.ignored)
-        self.rows, self.columns = places // max(self.inner, 1), places % max(self.inner, 1)
-        picked = self.probabilities[self.rows, self.labels, self.columns]
+        self.kernels.softmax(scores, self.probabilities)
+        self.labels, self.places = read_labels(bottom[1], self.classes, self.ignored)
+        rows, columns = self.places // max(self.inner, 1), self.places % max(self.inner, 1)
+        picked = self.probabilities[rows, self.labels, columns]
         # The least number that is not 0 keeps the logarithm finite.
         picked = self.xp.maximum(picked, np.finfo(np.float32).tiny)
         top[0].set_data(-self.xp.log(picked).sum(dtype=np.float64) / self._divisor())
@@ -97,14 +96,10 @@ class SoftmaxWithLossLayer(Layer):
         if not propagate_down[0]:
             return
         factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
+        labels = self.xp.full(self.outer * self.inner, -1, np.int32)
+        labels[self.places] = self.labels
         diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-        if len(self.labels) == self.outer * self.inner:
-            self.xp.multiply(self.probabilities, factor, out=diff)
-        else:
-            diff[...] = 0
-            counted = self.rows, slice(None), self.columns
-            diff[counted] = self.probabilities[counted] * factor
-        diff[self.rows, self.labels, self.columns] -= factor
+        self.kernels.softmax_loss_backward(self.probabilities, labels, factor, diff)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""
