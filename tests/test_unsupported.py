@@ -21,7 +21,9 @@ HARMLESS = {
     "NetParameter": {"engine"},  # the best kernel is chosen anyway
     "LayerParameter": {
         "engine",
-        "split_param",  # has nothing but an engine
+        "sigmoid_param",  # has nothing but an engine, nor have these
+        "split_param",
+        "tanh_param",
         "multinode",  # one machine trains
         "mn_grad_compress_param",
     },

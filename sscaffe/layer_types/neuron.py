@@ -153,9 +153,8 @@ class ELULayer(NeuronLayer):
 
     def _derivative(self, kept: Array) -> Array | float:
         xp = self.xp
-        slope: Array = xp.exp(xp.minimum(kept, 0))
-        slope *= self.layer_param.elu_param.alpha
-        slope[kept > 0] = 1
+        falling = self.layer_param.elu_param.alpha * xp.exp(xp.minimum(kept, 0))
+        slope: Array = xp.where(kept > 0, self.dtype.type(1), falling)
         return slope
 
 
