@@ -62,7 +62,12 @@ class PReLULayer(Layer):
             axes = None if self.channel_shared else (0, *range(2, x.ndim))
             self.blobs[0].diff[...] += (top_diff * xp.minimum(x, 0)).sum(axis=axes)
         if propagate_down[0]:
-            bottom[0].set_diff(top_diff * xp.where(x > 0, self.dtype.type(1), self._slope(x.ndim)))
+            # Products are several times faster than a choice by element.
+            rising = top_diff * (x > 0)
+            x_diff = top_diff - rising
+            x_diff *= self._slope(x.ndim)
+            x_diff += rising
+            bottom[0].set_diff(x_diff)
 
     def _slope(self, ndim: int) -> Array:
         """Return the slope, shaped to broadcast along axis 1 of the bottom."""
