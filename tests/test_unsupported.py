@@ -21,10 +21,11 @@ HARMLESS = {
     "NetParameter": {"engine"},  # the best kernel is chosen anyway
     "LayerParameter": {
         "engine",
-        "split_param",  # has nothing but an engine
+        "sigmoid_param",  # has nothing but an engine, nor have these
+        "split_param",
+        "tanh_param",
         "multinode",  # one machine trains
         "mn_grad_compress_param",
-        "display",  # of layer types that there are not
     },
     "SolverParameter": {
         "engine",
@@ -62,7 +63,9 @@ HARMLESS = {
     "LRNParameter": {"engine"},
     "PoolingParameter": {"engine"},
     "ReLUParameter": {"engine"},
+    "SigmoidParameter": {"engine"},
     "SoftmaxParameter": {"engine"},
+    "TanHParameter": {"engine"},
 }
 
 SOURCES = {
@@ -71,7 +74,7 @@ SOURCES = {
     if path.name not in ("caffe_pb2.py", "unsupported.py")
 }
 LAYER = "LayerParameter"
-TYPES = {name.lower() for name in REGISTRY}
+TYPES = {name.lower() for name in REGISTRY} | {"norm"}  # norm_param is of Normalize
 
 
 def readers(field):

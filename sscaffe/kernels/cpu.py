@@ -204,7 +204,7 @@ def concat(axis: int, dtype: Any) -> ConcatOperator | None:
 def softmax(scores: Array, out: Array) -> None:
     """See `Kernels.softmax`."""
     if out.dtype == np.float32:
-        _core.softmax(scores, out)
+        run(_core.softmax, scores, out)
         return
     np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
     np.exp(out, out=out)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -21,7 +22,7 @@ class ChannelConcat:
             blob.data_tensor.memory_as(layout, blob.shape)
             for blob, layout in zip(bottom, parts, strict=True)
         ]
-        _core.join_channels(x, top.data_tensor.output(whole, top.shape))
+        run(_core.join_channels, x, top.data_tensor.output(whole, top.shape))
 
     def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
         """See `ConcatOperator.backward`."""

@@ -44,6 +44,11 @@ class ConcatLayer(Layer):
     def _rest(self, blob: Blob) -> tuple[int, ...]:
         return blob.shape[: self.axis] + blob.shape[self.axis + 1 :]
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self._operator is not None
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the bottoms behind each other."""
         if self._operator is not None:

@@ -20,6 +20,11 @@ class SoftmaxLayer(Layer):
         self.axis = canonical_axis(self.layer_param.softmax_param.axis, bottom[0].ndim)
         top[0].reshape_like(bottom[0])
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the probabilities."""
         outer, inner = outer_inner(bottom[0].shape, self.axis)

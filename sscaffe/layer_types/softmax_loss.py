@@ -6,37 +6,7 @@ from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, outer_inner, register
 from sscaffe.layer_types.labels import read_labels, require_labels
-from sscaffe.proto import caffe_pb2
-
-LossParameter = caffe_pb2.LossParameter
-
-
-def normalization_of(param: caffe_pb2.LossParameter) -> int:
-    """Return what a loss is divided by; the old field `normalize` decides where only it is set.
-
-    Raises
-    ------
-    UnsupportedError
-        If it is PRE_FIXED.
-    """
-    if param.HasField("normalize") and not param.HasField("normalization"):
-        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
-    if param.normalization == LossParameter.PRE_FIXED:
-        raise UnsupportedError(
-            "normalization: expected FULL, VALID, BATCH_SIZE or NONE, got PRE_FIXED"
-        )
-    return param.normalization
-
-
-def divisor_of(normalization: int, *, batch: int, full: int, valid: int) -> int:
-    """Return the number that a loss is divided by, at least 1."""
-    sizes: dict[int, int] = {
-        LossParameter.FULL: full,
-        LossParameter.VALID: valid,
-        LossParameter.BATCH_SIZE: batch,
-        LossParameter.NONE: 1,
-    }
-    return max(sizes[normalization], 1)
+from sscaffe.layer_types.normalization import divisor_of, normalization_of
 
 
 @register("SoftmaxWithLoss")

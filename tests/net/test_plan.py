@@ -241,9 +241,6 @@ def test_part_of_a_chain_runs_layer_by_layer():
     np.testing.assert_array_equal(normalized, other.blobs["a"].const_data)
 
 
-TAPED = RESIDUAL.replace(layer("Concat", "j k", "l"), layer("Eltwise", "j k", "l"))
-
-
 def replayed(net):
     """Run a compact net until it goes by its tape."""
     net.compact()
@@ -255,7 +252,7 @@ def replayed(net):
 
 
 def test_a_tape_gives_what_the_layers_give_for_every_input():
-    net, other = replayed(make_net(TAPED)), make_net(TAPED)
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
     net.layers[1].forward = None  # it is not asked any more
     for seed in range(3):
         x = np.random.default_rng(seed).normal(size=net.blobs["x"].shape)
@@ -266,7 +263,7 @@ def test_a_tape_gives_what_the_layers_give_for_every_input():
 
 
 def test_arrays_that_are_held_follow_a_tape():
-    net, other = replayed(make_net(TAPED)), make_net(TAPED)
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
     x, y = net.blobs["x"].data, net.blobs["y"].data
     for factor in (2, 3):
         x[...] *= factor
@@ -278,7 +275,7 @@ def test_arrays_that_are_held_follow_a_tape():
 @pytest.mark.parametrize("change", ["weights", "held weights", "shape", "load"])
 def test_a_tape_ends_with_what_it_was_made_for(change, tmp_path):
     # Weights that a sparse kernel alone has cannot be folded anew.
-    text = TAPED if change == "shape" else TAPED.replace("conv_mode: LOWERED_CCNMM", "")
+    text = RESIDUAL if change == "shape" else RESIDUAL.replace("conv_mode: LOWERED_CCNMM", "")
     net, other = replayed(make_net(text)), make_net(text)
     if change == "load":
         other.params["Convolution_k"][0].data[...] *= 2
@@ -300,7 +297,7 @@ def test_a_tape_ends_with_what_it_was_made_for(change, tmp_path):
 
 
 def test_what_was_folded_for_good_cannot_change():
-    net = replayed(make_net(TAPED))
+    net = replayed(make_net(RESIDUAL))
     net.params["Scale_c"][1].data[...] += 1
     with pytest.raises(UnsupportedError, match="compact"):
         net.forward()

@@ -130,7 +130,8 @@ ADDED = {
         spatial_dropout_param 155 mn_grad_compress_param 156 quantization_param 158 reorg_param 159
         annotated_data_param 200 multibox_loss_param 201 permute_param 202 prior_box_param 203
         detection_output_param 204 detection_evaluate_param 205 norm_param 206 video_data_param 207
-        split_param 208 region_loss_param 209 eval_detection_param 301 smooth_l1_loss_param 2148""",
+        split_param 208 region_loss_param 209 eval_detection_param 301 smooth_l1_loss_param 2148
+        shuffle_channel_param 3021""",
     "SparsifyParameter": "thre 1 coef 2",
     "SymmetricRectifyParameter": "filler 1 channel_shared 2 thre_decay 3",
     "SolverParameter": """breadth_decay 1001 kernel_shape_decay 1002 block_group_decay 1003
@@ -152,6 +153,7 @@ ADDED = {
     "InnerProductParameter": """gemm_mode 7 spmdm_transpose_in 8 spmdm_transpose_out 9
         dump_parameter 10 dump_activation 11 engine 2007 relu 2008 negative_slope 2009""",
     "PoolingParameter": "avg_include_pad 2013 ceil_mode 3001",
+    "ShuffleChannelParameter": "group 1",
 }
 
 # Defaults that are not the type's own zero, as Caffe and its relatives publish them.
