@@ -6,6 +6,7 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "parallel.h"
+#include "twister.h"
 
 using namespace sscaffe::binding;
 
@@ -80,7 +81,19 @@ void gemm(const Array<T>& a, const Array<T>& b, Array<T>& out, bool transpose_a,
     sscaffe::gemm(transpose_a, transpose_b, m, n, k, a.data(), b.data(), accumulate, product);
 }
 
+int64_t twister_draw(Array<uint32_t>& state, int64_t position, Array<uint32_t>& draws) {
+    require_size(state, sscaffe::kTwisterWords, "state");
+    if (position < 0 || position > sscaffe::kTwisterWords) {
+        refuse("position", sscaffe::kTwisterWords, "at most", position);
+    }
+    uint32_t *words = state.mutable_data(), *out = draws.mutable_data();
+    py::gil_scoped_release unlocked;
+    return sscaffe::twister_draw(words, position, draws.size(), out);
+}
+
 void bind_machine(py::module_& m) {
+    m.def("twister_draw", &twister_draw, "state"_a.noconvert(), "position"_a,
+          "draws"_a.noconvert());
     m.def(
         "set_num_threads",
         [](int threads) {

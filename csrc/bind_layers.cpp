@@ -212,6 +212,16 @@ void softmax(const Floats& x, Floats& y) {
     sscaffe::softmax(sizes, x.data(), out);
 }
 
+py::tuple softmax_loss(const Floats& probabilities, const Floats& labels, float ignored,
+                       Ints& indices) {
+    const auto sizes = softmax_sizes(probabilities);
+    require_size(labels, sizes.outer * sizes.inner, "labels");
+    require_size(indices, sizes.outer * sizes.inner, "indices");
+    const auto [sum, counted] = sscaffe::softmax_loss(sizes, probabilities.data(), labels.data(),
+                                                      ignored, indices.mutable_data());
+    return py::make_tuple(sum, counted);
+}
+
 void softmax_loss_backward(const Floats& probabilities, const Ints& labels, float factor,
                            Floats& dx) {
     const auto sizes = softmax_sizes(probabilities);
@@ -287,6 +297,8 @@ void bind_layers(py::module_& m) {
     bind_typed<float>(m);
     bind_typed<double>(m);
     m.def("softmax", &softmax, "x"_a.noconvert(), "y"_a.noconvert());
+    m.def("softmax_loss", &softmax_loss, "probabilities"_a.noconvert(), "labels"_a.noconvert(),
+          "ignored"_a, "indices"_a.noconvert());
     m.def("softmax_loss_backward", &softmax_loss_backward, "probabilities"_a.noconvert(),
           "labels"_a.noconvert(), "factor"_a, "dx"_a.noconvert());
     py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")

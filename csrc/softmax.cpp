@@ -1,5 +1,8 @@
 #include "softmax.h"
 
+#include <cfloat>
+#include <cmath>
+
 #include "cpu_features.h"
 #include "parallel.h"
 
@@ -15,6 +18,26 @@ void softmax(const SoftmaxSizes& s, const float* x, float* y) {
             kernel(s.classes, s.inner, x + i * size, y + i * size);
         }
     });
+}
+
+LabelledLoss softmax_loss(const SoftmaxSizes& s, const float* probabilities, const float* labels,
+                          float ignored, int32_t* indices) {
+    const float classes = static_cast<float>(s.classes);
+    LabelledLoss loss{0, 0};
+    for (int64_t i = 0; i < s.outer * s.inner; ++i) {
+        const float label = std::trunc(labels[i]);
+        indices[i] = -1;
+        if (label == ignored) continue;
+        if (!(label >= 0 && label < classes)) return {0, -1};
+        indices[i] = static_cast<int32_t>(label);
+        const int64_t row = i / s.inner * s.classes + indices[i];
+        const float p = probabilities[row * s.inner + i % s.inner];
+        // Not std::max, which would hide NaN.
+        const float positive = p < FLT_MIN ? FLT_MIN : p;
+        loss.sum -= static_cast<double>(std::log(positive));
+        ++loss.counted;
+    }
+    return loss;
 }
 
 void softmax_loss_backward(const SoftmaxSizes& s, const float* probabilities, const int32_t* labels,

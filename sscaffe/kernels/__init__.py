@@ -253,6 +253,28 @@ class Kernels(Protocol):
             Overwritten; may be `scores`.
         """
 
+    def softmax_loss(
+        self, probabilities: Array, labels: Array, ignored: int | None, indices: Array
+    ) -> tuple[float, int]:
+        """Return the sum of -log of the labels' probabilities, and how many labels count.
+
+        Parameters
+        ----------
+        probabilities : ndarray, shape (outer, classes, inner)
+            C-contiguous. Those less than the smallest normal float32 count as that.
+        labels : ndarray, shape (outer * inner,)
+            Of the same dtype; what is behind the point is dropped.
+        ignored : int, optional
+            The label that does not count.
+        indices : ndarray of int32, shape (outer * inner,)
+            Overwritten: the labels, -1 for those that do not count.
+
+        Returns
+        -------
+        tuple of float and int
+            The second is -1 if a label is not the number of a class.
+        """
+
     def softmax_loss_backward(
         self, probabilities: Array, labels: Array, factor: Any, diff: Array
     ) -> None:
@@ -269,6 +291,11 @@ class Kernels(Protocol):
         diff : ndarray, shaped like probabilities
             Overwritten.
         """
+
+    def multiply(
+        self, source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]
+    ) -> None:
+        """Set ``out = source * factors``, element by element; `out` may be `source`."""
 
     def relu_forward(self, bottom: "Blob", top: "Blob", negative_slope: float) -> None:
         """Set ``top.data = max(x, 0) + negative_slope * min(x, 0)``; the blobs may be one."""

@@ -211,6 +211,24 @@ def softmax(scores: Array, out: Array) -> None:
     out /= out.sum(axis=1, keepdims=True)
 
 
+def softmax_loss(
+    probabilities: Array, labels: Array, ignored: int | None, indices: Array
+) -> tuple[float, int]:
+    """See `Kernels.softmax_loss`."""
+    if probabilities.dtype == np.float32:
+        left_out = np.nan if ignored is None else ignored
+        return _core.softmax_loss(probabilities, labels, left_out, indices)
+    classes, inner = probabilities.shape[1:]
+    whole = np.trunc(labels)
+    counts = np.full(labels.shape, True) if ignored is None else whole != ignored
+    if not ((whole[counts] >= 0) & (whole[counts] < classes)).all():
+        return 0.0, -1
+    indices[...] = np.where(counts, whole, -1)
+    places = np.nonzero(counts)[0]
+    picked = probabilities[places // max(inner, 1), indices[places], places % max(inner, 1)]
+    return -float(np.log(np.maximum(picked, np.finfo(np.float32).tiny)).sum()), places.size
+
+
 def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff: Array) -> None:
     """See `Kernels.softmax_loss_backward`."""
     if diff.dtype == np.float32:
@@ -220,6 +238,18 @@ def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff
     label = labels.reshape(outer, 1, inner)
     is_label = np.arange(classes).reshape(1, -1, 1) == label
     diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
+
+
+def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:
+    """See `Kernels.multiply`."""
+    if source.dtype != np.float32:
+        product = source.read() * factors.read()
+        out.overwrite()[...] = product
+        return
+    x = source.memory(shape)
+    layout = x.layout
+    y = source.memory_in(layout, shape) if out is source else out.output(layout, shape)
+    _core.memory_product([x, factors.memory_as(layout, shape)], y)
 
 
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:

@@ -45,17 +45,18 @@ class SoftmaxWithLossLayer(Layer):
         if len(top) > 1:
             top[1].reshape_like(scores)
         self.probabilities = self.xp.empty((self.outer, self.classes, self.inner), self.dtype)
+        self.labels = self.xp.empty(self.outer * self.inner, np.int32)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the loss, and the probabilities if there is a top for them."""
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
         self.kernels.softmax(scores, self.probabilities)
-        self.labels, self.places = read_labels(bottom[1], self.classes, self.ignored)
-        rows, columns = self.places // max(self.inner, 1), self.places % max(self.inner, 1)
-        picked = self.probabilities[rows, self.labels, columns]
-        # The least number that is not 0 keeps the logarithm finite.
-        picked = self.xp.maximum(picked, np.finfo(np.float32).tiny)
-        top[0].set_data(-self.xp.log(picked).sum(dtype=np.float64) / self._divisor())
+        total, self.counted = self.kernels.softmax_loss(
+            self.probabilities, bottom[1].const_data.reshape(-1), self.ignored, self.labels
+        )
+        if self.counted < 0:
+            read_labels(bottom[1], self.classes, self.ignored)  # which says what is wrong
+        top[0].set_data(total / self._divisor())
         if len(top) > 1:
             top[1].set_data(self.probabilities.reshape(top[1].shape))
 
@@ -66,10 +67,8 @@ class SoftmaxWithLossLayer(Layer):
         if not propagate_down[0]:
             return
         factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
-        labels = self.xp.full(self.outer * self.inner, -1, np.int32)
-        labels[self.places] = self.labels
         diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-        self.kernels.softmax_loss_backward(self.probabilities, labels, factor, diff)
+        self.kernels.softmax_loss_backward(self.probabilities, self.labels, factor, diff)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""
@@ -80,5 +79,5 @@ class SoftmaxWithLossLayer(Layer):
             self.normalization,
             batch=self.outer,
             full=self.outer * self.inner,
-            valid=len(self.labels),
+            valid=self.counted,
         )

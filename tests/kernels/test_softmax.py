@@ -73,6 +73,35 @@ def test_any_number_of_threads(rng):
     np.testing.assert_allclose(y, reference(x), rtol=2e-6)
 
 
+@pytest.mark.parametrize("ignored", [None, 2, -1])
+@pytest.mark.parametrize("shape", [(4, 10, 1), (3, 5, 7), (0, 4, 3)], ids=str)
+def test_loss(shape, ignored, rng):
+    outer, classes, inner = shape
+    p = rng.uniform(size=shape).astype(np.float32)
+    p[:1, :, :1] = 0  # counts as the smallest normal number
+    labels = rng.integers(0, classes, outer * inner)
+    if ignored == -1:
+        labels[::3] = -1
+    floats = labels.astype(np.float32) + np.float32(0.25) * (labels >= 0)
+    counted = np.full(len(labels), True) if ignored is None else labels != ignored
+    expected = 0.0
+    for at in np.nonzero(counted)[0]:
+        picked = p[at // inner, labels[at], at % inner]
+        expected -= np.log(max(float(picked), 2.0**-126))
+    indices = np.full(len(labels), -7, np.int32)
+    left_out = np.nan if ignored is None else ignored
+    total, number = _core.softmax_loss(p, floats, left_out, indices)
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    assert number == counted.sum()
+    np.testing.assert_array_equal(indices, np.where(counted, labels, -1))
+
+
+@pytest.mark.parametrize("label", [-1, 3, np.nan, 1e30])
+def test_a_label_that_is_no_class(label):
+    p, labels = np.ones((2, 3, 1), np.float32), np.array([0, label], np.float32)
+    assert _core.softmax_loss(p, labels, np.nan, np.empty(2, np.int32))[1] == -1
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.usefixtures("threads")
 def test_loss_backward(shape, rng):
@@ -99,6 +128,11 @@ def test_refuses():
         _core.softmax(x[0], x[0])
     with pytest.raises(TypeError):
         _core.softmax(x.astype(np.float64), x)
+    floats = np.zeros(8, np.float32)
+    with pytest.raises(ValueError, match="labels: expected 8 elements, got 7"):
+        _core.softmax_loss(x, floats[:7], 0, np.zeros(8, np.int32))
+    with pytest.raises(ValueError, match="indices: expected 8 elements, got 7"):
+        _core.softmax_loss(x, floats, 0, np.zeros(7, np.int32))
     labels = np.zeros(8, np.int32)
     with pytest.raises(ValueError, match="labels: expected 8 elements, got 7"):
         _core.softmax_loss_backward(x, labels[:7], 1, x)
