@@ -12,13 +12,14 @@
 #include "lrn_body.h"
 #include "pooling_body.h"
 #include "sparse_body.h"
+#include "sparse_matrix_body.h"
 
 namespace {
 
 template <typename T>
 constexpr sscaffe::TypedKernels<T> kTypedKernels = {
-    kGemmKernel<T>,  sparse_product<T>, lrn_forward<T>,
-    lrn_backward<T>, max_pool_row<T>,   sum_pool_row<T>,
+    kGemmKernel<T>,  kSparseKernel<T>, sparse_product<T>, lrn_forward<T>,
+    lrn_backward<T>, max_pool_row<T>,  sum_pool_row<T>,
 };
 
 constexpr sscaffe::VectorKernels kVectorKernels = {
