@@ -22,12 +22,23 @@ py::tuple dense_to_csr(const Array<T>& matrix) {
                           Array<T>(csr.values.size(), csr.values.data()));
 }
 
+void require_ascending(const Ints& row_ptr, const Ints& indices) {
+    const int32_t *first = row_ptr.data(), *column = indices.data();
+    for (py::ssize_t row = 0; row + 1 < row_ptr.size(); ++row) {
+        for (int32_t j = first[row] + 1; j < first[row + 1]; ++j) {
+            if (column[j - 1] < column[j]) continue;
+            throw py::value_error("indices: expected columns that ascend in each row");
+        }
+    }
+}
+
 template <typename T>
 std::unique_ptr<sscaffe::SparseMatrix<T>> sparse_matrix(const Ints& row_ptr, const Ints& indices,
                                                         const Array<T>& values, int64_t columns,
                                                         int64_t width) {
     if (width < 0) refuse("width", 0, "or more", width);
     const int64_t rows = require_csr(row_ptr, indices, values, columns);
+    require_ascending(row_ptr, indices);
     py::gil_scoped_release unlocked;
     return std::make_unique<sscaffe::SparseMatrix<T>>(rows, columns, row_ptr.data(), indices.data(),
                                                       values.data(), width);

@@ -47,7 +47,7 @@ SparseMatrix<T>::SparseMatrix(int64_t rows, int64_t columns, const int32_t* row_
 template <typename T>
 void SparseMatrix<T>::choose_blocks(int64_t width, int64_t nnz) {
     constexpr int64_t kChunkRows = 128, kFirstCache = 32 << 10, kSecondCache = 512 << 10;
-    constexpr int64_t kWorthARow = 8;    // non-zeros that a row should have in a block
+    constexpr int64_t kWorthARow = 16;   // non-zeros that a row should have in a block
     constexpr int64_t kLargest = 65536;  // places have 16 bits
     const SparseKernel<T>& kernel = typed_kernels<T>().sparse;
     chunks_ = std::max<int64_t>(1, divide_up(rows_, kChunkRows));

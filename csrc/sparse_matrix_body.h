@@ -80,22 +80,55 @@ void sparse_add_any(int64_t vectors, const sscaffe::SparsePart<T>& part) {
     sparse_add<kVectors>(part);
 }
 
+// The sum of values times the elements that they belong to.
+template <typename T>
+inline T sparse_dot(int64_t count, const uint16_t* places, const T* values, const T* x) {
+    constexpr int kSums = 4;
+    T s[kSums] = {};
+    int64_t j = 0;
+    for (; j + kSums <= count; j += kSums) {
+#pragma GCC unroll 4
+        for (int u = 0; u < kSums; ++u) s[u] += values[j + u] * x[places[j + u]];
+    }
+    for (; j < count; ++j) s[0] += values[j] * x[places[j]];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+#if defined(__AVX512F__)
+// For one core and weights in memory, gathering is 1.4 times as fast: 1.3 instead of 1.9 ms for 10
+// % of 4096 x 9216.
+inline float sparse_dot(int64_t count, const uint16_t* places, const float* values,
+                        const float* x) {
+    constexpr int64_t kLane = kLanes<float>, kSums = 2;
+    typedef uint16_t Shorts __attribute__((vector_size(32)));
+    typedef int32_t Ints __attribute__((vector_size(64)));
+    Vector<float> sums[kSums] = {};
+    const __m512 none = {};
+    int64_t j = 0;
+    for (; j + kSums * kLane <= count; j += kSums * kLane) {
+#pragma GCC unroll 2
+        for (int64_t u = 0; u < kSums; ++u) {
+            Shorts place;
+            __builtin_memcpy(&place, places + j + u * kLane, sizeof(place));
+            const __m512i index = reinterpret_cast<__m512i>(__builtin_convertvector(place, Ints));
+            const Vector<float> found = _mm512_mask_i32gather_ps(none, 0xffff, index, x, 4);
+            sums[u] = multiply_add(load(values + j + u * kLane), found, sums[u]);
+        }
+    }
+    const Vector<float> sum = sums[0] + sums[1];
+    float total = 0;
+    for (int i = 0; i < kLane; ++i) total += sum[i];
+    return total + sparse_dot<float>(count - j, places + j, values + j, x);
+}
+#endif
+
 // See SparseKernel::add_dots.
 template <typename T>
 void sparse_add_dots(const sscaffe::SparsePart<T>& part) {
-    constexpr int kSums = 4;
     for (int64_t i = 0; i < part.rows; ++i) {
-        T s[kSums] = {};
-        int64_t j = part.row_ptr[i];
-        const int64_t last = part.row_ptr[i + 1];
-        for (; j + kSums <= last; j += kSums) {
-#pragma GCC unroll 4
-            for (int u = 0; u < kSums; ++u) {
-                s[u] += part.values[j + u] * part.packed[part.places[j + u]];
-            }
-        }
-        for (; j < last; ++j) s[0] += part.values[j] * part.packed[part.places[j]];
-        part.sums[i] += (s[0] + s[1]) + (s[2] + s[3]);
+        const int64_t first = part.row_ptr[i];
+        part.sums[i] += sparse_dot(part.row_ptr[i + 1] - first, part.places + first,
+                                   part.values + first, part.packed);
     }
 }
 

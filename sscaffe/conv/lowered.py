@@ -159,12 +159,70 @@ class LoweredGemm(LoweredKernel):
 
 
 class LoweredCsrmm(LoweredKernel):
-    """Weights as a compressed sparse row matrix, for scattered zeros."""
+    """Weights as one compressed sparse row matrix for all groups, for scattered zeros.
+
+    Several images are lowered at a time, so that each thread multiplies what it has lowered.
+    """
 
     mode_name = "LOWERED_CSRMM"
     trains = False
     storage = CsrMatrix
-    description = "im2col of the non-zero columns + csrmm"
+
+    @property
+    def description(self) -> str:
+        """Which code really runs."""
+        made = self._prepared.last
+        product = None if made is None else made.groups[0].last_product
+        return f"im2col of the non-zero columns + {product.description if product else 'csrmm'}"
+
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
+        stored = self._stored(weights)
+        matrix = stored.groups[0]
+        product = matrix.product(self.device.kernels, self._positions)
+        images = self._images(bottom.const_data)
+        tops = top.data_tensor.overwrite()
+        tops = tops.reshape(self.batch, self.geometry.out_channels, self._positions)
+        start_values = None if bias is None else bias.const_data
+        relu = epilogue.relu and epilogue.add is None
+        at_once = self._images_at_once(stored.inputs)
+        for first in range(0, self.batch, at_once):
+            some = slice(first, first + at_once)
+            columns = self._lower_some(images[some], stored)
+            product.multiply(columns, tops[some], start_values, relu=relu)
+        self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
+
+    def _store(self, weights: Array) -> GroupedWeights:
+        stored = super()._store(weights)
+        joined = CsrMatrix.block_diagonal(stored.groups, self.device)
+        return GroupedWeights([joined], stored.kept, stored.inputs)
+
+    def _images_at_once(self, inputs: int) -> int:
+        image = inputs * self._positions * self.dtype.itemsize
+        return max(_IMAGES_AT_LEAST, _CACHE // max(1, image))
+
+    def _lower_some(self, images: Array, stored: GroupedWeights) -> Array:
+        count, kept = len(images), stored.kept
+        if self.geometry.is_1x1 and kept is None:
+            return images.reshape(count, stored.inputs, self._positions)
+        columns = self._buffer(count * stored.inputs)
+        if kept is not None:
+            rows = self.geometry.group * self.geometry.kernel_dim
+            starts = self.device.xp.arange(count, dtype=np.int32) * np.int32(rows)
+            kept = (starts[:, None] + kept).reshape(-1)
+        self.device.kernels.im2col(images, self.geometry, columns, kept)
+        return columns.reshape(count, stored.inputs, self._positions)
+
+
+_IMAGES_AT_LEAST = 2
+_CACHE = 2 << 20  # bytes of lowered images that are soon read again
 
 
 class LoweredCcnmm(LoweredKernel):

@@ -57,6 +57,53 @@ class PoolingOperator(Protocol):
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
 
 
+class SparseProduct(Protocol):
+    """A sparse matrix W of shape (M, K), laid out for products with dense ones.
+
+    Notes
+    -----
+    2 * nnz flops for each column or vector.
+    """
+
+    @property
+    def description(self) -> str:
+        """Which code computes them."""
+
+    def multiply(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply matrices: ``out[n] = W @ x[n] + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K, P)
+            C-contiguous.
+        out : ndarray, shape (N, M, P)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each column.
+        relu : bool
+            Whether what is negative becomes 0.
+        """
+
+    def multiply_vectors(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply vectors: ``out = x @ W.T + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K)
+            C-contiguous.
+        out : ndarray, shape (N, M)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each vector.
+        relu : bool
+            Whether what is negative becomes 0.
+        """
+
+
 class Kernels(Protocol):
     """What a device computes faster than its array module."""
 
@@ -115,25 +162,22 @@ class Kernels(Protocol):
             Overwritten.
         """
 
-    def csrmm(
-        self, row_ptr: Array, indices: Array, values: Array, columns: Array, out: Array
-    ) -> None:
-        """Multiply a sparse matrix in CSR form by a dense one: ``out = W @ columns``.
+    def sparse_product(
+        self, row_ptr: Array, indices: Array, values: Array, columns: int, width: int
+    ) -> SparseProduct:
+        """Lay out a sparse matrix W of shape (M, K) for products with dense ones.
 
         Parameters
         ----------
         row_ptr : ndarray of int32, shape (M + 1,)
             First non-zero of each row.
         indices, values : ndarrays of int32 and float, shape (nnz,)
-            Column and value of each non-zero, ascending within a row.
-        columns : ndarray, shape (K, P)
-            C-contiguous.
-        out : ndarray, shape (M, P)
-            Overwritten. Must not overlap `columns`.
-
-        Notes
-        -----
-        2 * nnz * P flops.
+            Column and value of each non-zero, ascending within a row. The three arrays must not
+            change afterwards.
+        columns : int
+            K.
+        width : int
+            Columns of the dense matrices to come, or how many vectors; others are slower.
         """
 
     def direct_sparse_conv(
@@ -155,7 +199,7 @@ class Kernels(Protocol):
         geometry : ConvGeometry
             Two spatial axes; any stride, pad, dilation and group.
         row_ptr, indices, values : ndarrays
-            The weight matrix (out_channels, kernel_dim) in CSR form, as for `csrmm`.
+            The weight matrix (out_channels, kernel_dim) in CSR form, as for `sparse_product`.
         bias : ndarray, shape (out_channels,), optional
             Where the sums start.
         out : ndarray, shape (out_channels, out_H, out_W)
