@@ -39,13 +39,17 @@ void copy_rectified(int64_t n, const T* x, int64_t stride, bool relu, T* y) {
 template <typename T>
 SparseMatrix<T>::SparseMatrix(int64_t rows, int64_t columns, const int32_t* row_ptr,
                               const int32_t* indices, const T* values, int64_t width)
-    : rows_(rows), columns_(columns) {
-    choose_blocks(width, row_ptr[rows]);
+    : rows_(rows),
+      columns_(columns),
+      nnz_(row_ptr[rows]),
+      places_(make_aligned<uint16_t>(nnz_)),
+      values_(make_aligned<T>(nnz_)) {
+    choose_blocks(width);
     lay_out(row_ptr, indices, values);
 }
 
 template <typename T>
-void SparseMatrix<T>::choose_blocks(int64_t width, int64_t nnz) {
+void SparseMatrix<T>::choose_blocks(int64_t width) {
     constexpr int64_t kChunkRows = 128, kFirstCache = 32 << 10, kSecondCache = 512 << 10;
     constexpr int64_t kWorthARow = 16;   // non-zeros that a row should have in a block
     constexpr int64_t kLargest = 65536;  // places have 16 bits
@@ -56,7 +60,7 @@ void SparseMatrix<T>::choose_blocks(int64_t width, int64_t nnz) {
     } else {
         const int64_t vectors = std::clamp<int64_t>(width / kernel.lanes, 1, kernel.vectors);
         const int64_t bytes = vectors * kernel.lanes * sizeof(T);
-        const int64_t worth = nnz ? kWorthARow * columns_ * rows_ / nnz : 1;
+        const int64_t worth = nnz_ ? kWorthARow * columns_ * rows_ / nnz_ : 1;
         block_columns_ = std::clamp(worth, kFirstCache / bytes, kSecondCache / bytes);
         block_columns_ = std::min(block_columns_, kLargest);
     }
@@ -66,22 +70,21 @@ void SparseMatrix<T>::choose_blocks(int64_t width, int64_t nnz) {
 
 template <typename T>
 void SparseMatrix<T>::lay_out(const int32_t* row_ptr, const int32_t* indices, const T* values) {
-    places_.reserve(row_ptr[rows_]);
-    values_.reserve(row_ptr[rows_]);
     row_ptr_.reserve(blocks_ * (rows_ + chunks_));
     std::vector<int32_t> next(row_ptr, row_ptr + rows_);
+    int32_t place = 0;
     for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
         chunk_starts_.push_back(row_ptr_.size());
         for (int64_t block = 0; block < blocks_; ++block) {
             const int64_t first = block * block_columns_, last = first + block_columns_;
-            row_ptr_.push_back(static_cast<int32_t>(values_.size()));
+            row_ptr_.push_back(place);
             for (int64_t row = rows_before(chunk); row < rows_before(chunk + 1); ++row) {
                 int32_t& j = next[row];
                 for (; j < row_ptr[row + 1] && indices[j] < last; ++j) {
-                    places_.push_back(static_cast<uint16_t>(indices[j] - first));
-                    values_.push_back(values[j]);
+                    places_[place] = static_cast<uint16_t>(indices[j] - first);
+                    values_[place++] = values[j];
                 }
-                row_ptr_.push_back(static_cast<int32_t>(values_.size()));
+                row_ptr_.push_back(place);
             }
         }
     }
@@ -144,7 +147,7 @@ void SparseMatrix<T>::multiply(const Product& product) {
     const int64_t vectors = divide_up(divide_up(product.width, lanes), product.tiles);
     const int64_t width = vectors * lanes;
     make_rooms(threads, columns_ * width, divide_up(rows_, chunks_) * width);
-    const int64_t work = (nnz() + columns_ + rows_) * width / 8;
+    const int64_t work = (nnz_ + columns_ + rows_) * width / 8;
     const auto multiply_chunks = [&](const Tile& tile, const T* packed, int64_t first,
                                      int64_t last) {
         T* sums = rooms_[omp_get_thread_num()].sums.get();
@@ -179,7 +182,7 @@ void SparseMatrix<T>::multiply(const Product& product) {
 template <typename T>
 void SparseMatrix<T>::multiply_vector(const Product& product) {
     const SparseKernel<T>& kernel = typed_kernels<T>().sparse;
-    parallel_for(0, chunks_, grain_of((nnz() + rows_) / chunks_), [&](int64_t first, int64_t last) {
+    parallel_for(0, chunks_, grain_of((nnz_ + rows_) / chunks_), [&](int64_t first, int64_t last) {
         for (int64_t chunk = first; chunk < last; ++chunk) {
             const int64_t row = rows_before(chunk), rows = rows_before(chunk + 1) - row;
             T* sums = product.out.data + row;
@@ -190,7 +193,7 @@ void SparseMatrix<T>::multiply_vector(const Product& product) {
             }
             const int32_t* row_ptr = row_ptr_.data() + chunk_starts_[chunk];
             for (int64_t block = 0; block < blocks_; ++block, row_ptr += rows + 1) {
-                kernel.add_dots({rows, row_ptr, places_.data(), values_.data(),
+                kernel.add_dots({rows, row_ptr, places_.get(), values_.get(),
                                  product.x.data + block * block_columns_, sums});
             }
             if (product.relu) copy_rectified<T>(rows, sums, 1, true, sums);
@@ -235,7 +238,7 @@ void SparseMatrix<T>::add_chunk(int64_t chunk, int64_t vectors, const T* packed,
     }
     const int32_t* row_ptr = row_ptr_.data() + chunk_starts_[chunk];
     for (int64_t block = 0; block < blocks_; ++block, row_ptr += rows + 1) {
-        kernel.add(vectors, {rows, row_ptr, places_.data(), values_.data(),
+        kernel.add(vectors, {rows, row_ptr, places_.get(), values_.get(),
                              packed + block * block_columns_ * width, sums});
     }
 }

@@ -71,10 +71,9 @@ class SparseMatrix {
         int64_t packed_size = 0, sums_size = 0;
     };
 
-    void choose_blocks(int64_t width, int64_t nnz);
+    void choose_blocks(int64_t width);
     void lay_out(const int32_t* row_ptr, const int32_t* indices, const T* values);
     int64_t rows_before(int64_t chunk) const { return rows_ * chunk / chunks_; }
-    int64_t nnz() const { return values_.size(); }
 
     int64_t choose_tiles(int64_t batch, int64_t width) const;
     void make_rooms(int64_t threads, int64_t packed, int64_t sums);
@@ -86,12 +85,12 @@ class SparseMatrix {
     void add_chunk(int64_t chunk, int64_t vectors, const T* packed, const T* bias, T* sums) const;
     void finish(const Product& product, const Tile& tile, int64_t chunk, const T* sums) const;
 
-    int64_t rows_, columns_;
+    int64_t rows_, columns_, nnz_;
     int64_t chunks_ = 1, blocks_ = 1, block_columns_ = 1;
     std::vector<int64_t> chunk_starts_;  // [chunks] into row_ptr_: blocks x (rows + 1) each
     std::vector<int32_t> row_ptr_;
-    std::vector<uint16_t> places_;  // columns within their block
-    std::vector<T> values_;
+    AlignedArray<uint16_t> places_;  // columns within their block
+    AlignedArray<T> values_;
     std::vector<Room> rooms_;
 };
 

@@ -57,7 +57,8 @@ class IpKernel(ABC):
     @classmethod
     def cannot_train(cls) -> str:
         """Return the sentence that refuses a backward pass."""
-        return f"gemm_mode: {cls.mode_name} cannot train; use GEMM in TRAIN and {cls.mode_name} in TEST"
+        mode = cls.mode_name
+        return f"gemm_mode: {mode} cannot train; use GEMM in TRAIN and {mode} in TEST"
 
     @classmethod
     @abstractmethod
@@ -183,7 +184,7 @@ class CsrIp(IpKernel):
     @classmethod
     def may_pay(cls, matrix: Array) -> bool:
         """Tell whether these weights, (outputs, inputs), have zeros enough to try it."""
-        return np.count_nonzero(matrix) < 0.6 * matrix.size  # 6 bytes for each instead of 4
+        return bool(np.count_nonzero(matrix) < 0.6 * matrix.size)  # 6 bytes each instead of 4
 
     @property
     def description(self) -> str:

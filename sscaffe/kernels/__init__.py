@@ -139,7 +139,7 @@ class Kernels(Protocol):
         Parameters
         ----------
         image : ndarray, shape (C, *input)
-            C-contiguous.
+            C-contiguous. N images of C channels are lowered like one of N * C channels.
         geometry : ConvGeometry
             Any number of spatial axes.
         columns : ndarray, shape (C * kernel, P) or (len(kept), P)
