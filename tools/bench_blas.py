@@ -47,11 +47,8 @@ def weights(rows, columns, zeros, structured=False):
 
 def gemms():
     """Yield a name and what to run, for each size of dense product."""
-    libraries = {"native": _core.gemm}
-    if _core.has_onednn:
-        libraries["onednn"] = _core.onednn_sgemm
-    if mkl.find():
-        libraries["mkl"] = mkl.sgemm
+    onednn = {"onednn": _core.onednn_sgemm} if _core.has_onednn else {}
+    libraries = {"native": _core.gemm, **onednn, **({"mkl": mkl.sgemm} if mkl.find() else {})}
     for name, (m, k, n, _) in {"square": (2048, 2048, 2048, 1), **SIZES}.items():
         x = random_array(m, k), random_array(k, n), random_array(m, n), False, False, False
         yield name, {key: lambda f=f, x=x: f(*x) for key, f in libraries.items()}
@@ -59,9 +56,9 @@ def gemms():
 
 def csrmms():
     """Yield a name and what to run, for each layer and sparsity."""
-    makers = {"native": cpu_blas.NativeProduct}
-    if mkl.find():
-        makers["mkl"] = cpu_blas.MklProduct
+    makers = {"native": cpu_blas.NativeProduct, "mkl": cpu_blas.MklProduct}
+    if not mkl.find():
+        del makers["mkl"]
     for name, (m, k, p, images) in SIZES.items():
         x, out = random_array(images, k, p), random_array(images, m, p)
         for zeros in (0.5, 0.8, 0.9, 0.95):
@@ -87,7 +84,7 @@ def inner_products():
 
 
 def measure(runs, rounds):
-    """Let them take turns; return the median milliseconds of one run of each."""
+    """Return the median milliseconds of one run of each."""
     times = {}
     for _ in range(rounds + 1):
         for key, run in runs.items():
@@ -112,8 +109,8 @@ def main():
             times = measure(runs, args.rounds)
             results.append({"part": part, "case": name, "ms": times})
             other = list(times.values())[0 if part == "ip" else -1]
-            cells = [f"{key} {ms:8.3f} ({other / ms:5.2f}x)" for key, ms in times.items()]
             if not args.json:
+                cells = (f"{key} {ms:8.3f} ({other / ms:5.2f}x)" for key, ms in times.items())
                 print(f"{part:6}{name:22}", *cells, flush=True)
     if args.json:
         print(json.dumps({"threads": args.threads, "results": results}, indent=2))
