@@ -2,9 +2,8 @@
 
 python tools/bench_blas.py [--parts gemm csrmm ip] [--rounds 15] [--threads 2] [--json]
 
-MKL takes part where it is installed. What is compared takes turns; printed are median ms, and how
-many times as fast that is as the last column (as `dense`, for ip). Zeros are scattered, but for
-`concatenated`, where half of the rows and as many columns as it takes are zero.
+MKL takes part where it is installed. Printed are median ms of runs in turns, and how many times as
+fast as the last (as `dense`, for ip). Zeros are scattered; for `concatenated`, rows and columns.
 """
 
 import argparse
