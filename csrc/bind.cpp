@@ -17,6 +17,7 @@ void bind_layers(py::module_& m);
 void bind_lrn(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_update(py::module_& m);
+void bind_sparse(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
 void bind_onednn(py::module_& m);
 #endif
@@ -136,6 +137,7 @@ PYBIND11_MODULE(_core, m) {
     bind_lrn(m);
 
     bind_update(m);
+    bind_sparse(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;
     bind_onednn(m);

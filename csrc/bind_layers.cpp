@@ -8,7 +8,6 @@
 #include "lowering.h"
 #include "pooling.h"
 #include "softmax.h"
-#include "sparse.h"
 
 namespace {
 
@@ -36,19 +35,6 @@ sscaffe::ConvGeometry conv_geometry(int64_t image_size, const Sizes& input, cons
 }
 
 // Check that each number is in [0, bound).
-void require_below(const Ints& numbers, int64_t bound, const char* name, const char* what) {
-    const int32_t *first = numbers.data(), *last = first + numbers.size();
-    // A negative number becomes a large one; this loop is vectorized, a search would not be.
-    uint32_t largest = 0;
-    for (const int32_t* n = first; n < last; ++n) {
-        largest = std::max(largest, static_cast<uint32_t>(*n));
-    }
-    if (first == last || largest < bound) return;
-    throw py::value_error(std::string(name) + ": expected " + what + " below " +
-                          std::to_string(bound) + ", got " +
-                          std::to_string(static_cast<int32_t>(largest)));
-}
-
 template <typename T>
 void im2col(const Array<T>& image, const Sizes& input, const Sizes& kernel, const Sizes& stride,
             const Sizes& pad, const Sizes& dilation, Array<T>& columns,
@@ -139,45 +125,6 @@ void ave_pool_backward(const Array<T>& top_diff, int64_t planes, const Sizes& in
     T* out = bottom_diff.mutable_data();
     py::gil_scoped_release unlocked;
     sscaffe::ave_pool_backward(g, top_diff.data(), out);
-}
-
-template <typename T>
-py::tuple dense_to_csr(const Array<T>& matrix) {
-    require_dims(matrix, 2, "matrix");
-    sscaffe::Csr<T> csr;
-    {
-        py::gil_scoped_release unlocked;
-        csr = sscaffe::dense_to_csr(matrix.shape(0), matrix.shape(1), matrix.data());
-    }
-    return py::make_tuple(Ints(csr.row_ptr.size(), csr.row_ptr.data()),
-                          Ints(csr.indices.size(), csr.indices.data()),
-                          Array<T>(csr.values.size(), csr.values.data()));
-}
-
-// Check a CSR matrix of `columns` columns; return its rows.
-int64_t require_csr(const Ints& row_ptr, const Ints& indices, const py::array& values,
-                    int64_t columns) {
-    const int32_t* first = row_ptr.data();
-    const int64_t rows = row_ptr.size() - 1;
-    if (rows < 0 || first[0] != 0 || !std::is_sorted(first, first + rows + 1)) {
-        throw py::value_error("row_ptr: expected numbers that ascend from 0");
-    }
-    require_size(indices, first[rows], "indices");
-    require_size(values, first[rows], "values");
-    require_below(indices, columns, "indices", "columns");
-    return rows;
-}
-
-template <typename T>
-void csrmm(const Ints& row_ptr, const Ints& indices, const Array<T>& values,
-           const Array<T>& columns, Array<T>& out) {
-    require_dims(columns, 2, "columns");
-    const int64_t m = require_csr(row_ptr, indices, values, columns.shape(0));
-    require_size(out, m * columns.shape(1), "out");
-    T* product = out.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::csrmm(m, columns.shape(1), row_ptr.data(), indices.data(), values.data(),
-                   columns.data(), product);
 }
 
 template <typename T>
@@ -282,9 +229,6 @@ void bind_typed(py::module_& m) {
           "output"_a, "kernel"_a, "stride"_a, "pad"_a, "top"_a.noconvert());
     m.def("ave_pool_backward", &ave_pool_backward<T>, "top_diff"_a.noconvert(), "planes"_a,
           "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a, "bottom_diff"_a.noconvert());
-    m.def("dense_to_csr", &dense_to_csr<T>, "matrix"_a.noconvert());
-    m.def("csrmm", &csrmm<T>, "row_ptr"_a.noconvert(), "indices"_a.noconvert(),
-          "values"_a.noconvert(), "columns"_a.noconvert(), "out"_a.noconvert());
     m.def("direct_sparse_conv", &direct_sparse_conv<T>, "image"_a.noconvert(), "group"_a, "input"_a,
           "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "row_ptr"_a.noconvert(),
           "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),

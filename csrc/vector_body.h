@@ -15,16 +15,14 @@
 #include "pooling_body.h"
 #include "softmax_body.h"
 #include "sparse_body.h"
+#include "sparse_matrix_body.h"
 #include "update_body.h"
 
 namespace {
 
 template <typename T>
 constexpr sscaffe::TypedKernels<T> kTypedKernels = {
-    kGemmKernel<T>,
-    sparse_product<T>,
-    max_pool_row<T>,
-    sum_pool_row<T>,
+    kGemmKernel<T>, kSparseKernel<T>, sparse_product<T>, max_pool_row<T>, sum_pool_row<T>,
 };
 
 constexpr sscaffe::VectorKernels kVectorKernels = {

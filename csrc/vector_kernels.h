@@ -198,9 +198,36 @@ struct PoolRow {
     int64_t whole_first, whole_last;  // the windows that no side of the image cuts
 };
 
+// Some rows of a sparse matrix and, of them, the columns of one block.
+template <typename T>
+struct SparsePart {
+    int64_t rows;
+    const int32_t* row_ptr;  // [rows + 1]   into places and values
+    const uint16_t* places;  // columns within the block
+    const T* values;
+    const T* packed;  // what multiplies them
+    T* sums;          // for each row; added to
+};
+
+// How SparseMatrix multiplies a block.
+template <typename T>
+struct SparseKernel {
+    int64_t lanes, vectors;  // elements of a vector, and the most vectors that `add` takes
+
+    // packed[k] = the first `width` elements of each row, filled up to whole vectors with anything
+    //
+    //   source  [depth][stride]
+    void (*pack)(int64_t depth, int64_t width, const T* source, int64_t stride, T* packed);
+    // packed [columns][vectors][lanes], sums [rows][vectors][lanes]
+    void (*add)(int64_t vectors, const SparsePart<T>& part);
+    // packed [columns], sums [rows]
+    void (*add_dots)(const SparsePart<T>& part);
+};
+
 template <typename T>
 struct TypedKernels {
     GemmKernel<T> gemm;
+    SparseKernel<T> sparse;
 
     // out[m][x] = bias[m] + sum over the non-zeros j of row m: values[j] source[places[j] step + x]
     //

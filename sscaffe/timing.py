@@ -219,7 +219,7 @@ def is_sparse(param: caffe_pb2.NetParameter) -> bool:
     """Tell whether any layer asks for a sparse mode, which has no backward pass."""
     return any(
         layer.convolution_param.conv_mode in _SPARSE_MODES
-        or layer.inner_product_param.gemm_mode == caffe_pb2.InnerProductParameter.SPMDM
+        or layer.inner_product_param.gemm_mode != caffe_pb2.InnerProductParameter.GEMM
         for layer in param.layer
     )
 

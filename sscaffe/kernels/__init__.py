@@ -20,6 +20,7 @@ from sscaffe.kernels.operators import (
     PackedMask,
     PoolingOperator,
     ScaleOperator,
+    SparseProduct,
     UpdateStep,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "PackedMask",
     "PoolingOperator",
     "ScaleOperator",
+    "SparseProduct",
     "UpdateStep",
 ]
 
@@ -81,7 +83,7 @@ class Kernels(Protocol):
         Parameters
         ----------
         image : ndarray, shape (C, *input)
-            C-contiguous.
+            C-contiguous. N images of C channels are lowered like one of N * C channels.
         geometry : ConvGeometry
             Any number of spatial axes.
         columns : ndarray, shape (C * kernel, P) or (len(kept), P)
@@ -104,25 +106,22 @@ class Kernels(Protocol):
             Overwritten.
         """
 
-    def csrmm(
-        self, row_ptr: Array, indices: Array, values: Array, columns: Array, out: Array
-    ) -> None:
-        """Multiply a sparse matrix in CSR form by a dense one: ``out = W @ columns``.
+    def sparse_product(
+        self, row_ptr: Array, indices: Array, values: Array, columns: int, width: int
+    ) -> SparseProduct:
+        """Lay out a sparse matrix W of shape (M, K) for products with dense ones.
 
         Parameters
         ----------
         row_ptr : ndarray of int32, shape (M + 1,)
             First non-zero of each row.
         indices, values : ndarrays of int32 and float, shape (nnz,)
-            Column and value of each non-zero, ascending within a row.
-        columns : ndarray, shape (K, P)
-            C-contiguous.
-        out : ndarray, shape (M, P)
-            Overwritten. Must not overlap `columns`.
-
-        Notes
-        -----
-        2 * nnz * P flops.
+            Column and value of each non-zero, ascending within a row. The three arrays must not
+            change afterwards.
+        columns : int
+            K.
+        width : int
+            Columns of the dense matrices to come, or how many vectors; others are slower.
         """
 
     def direct_sparse_conv(
@@ -144,7 +143,7 @@ class Kernels(Protocol):
         geometry : ConvGeometry
             Two spatial axes; any stride, pad, dilation and group.
         row_ptr, indices, values : ndarrays
-            The weight matrix (out_channels, kernel_dim) in CSR form, as for `csrmm`.
+            The weight matrix (out_channels, kernel_dim) in CSR form, as for `sparse_product`.
         bias : ndarray, shape (out_channels,), optional
             Where the sums start.
         out : ndarray, shape (out_channels, out_H, out_W)

@@ -19,7 +19,9 @@ from sscaffe.kernels import (
     PackedMask,
     PoolingOperator,
     ScaleOperator,
+    SparseProduct,
     UpdateStep,
+    cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_concat import ChannelConcat
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_sgemm = _core.onednn_sgemm if _core.has_onednn else _core.gemm
-
 
 def gemm(
     a: Array,
@@ -51,17 +51,7 @@ def gemm(
     accumulate: bool = False,
 ) -> None:
     """See `Kernels.gemm`."""
-    if out.dtype == np.float32:
-        if a.size and b.size:
-            _sgemm(a, b, out, transpose_a, transpose_b, accumulate)
-        elif not accumulate:
-            out[...] = 0
-        return
-    product = (a.T if transpose_a else a) @ (b.T if transpose_b else b)
-    if accumulate:
-        out += product
-    else:
-        out[...] = product
+    cpu_blas.gemm(a, b, out, transpose_a, transpose_b, accumulate)
 
 
 def im2col(
@@ -78,9 +68,11 @@ def col2im(columns: Array, geometry: "ConvGeometry", image: Array) -> None:
     _core.col2im(columns, g.input, g.kernel, g.stride, g.pad, g.dilation, image)
 
 
-def csrmm(row_ptr: Array, indices: Array, values: Array, columns: Array, out: Array) -> None:
-    """See `Kernels.csrmm`."""
-    _core.csrmm(row_ptr, indices, values, columns, out)
+def sparse_product(
+    row_ptr: Array, indices: Array, values: Array, columns: int, width: int
+) -> SparseProduct:
+    """See `Kernels.sparse_product`."""
+    return cpu_blas.sparse_product(row_ptr, indices, values, columns, width)
 
 
 def direct_sparse_conv(

@@ -159,3 +159,50 @@ class LassoFactors(NamedTuple):
 
 class PackedMask(Protocol):
     """A mask of a parameter in the form that `Kernels.update` likes best."""
+
+
+class SparseProduct(Protocol):
+    """A sparse matrix W of shape (M, K), laid out for products with dense ones.
+
+    Notes
+    -----
+    2 * nnz flops for each column or vector.
+    """
+
+    @property
+    def description(self) -> str:
+        """Which code computes them."""
+
+    def multiply(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply matrices: ``out[n] = W @ x[n] + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K, P)
+            C-contiguous.
+        out : ndarray, shape (N, M, P)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each column.
+        relu : bool
+            Whether what is negative becomes 0.
+        """
+
+    def multiply_vectors(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply vectors: ``out = x @ W.T + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K)
+            C-contiguous.
+        out : ndarray, shape (N, M)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each vector.
+        relu : bool
+            Whether what is negative becomes 0.
+        """

@@ -259,7 +259,7 @@ ENUMS = {
     "ConvolutionParameter.ConvMode": """LOWERED_GEMM 0 LOWERED_CSRMM 1 LOWERED_CCNMM 2
         DIRECT_SCONV 3 DIRECT_DCONV 4 AUTO 5""",
     "ConvolutionParameter.Engine": "DEFAULT 0 CAFFE 1 CUDNN 2 MKL2017 3 MKLDNN 4",
-    "InnerProductParameter.GemmMode": "GEMM 0 SPMDM 1 SPGEMM 2",
+    "InnerProductParameter.GemmMode": "GEMM 0 SPMDM 1 SPGEMM 2 CCNMM 3",
     "LossParameter.NormalizationMode": "FULL 0 VALID 1 BATCH_SIZE 2 NONE 3 PRE_FIXED 2003",
     "DataParameter.DB": "LEVELDB 0 LMDB 1",
     "EltwiseParameter.EltwiseOp": "PROD 0 SUM 1 MAX 2",
