@@ -3,17 +3,18 @@
 To add a way: a class here, a row in `KERNELS`; the table-driven test covers it.
 """
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from abc import abstractmethod
+from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
 from sscaffe.device import Device
-from sscaffe.errors import UnsupportedError
-from sscaffe.sparsity import kept_size
+from sscaffe.proto import caffe_pb2
 from sscaffe.weight_matrix import ConcatenatedMatrix, CsrMatrix, Prepared
+from sscaffe.weighted.auto import AutoKernel
+from sscaffe.weighted.base import NOTHING, Epilogue, Propagate, WeightedKernel
+from sscaffe.weighted.choice import Zeros
 
 Array = npt.NDArray[Any]
 
@@ -27,32 +28,22 @@ class IpSizes(NamedTuple):
     transpose: bool = False
 
 
-class Propagate(NamedTuple):
-    """Which gradients a backward pass is to compute."""
-
-    data: bool
-    weights: bool
-    bias: bool
-
-
-class IpKernel(ABC):
+class IpKernel(WeightedKernel):
     """A way to compute the inner products of a batch.
 
     Parameters
     ----------
     sizes : IpSizes
         Batch, inputs, outputs, and how the weights lie.
-    device : Device
-        Where to compute.
-    dtype : dtype
-        float32 or float64.
+    device, dtype, phase
+        As `WeightedKernel` takes them.
     """
 
-    mode_name: ClassVar[str]  # as InnerProductParameter.GemmMode spells it
-    trains: ClassVar[bool] = False
+    trains = False
 
-    def __init__(self, sizes: IpSizes, device: Device, dtype: Any) -> None:
-        self.sizes, self.device, self.dtype = sizes, device, np.dtype(dtype)
+    def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
+        super().__init__(device, dtype, phase)
+        self.sizes = sizes
 
     @classmethod
     def cannot_train(cls) -> str:
@@ -62,31 +53,8 @@ class IpKernel(ABC):
 
     @classmethod
     @abstractmethod
-    def may_pay(cls, matrix: Array) -> bool:
-        """Tell whether these weights, (outputs, inputs), have zeros enough to try it."""
-
-    @property
-    @abstractmethod
-    def description(self) -> str:
-        """Which code really runs."""
-
-    @abstractmethod
-    def forward(
-        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, *, relu: bool = False
-    ) -> None:
-        """Set ``top.data``; what is negative becomes 0 if `relu`."""
-
-    def backward(
-        self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
-    ) -> None:
-        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says.
-
-        Raises
-        ------
-        UnsupportedError
-            If the kernel does not train.
-        """
-        raise UnsupportedError(self.cannot_train())
+    def may_pay(cls, zeros: Zeros) -> bool:
+        """Tell whether weights have zeros enough to try it."""
 
     def _matrix(self, weights: Array) -> Array:
         return weights.T if self.sizes.transpose else weights
@@ -104,16 +72,22 @@ class DenseIp(IpKernel):
     mode_name = "GEMM"
     trains = True
 
-    def __init__(self, sizes: IpSizes, device: Device, dtype: Any) -> None:
-        super().__init__(sizes, device, dtype)
+    def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
+        super().__init__(sizes, device, dtype, phase)
         self._operator = None
         if not sizes.transpose:
-            self._operator = device.kernels.inner_product(*sizes[:3], self.dtype)
+            train = phase == caffe_pb2.TRAIN
+            self._operator = device.kernels.inner_product(*sizes[:3], self.dtype, train)
 
     @classmethod
-    def may_pay(cls, matrix: Array) -> bool:
-        """Tell whether these weights, (outputs, inputs), have zeros enough to try it."""
+    def may_pay(cls, zeros: Zeros) -> bool:
+        """Tell whether weights have zeros enough to try it."""
         return True
+
+    @property
+    def replays(self) -> bool:
+        """See `WeightedKernel.replays`."""
+        return self._operator is not None
 
     @property
     def description(self) -> str:
@@ -121,19 +95,24 @@ class DenseIp(IpKernel):
         return "gemm" if self._operator is None else self._operator.description
 
     def forward(
-        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, *, relu: bool = False
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
     ) -> None:
-        """Set ``top.data``; what is negative becomes 0 if `relu`."""
+        """Set ``top.data``, with what `epilogue` adds."""
         if self._operator is not None:
-            self._operator.forward(bottom, weights, bias, top)
-        else:
-            y, transpose_b = self._products(top), not self.sizes.transpose
-            x = self._vectors(bottom)
-            self.device.kernels.gemm(x, weights.const_data, y, transpose_b=transpose_b)
-            if bias is not None:
-                y += bias.const_data
-        if relu:
-            self.device.kernels.relu_forward(top, top, 0.0)
+            self._operator.forward(bottom, weights, bias, top, epilogue.add, epilogue.relu)
+            return
+        y, transpose_b = self._products(top), not self.sizes.transpose
+        self.device.kernels.gemm(
+            self._vectors(bottom), weights.const_data, y, transpose_b=transpose_b
+        )
+        if bias is not None:
+            y += bias.const_data
+        self._finish(top, epilogue)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
@@ -176,15 +155,26 @@ class CsrIp(IpKernel):
     """The non-zero weights, for scattered zeros."""
 
     mode_name = "SPMDM"
+    holds_weights = True
 
-    def __init__(self, sizes: IpSizes, device: Device, dtype: Any) -> None:
-        super().__init__(sizes, device, dtype)
+    def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
+        super().__init__(sizes, device, dtype, phase)
         self._prepared = Prepared(self._store)
 
     @classmethod
-    def may_pay(cls, matrix: Array) -> bool:
-        """Tell whether these weights, (outputs, inputs), have zeros enough to try it."""
-        return bool(np.count_nonzero(matrix) < 0.6 * matrix.size)  # 6 bytes each instead of 4
+    def may_pay(cls, zeros: Zeros) -> bool:
+        """Tell whether weights have zeros enough to try it."""
+        return zeros.density < 0.6  # 6 bytes each instead of 4
+
+    @property
+    def replays(self) -> bool:
+        """See `WeightedKernel.replays`."""
+        return bool(self.dtype == "float32")
+
+    def resize(self, batch: int) -> bool:
+        """See `WeightedKernel.resize`."""
+        self.sizes = self.sizes._replace(batch=batch)
+        return True
 
     @property
     def description(self) -> str:
@@ -196,12 +186,20 @@ class CsrIp(IpKernel):
         return f"{made.last_product.description} of {percent:.1f} % of the weights"
 
     def forward(
-        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, *, relu: bool = False
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
     ) -> None:
-        """Set ``top.data``; what is negative becomes 0 if `relu`."""
+        """Set ``top.data``, with what `epilogue` adds."""
         product = self._prepared.get(weights).product(self.device.kernels, self.sizes.batch)
         start = None if bias is None else bias.const_data
+        relu = epilogue.relu and epilogue.add is None
         product.multiply_vectors(self._vectors(bottom), self._products(top), start, relu=relu)
+        if epilogue.add is not None:
+            self._finish(top, epilogue)
 
     def _store(self, weights: Array) -> CsrMatrix:
         return CsrMatrix.from_dense(self._matrix(weights), self.device, keep_all_columns=True)
@@ -226,15 +224,16 @@ class ConcatenatedIp(IpKernel):
     """
 
     mode_name = "CCNMM"
+    holds_weights = True
 
-    def __init__(self, sizes: IpSizes, device: Device, dtype: Any) -> None:
-        super().__init__(sizes, device, dtype)
+    def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
+        super().__init__(sizes, device, dtype, phase)
         self._prepared = Prepared(self._store)
 
     @classmethod
-    def may_pay(cls, matrix: Array) -> bool:
-        """Tell whether these weights, (outputs, inputs), have zeros enough to try it."""
-        return kept_size(matrix) < 0.97 * matrix.size
+    def may_pay(cls, zeros: Zeros) -> bool:
+        """Tell whether weights have zeros enough to try it."""
+        return zeros.kept < 0.95
 
     @property
     def description(self) -> str:
@@ -247,9 +246,14 @@ class ConcatenatedIp(IpKernel):
         return f"{made.kernel.description} of {sizes}"
 
     def forward(
-        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, *, relu: bool = False
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
     ) -> None:
-        """Set ``top.data``; what is negative becomes 0 if `relu`."""
+        """Set ``top.data``, with what `epilogue` adds."""
         made = self._prepared.get(weights)
         if made.bottom is not None:
             xp, kept = self.device.xp, made.matrix.kept_columns
@@ -257,7 +261,7 @@ class ConcatenatedIp(IpKernel):
             xp.take(self._vectors(bottom), kept, axis=1, out=out, mode="clip")
         small_bottom = made.bottom or bottom
         if made.top is None:
-            made.kernel.forward(small_bottom, made.weights, bias, top, relu=relu)
+            made.kernel.forward(small_bottom, made.weights, bias, top, epilogue)
             return
         made.kernel.forward(small_bottom, made.weights, None, made.top)
         y = self._products(top)
@@ -265,8 +269,7 @@ class ConcatenatedIp(IpKernel):
         y[:, made.matrix.kept_rows] = made.top.const_data
         if bias is not None:
             y += bias.const_data
-        if relu:
-            self.device.xp.maximum(y, 0, out=y)
+        self._finish(top, epilogue)
 
     def _store(self, weights: Array) -> _Smaller:
         matrix = ConcatenatedMatrix.from_dense(self._matrix(weights), self.device)
@@ -278,29 +281,34 @@ class ConcatenatedIp(IpKernel):
         top = Blob((batch, rows), self.dtype, self.device)
         return _Smaller(
             matrix,
-            DenseIp(IpSizes(batch, columns, rows), self.device, self.dtype),
+            DenseIp(IpSizes(batch, columns, rows), self.device, self.dtype, self.phase),
             small,
             None if matrix.kept_columns is None else bottom,
             None if matrix.kept_rows is None else top,
         )
 
 
+class AutoIp(AutoKernel, IpKernel):
+    """See `AutoKernel`."""
+
+    def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
+        super().__init__(sizes, device, dtype, phase)
+        work = f"InnerProduct {sizes.batch} x {sizes.inputs} to {sizes.outputs}"
+        self._start(DenseIp(sizes, device, dtype, phase), 1, work, sizes.batch)
+
+    @classmethod
+    def may_pay(cls, zeros: Zeros) -> bool:
+        """See `IpKernel.may_pay`."""
+        return True
+
+    def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
+        kernels: dict[str, WeightedKernel] = {DenseIp.mode_name: self._dense}
+        for kernel in (CsrIp, ConcatenatedIp):
+            if kernel.may_pay(zeros):
+                kernels[kernel.mode_name] = kernel(self.sizes, self.device, self.dtype, self.phase)
+        return kernels
+
+
 KERNELS: dict[str, type[IpKernel]] = {
-    "dense": DenseIp,
-    "csr": CsrIp,
-    "concatenated": ConcatenatedIp,
+    kernel.mode_name: kernel for kernel in (DenseIp, CsrIp, ConcatenatedIp, AutoIp)
 }
-
-
-def candidates(weights: Array, transpose: bool = False) -> list[str]:
-    """Return which of `KERNELS` are worth timing for these weights, the dense one first.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (outputs, inputs), or (inputs, outputs) if `transpose`
-        What a layer has learned.
-    transpose : bool
-        How they lie.
-    """
-    matrix = weights.T if transpose else weights
-    return [name for name, kernel in KERNELS.items() if kernel.may_pay(matrix)]

@@ -8,7 +8,10 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
-from sscaffe.ip import KERNELS, IpSizes, Propagate, candidates
+from sscaffe.ip import KERNELS, AutoIp, IpSizes
+from sscaffe.layer import TEST
+from sscaffe.weighted.base import Epilogue, Propagate
+from sscaffe.weighted.choice import Zeros
 from tests.helpers import blob_of
 from tests.kernels.conftest import isa, threads  # noqa: F401
 
@@ -51,13 +54,13 @@ def check(name, sizes, pattern, dtype, rng, *, bias=True, relu=False):
     expected = x.astype(np.float64) @ matrix.T.astype(np.float64) + (start if bias else 0)
     if relu:
         expected = np.maximum(expected, 0)
-    kernel = KERNELS[name](sizes, _device(), dtype)
+    kernel = KERNELS[name](sizes, _device(), dtype, TEST)
     weights = blob_of(matrix.T if sizes.transpose else matrix, dtype)
     top = Blob((sizes.batch, sizes.outputs), dtype)
     for _ in range(2):
         top.set_data(np.nan)
         blobs = blob_of(x, dtype), weights, blob_of(start, dtype) if bias else None, top
-        kernel.forward(*blobs, relu=relu)
+        kernel.forward(*blobs, Epilogue(None, relu))
         scale = max(1, abs(expected).max(initial=0))
         limit = TOLERANCE[np.dtype(dtype).name] * scale
         np.testing.assert_allclose(top.const_data, expected, rtol=0, atol=limit)
@@ -108,7 +111,7 @@ def test_nothing_to_multiply(name, sizes, rng):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_refuses_to_train(name, rng):
-    kernel = KERNELS[name](IpSizes(2, 3, 4), _device(), np.float32)
+    kernel = KERNELS[name](IpSizes(2, 3, 4), _device(), np.float32, TEST)
     blobs = [Blob(shape) for shape in ((2, 4), (2, 3), (4, 3))]
     if kernel.trains:
         kernel.forward(blobs[1], blobs[2], None, blobs[0])
@@ -121,16 +124,16 @@ def test_refuses_to_train(name, rng):
 
 def test_candidates_are_those_with_zeros_enough(rng):
     names = {}
+    auto = AutoIp(IpSizes(2, 60, 40), _device(), np.float32, TEST)
     for pattern in PATTERNS:
         matrix = rng.standard_normal((40, 60))
         pattern(matrix, rng)
-        names[pattern.__name__] = candidates(matrix)
-        assert candidates(np.ascontiguousarray(matrix.T), transpose=True) == candidates(matrix)
+        names[pattern.__name__] = list(auto._candidates(Zeros.of(matrix, 1)))
     assert names == {
-        "dense": ["dense"],
-        "zero_rows": ["dense", "csr", "concatenated"],
-        "zero_columns": ["dense", "csr", "concatenated"],
-        "zero_rows_and_columns": ["dense", "csr", "concatenated"],
-        "scattered": ["dense", "csr"],
-        "all_zero": ["dense", "csr", "concatenated"],
+        "dense": ["GEMM"],
+        "zero_rows": ["GEMM", "SPMDM", "CCNMM"],
+        "zero_columns": ["GEMM", "SPMDM", "CCNMM"],
+        "zero_rows_and_columns": ["GEMM", "SPMDM", "CCNMM"],
+        "scattered": ["GEMM", "SPMDM"],
+        "all_zero": ["GEMM", "SPMDM", "CCNMM"],
     }

@@ -3,7 +3,7 @@
 python tools/bench_blas.py [--parts gemm csrmm ip] [--rounds 15] [--threads 2] [--json]
 
 MKL takes part where it is installed. Printed are median ms of runs in turns, and how many times as
-fast as the last (as `dense`, for ip). Zeros are scattered; for `concatenated`, rows and columns.
+fast as the last (as GEMM, for ip). Zeros are scattered; for CCNMM, in rows and columns.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from sscaffe.blob import Blob
 from sscaffe.device import cpu
 from sscaffe.ip import KERNELS, IpSizes
 from sscaffe.kernels import cpu_blas, mkl
+from sscaffe.layer import TEST
 from sscaffe.weight_matrix import compress_rows
 
 # rows, columns and positions of the product of a conv group, and images
@@ -75,8 +76,8 @@ def inner_products():
             bottom.set_data(random_array(batch, k))
             for key, kernel_class in KERNELS.items():
                 matrix = Blob((m, k))
-                matrix.set_data(weights(m, k, zeros, key == "concatenated"))
-                forward = kernel_class(IpSizes(batch, k, m), cpu(), np.float32).forward
+                matrix.set_data(weights(m, k, zeros, key == "CCNMM"))
+                forward = kernel_class(IpSizes(batch, k, m), cpu(), np.float32, TEST).forward
                 blobs = bottom, matrix, Blob((m,)), Blob((batch, m))
                 runs[key] = lambda forward=forward, blobs=blobs: forward(*blobs)
             yield f"{name} N={batch} {100 * zeros:.0f} %", runs

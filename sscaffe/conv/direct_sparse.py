@@ -5,10 +5,11 @@ from typing import Any
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue
+from sscaffe.conv.base import ConvKernel
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import Prepared, compress_rows
+from sscaffe.weighted.base import NOTHING, Epilogue
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
+from sscaffe.conv.base import ConvKernel
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import (
@@ -21,6 +21,7 @@ from sscaffe.weight_matrix import (
     Prepared,
     WeightMatrix,
 )
+from sscaffe.weighted.base import NOTHING, Epilogue, Propagate
 
 Array = npt.NDArray[Any]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sscaffe import _core
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import SparseProduct, mkl
+from sscaffe.kernels.tape import run
 
 Array = npt.NDArray[Any]
 Sgemm = Callable[[Array, Array, Array, bool, bool, bool], None]
@@ -107,13 +108,13 @@ class NativeProduct:
         self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
     ) -> None:
         """See `SparseProduct.multiply`."""
-        self._matrix.multiply(x, bias, relu, out)
+        run(self._matrix.multiply, x, bias, relu, out)
 
     def multiply_vectors(
         self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
     ) -> None:
         """See `SparseProduct.multiply_vectors`."""
-        self._matrix.multiply_vectors(x, bias, relu, out)
+        run(self._matrix.multiply_vectors, x, bias, relu, out)
 
 
 class MklProduct:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from sscaffe import conv, sparsity
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel, Epilogue, Propagate
+from sscaffe.conv.base import ConvKernel
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
 from sscaffe.tensor import Fresh
+from sscaffe.weighted.base import Epilogue, Propagate
 
 Shape = tuple[int, ...]
 

@@ -5,9 +5,11 @@ import math
 from sscaffe import sparsity
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.ip import ConcatenatedIp, CsrIp, DenseIp, IpKernel, IpSizes, Propagate
-from sscaffe.layer import TRAIN, Layer, canonical_axis, register
+from sscaffe.ip import AutoIp, ConcatenatedIp, CsrIp, DenseIp, IpKernel, IpSizes
+from sscaffe.layer import TEST, TRAIN, Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
+from sscaffe.tensor import Fresh
+from sscaffe.weighted.base import Epilogue, Propagate
 
 _Param = caffe_pb2.InnerProductParameter
 
@@ -35,6 +37,8 @@ class InnerProductLayer(Layer):
         self.axis = canonical_axis(param.axis, bottom[0].ndim)
         self.inputs = math.prod(bottom[0].shape[self.axis :])
         self.kernel_class = _MODES[param.gemm_mode]
+        if self.phase == TEST and not param.HasField("gemm_mode"):
+            self.kernel_class = AutoIp
         self._kernel: IpKernel | None = None
         if not self.blobs:
             shape = (self.outputs, self.inputs)
@@ -51,14 +55,23 @@ class InnerProductLayer(Layer):
                 f"weights {self.blobs[0].shape}, got {shape}"
             )
         sizes = IpSizes(math.prod(shape[: self.axis]), self.inputs, self.outputs, self.transpose)
-        if self._kernel is None or sizes != self._kernel.sizes:
+        if self._kernel is None or (
+            sizes != self._kernel.sizes and not self._may_keep_kernel(sizes)
+        ):
             self.use_kernel(self.kernel_class, sizes)
         top[0].reshape(*shape[: self.axis], self.outputs)
 
     def use_kernel(self, kernel_class: type[IpKernel], sizes: IpSizes | None = None) -> None:
         """Compute by a kernel of `sscaffe.ip.KERNELS` from now on."""
         self.kernel_class = kernel_class
-        self._kernel = kernel_class(sizes or self.kernel.sizes, self.device, self.dtype)
+        sizes = sizes or self.kernel.sizes
+        self._kernel = kernel_class(sizes, self.device, self.dtype, self.phase)
+        self._kernel.layer_name = self.name
+
+    def _may_keep_kernel(self, sizes: IpSizes) -> bool:
+        """Let a kernel that alone has the weights go on with another batch, if it can."""
+        is_alone = bool(self.blobs) and self.blobs[0].data_tensor.fresh is Fresh.GONE
+        return is_alone and self.kernel.resize(sizes.batch)
 
     @property
     def kernel(self) -> IpKernel:
@@ -69,6 +82,27 @@ class InnerProductLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the data of the top."""
         self.kernel.forward(bottom[0], self.blobs[0], self._bias, top[0])
+
+    @property
+    def may_fold(self) -> bool:
+        """Whether row i of the weights makes channel i, along axis 1, of the top."""
+        return self.axis == 1 and not self.transpose
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether the kernel has the weights in a form of its own and needs their blob no more."""
+        return self.kernel.holds_weights
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.kernel.replays
+
+    def forward_with(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
+    ) -> None:
+        """Set the data of a top by other weights of the same shape, and do what follows."""
+        self.kernel.forward(bottom, weights, bias, top, epilogue)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the diff of the bottom and add to the diff of `blobs`."""

@@ -5,9 +5,10 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.conv import lowered
-from sscaffe.conv.base import Epilogue
 from sscaffe.geometry import ConvGeometry
 from sscaffe.kernels import cpu_blas, mkl
+from sscaffe.layer import TEST
+from sscaffe.weighted.base import Epilogue
 from tests import reference
 from tests.helpers import blob_of
 
@@ -45,7 +46,7 @@ def case(g, rng, batch, zero_columns):
 def test_images_in_turns(name, images_at_once, zero_columns, product, device, rng, monkeypatch):
     g = GEOMETRIES[name]
     bottom, weights, bias = case(g, rng, 5, zero_columns)
-    kernel = lowered.LoweredCsrmm(g, 5, device, np.float32)
+    kernel = lowered.LoweredCsrmm(g, 5, device, np.float32, TEST)
     inputs = kernel._join(weights.const_data).matrix.inputs
     assert (inputs < g.group * g.kernel_dim) == zero_columns
     image = inputs * int(np.prod(g.output)) * 4
@@ -65,7 +66,7 @@ def test_what_follows_the_convolution(add, relu, device, rng):
     bottom, weights, bias = case(g, rng, 3, True)
     top = Blob((3, g.out_channels, *g.output))
     term = blob_of(rng.standard_normal(top.shape), np.float32)
-    kernel = lowered.LoweredCsrmm(g, 3, device, np.float32)
+    kernel = lowered.LoweredCsrmm(g, 3, device, np.float32, TEST)
     kernel.forward(bottom, weights, bias, top, Epilogue(term if add else None, relu))
     expected = reference.convolution(bottom.const_data, weights.const_data, bias.const_data, g)
     if add:

@@ -215,7 +215,7 @@ def test_the_kernel_may_be_another_one(device, rng):
         assert isinstance(layer.kernel, kernel_class)
         layer.forward(bottom, top)
         tops.append(top[0].const_data.copy())
-    np.testing.assert_allclose(tops, [tops[0]] * 3, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(tops, [tops[0]] * len(KERNELS), rtol=1e-5, atol=1e-5)
 
 
 def test_refuses_what_has_no_kernel(device):
