@@ -37,6 +37,15 @@ void bind_memory(py::module_& m) {
                                [](const Layout& l) { return py::tuple(py::cast(l.dims())); })
         .def_property_readonly("is_plain", &Layout::is_plain)
         .def_property_readonly("count", &Layout::count)
+        .def_property_readonly("channel_block", &Layout::channel_block)
+        .def_static(
+            "with_channel_block",
+            [](const Dims& dims, int64_t block) {
+                if (dims.size() != 4) refuse("dims", 4, "axes", dims.size());
+                if (block != 1 && block != 8 && block != 16) refuse("block", 1, "or 8 or 16", block);
+                return Layout::with_channel_block(dims, block);
+            },
+            "dims"_a, "block"_a)
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
         .def("__hash__", [](const Layout& l) { return l.count(); });

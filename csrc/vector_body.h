@@ -6,6 +6,7 @@
 #include "vector_kernels.h"
 
 // After the tables that they fill.
+#include "direct_sparse_body.h"
 #include "elementwise_body.h"
 #include "gemm_body.h"
 #include "implicit_gemm_body.h"
@@ -25,6 +26,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
     {add_scaled, scale, sum_of_squares, add_squares, add_products, momentum_step, threshold,
      relu_forward, relu_backward},
     kImplicitGemmKernel,
+    kDirectSparseKernel,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

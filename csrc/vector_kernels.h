@@ -75,6 +75,53 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
+// A weight that is not zero, and where in the packed tile it reads.
+struct SparseWeight {
+    int32_t place;
+    float value;
+};
+
+// The next `count` weights belong to this filter.
+struct SparseFilter {
+    int32_t filter, count;
+};
+
+// Neighbouring lanes of a vector of sums, and where they go.
+struct SparseRun {
+    int64_t lane, count, target;
+};
+
+// sums[filter][y][x] (+)= sum over its weights: value * packed[place + y * pitch + x * lanes]
+struct SparseTile {
+    int64_t rows, columns;  // of vectors
+    const float* packed;
+    int64_t pitch;  // from row to row of packed
+    int64_t filter_count;
+    const SparseFilter* filters;  // [filter_count + 1], the last one without weights
+    const SparseWeight* weights;
+    bool start;         // with the bias, or from what the sums are
+    const float* bias;  // by filter, or nullptr
+    float* sums;        // [filters][rows][columns][lanes]
+};
+
+// How SparseConvolution multiplies a tile, and moves what it reads and writes.
+struct DirectSparseKernel {
+    int64_t lanes;             // elements of a vector
+    int64_t sums;              // the most vectors of a tile
+    int64_t rows, columns;     // the most rows; and columns, if there are several rows
+    void (*tile)(const SparseTile& t);
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
+    void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
+                   int64_t stride);
+    // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
+    // lane_count lanes
+    void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
+                    int64_t lane_count, float least, float* target);
+    // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
+    void (*write_runs)(const float* source, int64_t run_count, const SparseRun* runs, float least,
+                       float* target);
+};
+
 // Part of an LRN: `positions` neighbouring positions of all channels of one image.
 struct LrnKernelSizes {
     int64_t channels, stride;  // elements from one channel to the next
@@ -122,6 +169,7 @@ struct TypedKernels {
 struct VectorKernels {
     ElementwiseKernels elementwise;
     ImplicitGemmKernel implicit_gemm;
+    DirectSparseKernel direct_sparse;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -47,6 +47,19 @@ class ConcatenatedConvolution(Protocol):
         """Set ``top.data``."""
 
 
+class SparseConvolution(Protocol):
+    """A convolution by weights that have zeros anywhere."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how many weights are left."""
+
+    def forward(
+        self, bottom: "Blob", bias: "Blob | None", top: "Blob", *, relu: bool = False
+    ) -> None:
+        """Set ``top.data``; with `relu`, negative results become 0."""
+
+
 class PoolingOperator(Protocol):
     """A pooling of one geometry; it remembers which element was the largest."""
 
@@ -184,6 +197,19 @@ class Kernels(Protocol):
         2 * kept rows * kept columns * P flops for each image. On one core, over `im2col` and `gemm`
         of what is left: 4.3 times as fast for conv2 of LeNet with 45 x 75 of its 50 x 500 weights
         left, 1.2 for conv3 of AlexNet with 227 x 530 of 384 x 2304.
+        """
+
+    def sparse_convolution(
+        self, geometry: "ConvGeometry", dtype: Any
+    ) -> Callable[[Array], SparseConvolution] | None:
+        """Return what makes a convolution from weights that have zeros anywhere.
+
+        It takes the weights (out_channels, kernel_dim), in any C-contiguous shape, and keeps no
+        view of them. None where the device has none for this geometry.
+
+        Notes
+        -----
+        2 * nnz * P flops for each image.
         """
 
     def inner_product(

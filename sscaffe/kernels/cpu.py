@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
-from sscaffe.kernels import ConcatenatedConvolution, ConvolutionOperator, PoolingOperator
+from sscaffe.kernels import (
+    ConcatenatedConvolution,
+    ConvolutionOperator,
+    PoolingOperator,
+    SparseConvolution,
+)
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
+from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
 
@@ -109,10 +115,14 @@ def concatenated_convolution(
     geometry: "ConvGeometry", dtype: Any
 ) -> Callable[[Array], ConcatenatedConvolution] | None:
     """See `Kernels.concatenated_convolution`."""
-    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
-    if np.dtype(dtype) != np.float32 or len(geometry.input) != 2 or 0 in sizes:
-        return None
-    return partial(ImplicitGemm, geometry)
+    return partial(ImplicitGemm, geometry) if _packs(geometry, dtype) else None
+
+
+def sparse_convolution(
+    geometry: "ConvGeometry", dtype: Any
+) -> Callable[[Array], SparseConvolution] | None:
+    """See `Kernels.sparse_convolution`."""
+    return partial(DirectSparseConvolution, geometry) if _packs(geometry, dtype) else None
 
 
 def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:
@@ -236,3 +246,9 @@ def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: fl
 def _in_place(tensor: "Tensor") -> "_core.Memory":
     layout = tensor.memory((tensor.count,)).layout
     return tensor.memory_in(layout, (tensor.count,))
+
+
+def _packs(geometry: "ConvGeometry", dtype: Any) -> bool:
+    """Whether the core's own convolutions, which pack their weights, can do this one."""
+    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
+    return np.dtype(dtype) == np.float32 and len(geometry.input) == 2 and 0 not in sizes

@@ -1,0 +1,159 @@
+#pragma once
+
+// Included by vector_body.h: the inner loops of sparse_convolution.cpp.
+
+#include "simd.h"
+
+namespace {
+
+constexpr int kSparseLanes = kLanes<float>;
+// Sums of a tile, in registers next to a weight; a tile of several rows has kSparseColumns or less.
+#if defined(__AVX512F__)
+constexpr int kSparseSums = 24;
+#else
+constexpr int kSparseSums = 12;
+#endif
+constexpr int kSparseRows = 4, kSparseColumns = 8;
+
+// See DirectSparseKernel::tile.  While the sums of one filter are in registers, those of the next
+// are on their way from the second cache.
+template <int kRows, int kColumns>
+[[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
+    constexpr int kCount = kRows * kColumns;
+    const sscaffe::SparseWeight* weight = t.weights;
+    for (int64_t i = 0; i < t.filter_count; ++i) {
+        float* target = t.sums + t.filters[i].filter * (kCount * kSparseLanes);
+        const float* next = t.sums + t.filters[i + 1].filter * (kCount * kSparseLanes);
+        Vector<float> sums[kCount];
+        if (t.start) {
+            const Vector<float> start = broadcast(t.bias ? t.bias[t.filters[i].filter] : 0.0f);
+#pragma GCC unroll 32
+            for (int j = 0; j < kCount; ++j) sums[j] = start;
+        } else {
+#pragma GCC unroll 32
+            for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
+        }
+#pragma GCC unroll 32
+        for (int j = 0; j < kCount * kVectorBytes / 64; ++j) __builtin_prefetch(next + j * 16, 1);
+        const sscaffe::SparseWeight* end = weight + t.filters[i].count;
+        for (; weight != end; ++weight) {
+            const float* source = t.packed + weight->place;
+            const Vector<float> value = broadcast(weight->value);
+#pragma GCC unroll 4
+            for (int y = 0; y < kRows; ++y) {
+#pragma GCC unroll 32
+                for (int x = 0; x < kColumns; ++x) {
+                    Vector<float>& sum = sums[y * kColumns + x];
+                    sum = multiply_add(value, load(source + y * t.pitch + x * kSparseLanes), sum);
+                }
+            }
+        }
+#pragma GCC unroll 32
+        for (int j = 0; j < kCount; ++j) store(sums[j], target + j * kSparseLanes);
+    }
+}
+
+// Find the loop for so many rows and columns.
+template <int kRows = kSparseRows, int kColumns = kSparseSums>
+void sparse_tile(const sscaffe::SparseTile& t) {
+    constexpr int kMost = kRows == 1 ? kSparseSums
+                          : kSparseSums / kRows < kSparseColumns ? kSparseSums / kRows
+                                                                 : kSparseColumns;
+    if constexpr (kColumns > kMost) {
+        return sparse_tile<kRows, kMost>(t);
+    } else {
+        if constexpr (kRows > 1) {
+            if (t.rows < kRows) return sparse_tile<kRows - 1, kSparseSums>(t);
+        }
+        if constexpr (kColumns > 1) {
+            if (t.columns < kColumns) return sparse_tile<kRows, kColumns - 1>(t);
+        }
+        sparse_sums<kRows, kColumns>(t);
+    }
+}
+
+typedef int32_t SparseIndices __attribute__((vector_size(kVectorBytes)));
+
+template <int kStep>
+inline void exchange(Vector<float> (&v)[kSparseLanes]) {
+    SparseIndices low{}, high{};
+    for (int i = 0; i < kSparseLanes; ++i) {
+        low[i] = i & kStep ? kSparseLanes + i - kStep : i;
+        high[i] = i & kStep ? kSparseLanes + i : i + kStep;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kSparseLanes; ++i) {
+        if (i & kStep) continue;
+        const Vector<float> a = v[i], b = v[i + kStep];
+        v[i] = __builtin_shuffle(a, b, low);
+        v[i + kStep] = __builtin_shuffle(a, b, high);
+    }
+}
+
+inline void transpose(Vector<float> (&v)[kSparseLanes]) {
+    exchange<1>(v);
+    exchange<2>(v);
+    if constexpr (kSparseLanes > 4) exchange<4>(v);
+    if constexpr (kSparseLanes > 8) exchange<8>(v);
+}
+
+// See DirectSparseKernel::gather.
+void sparse_gather(const float* source, const int64_t* lanes, int64_t count, float* target,
+                   int64_t stride) {
+    Vector<float> v[kSparseLanes];
+    if (count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) v[i] = load(source + lanes[i]);
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) v[i] = load_first(source + lanes[i], count);
+    }
+    transpose(v);
+#pragma GCC unroll 16
+    for (int k = 0; k < kSparseLanes; ++k) {
+        if (k < count) store(v[k], target + k * stride);
+    }
+}
+
+// See DirectSparseKernel::scatter.
+void sparse_scatter(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
+                    int64_t lane_count, float least, float* target) {
+    const Vector<float> floor = broadcast(least);
+    Vector<float> v[kSparseLanes];
+#pragma GCC unroll 16
+    for (int k = 0; k < kSparseLanes; ++k) {
+        v[k] = Vector<float>{};
+        if (k >= count) continue;
+        v[k] = load(source + k * stride);
+        v[k] = v[k] < floor ? floor : v[k];
+    }
+    transpose(v);
+    if (count == kSparseLanes && lane_count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) store(v[i], target + lanes[i]);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kSparseLanes; ++i) {
+        if (i < lane_count) store_first(v[i], target + lanes[i], count);
+    }
+}
+
+// See DirectSparseKernel::write_runs.
+void sparse_write_runs(const float* source, int64_t run_count, const sscaffe::SparseRun* runs,
+                       float least, float* target) {
+    const Vector<float> floor = broadcast(least);
+    for (int64_t r = 0; r < run_count; ++r) {
+        // All that is loaded belongs to the sums, which have room behind them.
+        Vector<float> v = load(source + runs[r].lane);
+        v = v < floor ? floor : v;
+        store_first(v, target + runs[r].target, runs[r].count);
+    }
+}
+
+constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
+    kSparseLanes,  kSparseSums,    kSparseRows,       kSparseColumns, sparse_tile<>,
+    sparse_gather, sparse_scatter, sparse_write_runs,
+};
+
+}  // namespace
