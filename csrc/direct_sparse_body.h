@@ -15,18 +15,52 @@ constexpr int kSparseSums = 12;
 #endif
 constexpr int kSparseRows = 4, kSparseColumns = 8;
 
-// See DirectSparseKernel::tile.  While the sums of one filter are in registers, those of the next
-// are on their way from the second cache.
+// The vectors that a place of the kernel reads for a tile: neighbours in each row of it.
+template <int kRows, int kColumns>
+struct SparseWindow {
+    const float* rows[kRows];
+
+    inline void add(uint64_t place, float weight, Vector<float> (&sums)[kRows * kColumns]) const {
+        const Vector<float> value = broadcast(weight);
+#pragma GCC unroll 4
+        for (int y = 0; y < kRows; ++y) {
+            const float* source = rows[y] + place * sscaffe::kSparseStep;
+#pragma GCC unroll 32
+            for (int x = 0; x < kColumns; ++x) {
+                Vector<float>& sum = sums[y * kColumns + x];
+                sum = multiply_add(value, load(source + x * kSparseLanes), sum);
+            }
+        }
+    }
+};
+
+// See DirectSparseKernel::tile.
+//
+// What is to be read next is asked for early: the sums of the next filter, from the second cache;
+// and the places of the next four weights. A processor that is busy with loads of vectors starts
+// those of places, which are younger, late, and then waits for them: with places of their own, each
+// loaded when it is needed, the loop took a fifth longer.
 template <int kRows, int kColumns>
 [[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
     constexpr int kCount = kRows * kColumns;
-    const sscaffe::SparseWeight* weight = t.weights;
-    for (int64_t i = 0; i < t.filter_count; ++i) {
-        float* target = t.sums + t.filters[i].filter * (kCount * kSparseLanes);
-        const float* next = t.sums + t.filters[i + 1].filter * (kCount * kSparseLanes);
+    constexpr int64_t kFilter = kCount * kSparseLanes;
+    SparseWindow<kRows, kColumns> window;
+#pragma GCC unroll 4
+    for (int y = 0; y < kRows; ++y) {
+        window.rows[y] = t.packed + y * t.pitch;
+        asm("" : "+r"(window.rows[y]));
+    }
+    float* const all_sums = t.sums;
+    const sscaffe::SparseFilter *filter = t.filters, *const last = filter + t.filter_count;
+    const uint64_t* places = t.places;
+    const float* values = t.values;
+    uint64_t place = *places;
+    for (; filter != last; ++filter) {
+        float* target = all_sums + filter->filter * kFilter;
+        const float* next = all_sums + filter[1].filter * kFilter;
         Vector<float> sums[kCount];
         if (t.start) {
-            const Vector<float> start = broadcast(t.bias ? t.bias[t.filters[i].filter] : 0.0f);
+            const Vector<float> start = broadcast(t.bias ? t.bias[filter->filter] : 0.0f);
 #pragma GCC unroll 32
             for (int j = 0; j < kCount; ++j) sums[j] = start;
         } else {
@@ -35,18 +69,30 @@ template <int kRows, int kColumns>
         }
 #pragma GCC unroll 32
         for (int j = 0; j < kCount * kVectorBytes / 64; ++j) __builtin_prefetch(next + j * 16, 1);
-        const sscaffe::SparseWeight* end = weight + t.filters[i].count;
-        for (; weight != end; ++weight) {
-            const float* source = t.packed + weight->place;
-            const Vector<float> value = broadcast(weight->value);
-#pragma GCC unroll 4
-            for (int y = 0; y < kRows; ++y) {
-#pragma GCC unroll 32
-                for (int x = 0; x < kColumns; ++x) {
-                    Vector<float>& sum = sums[y * kColumns + x];
-                    sum = multiply_add(value, load(source + y * t.pitch + x * kSparseLanes), sum);
-                }
+        const int count = filter->count;
+        if (count % 4) {
+            const uint64_t coming = *++places;
+            switch (count % 4) {
+                case 3:
+                    window.add(place >> 16 & 0xffff, values[1], sums);
+                    [[fallthrough]];
+                case 2:
+                    window.add(place >> 32 & 0xffff, values[2], sums);
+                    [[fallthrough]];
+                default:
+                    window.add(place >> 48, values[3], sums);
             }
+            place = coming;
+            values += 4;
+        }
+        for (const uint64_t* end = places + count / 4; places != end;) {
+            const uint64_t coming = *++places;
+            window.add(place & 0xffff, values[0], sums);
+            window.add(place >> 16 & 0xffff, values[1], sums);
+            window.add(place >> 32 & 0xffff, values[2], sums);
+            window.add(place >> 48, values[3], sums);
+            place = coming;
+            values += 4;
         }
 #pragma GCC unroll 32
         for (int j = 0; j < kCount; ++j) store(sums[j], target + j * kSparseLanes);

@@ -64,10 +64,13 @@ SparseWork SparseConvolution::work(int64_t images) const {
             weights, get_num_threads()};
 }
 
-bool SparseConvolution::is_better_as_strips(int64_t images) const {
-    if (images % kernel_.lanes == 0) return false;
-    return choose_tiling(work(images), Lanes::kStrips, kernel_).cycles <
-           choose_tiling(work(images), Lanes::kImages, kernel_).cycles;
+bool SparseConvolution::is_better_as_strips(int64_t images) {
+    if (choice_.images != images || choice_.threads != get_num_threads()) {
+        const bool strips = choose_tiling(work(images), Lanes::kStrips, kernel_).cycles <
+                            choose_tiling(work(images), Lanes::kImages, kernel_).cycles;
+        choice_ = {images, get_num_threads(), strips};
+    }
+    return choice_.strips;
 }
 
 SparseConvolution::Part SparseConvolution::pack_part(const SparseTiling& t, int64_t group,
@@ -93,18 +96,26 @@ SparseConvolution::Part SparseConvolution::pack_part(const SparseTiling& t, int6
         std::stable_sort(order.begin(), order.end(), [](SparseFilter a, SparseFilter b) {
             return a.count > b.count;
         });
-        part.blocks.emplace_back(part.weights.size(), part.filters.size());
+        part.blocks.emplace_back(part.places.size(), part.filters.size());
         for (const SparseFilter& filter : order) {
             part.filters.push_back(filter);
-            for (int64_t j = begins[filter.filter]; j < next[filter.filter]; ++j) {
-                const Weight& w = weights_[j];
-                const int64_t place = (w.channel - first) * t.channel_vectors() +
-                                      t.place(phases_, w.kh, w.kw);
-                part.weights.push_back({static_cast<int32_t>(place * kernel_.lanes), w.value});
+            const int64_t begin = begins[filter.filter];
+            for (int64_t j = begin - (4 - filter.count % 4) % 4; j < next[filter.filter]; ++j) {
+                const bool filled = j >= begin;
+                if (part.values.size() % 4 == 0) part.places.push_back(0);
+                if (filled) {
+                    const Weight& w = weights_[j];
+                    const uint64_t place = (w.channel - first) * t.channel_vectors() +
+                                           t.place(phases_, w.kh, w.kw);
+                    part.places.back() |= place * kernel_.lanes / kSparseStep
+                                          << part.values.size() % 4 * 16;
+                }
+                part.values.push_back(filled ? weights_[j].value : 0.0f);
             }
         }
         part.filters.push_back({0, 0});
     }
+    part.places.push_back(0);
     return part;
 }
 
@@ -152,6 +163,7 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, int64_t images,
         }
     }
     plan.columns.clear();
+    if (std::getenv("SHOW")) fprintf(stderr,"lanes %d down %ld across %ld cuts %ld channels %ld vectors %ld parts %ld cycles %g\n",(int)lanes,t.down,t.across,t.cuts,t.channels,t.channel_vectors(),t.parts,t.cycles);
     if (lanes == Lanes::kStrips) {
         plan.tile_columns = divide_up(images * phases_.across.output() * t.cuts, kernel_.lanes);
         for (int64_t i = 0; i < plan.tile_columns; ++i) {
@@ -292,13 +304,14 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     tile.sums = room.sums.get();
     for (size_t block = 0; block < part.blocks.size(); ++block) {
         const int64_t first = block * t.channels;
-        const auto [weight, filter] = part.blocks[block];
+        const auto [place, filter] = part.blocks[block];
         const int64_t end = block + 1 < part.blocks.size() ? part.blocks[block + 1].second
                                                            : part.filters.size();
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
-        tile.weights = part.weights.data() + weight;
+        tile.places = part.places.data() + place;
+        tile.values = part.values.data() + place * 4;
         packing_.pack(std::min(t.channels, channels - first) * t.channel_vectors(),
                       plan.places.data(), source + first * channel * element, runs.size(),
                       runs.data(), lanes, room.packed.get());
@@ -371,6 +384,7 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
     make_rooms(plan, strips ? times : times * kernel_.lanes);
     const int64_t items = times * divide_up(channels_, call.bottom.block);
+    static double T0=0,T1=0; static int NC=0; double q0=omp_get_wtime();
     const int64_t staged = phases_.down.input * phases_.across.input * call.bottom.block;
     parallel_for(0, items, grain_of(staged), [&](int64_t first, int64_t last) {
         float* planes = rooms_[omp_get_thread_num()].planes.get();
@@ -382,6 +396,7 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
             }
         }
     });
+    double q1=omp_get_wtime();
     const int64_t units = (strips ? 1 : times) * plan.parts.size() * plan.tile_rows *
                           plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
@@ -389,6 +404,7 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
         const Room& room = rooms_[omp_get_thread_num()];
         for (int64_t i = first; i < last; ++i) multiply(plan, call, unit_at(plan, i), room);
     });
+    double q2=omp_get_wtime(); T0+=q1-q0;T1+=q2-q1; if(++NC%200==0){ if(std::getenv("SHOW")) fprintf(stderr,"stage %.3f ms compute %.3f ms\n",T0*5,T1*5); T0=T1=0;}
 }
 
 void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, const float* bias,

@@ -70,9 +70,10 @@ class SparseConvolution {
     // The weights of some filters of a group, by block of channels, then by filter.
     struct Part {
         int64_t group, first, count;  // filters
-        std::vector<SparseWeight> weights;
+        std::vector<uint64_t> places;  // see SparseTile
+        std::vector<float> values;
         std::vector<SparseFilter> filters;
-        std::vector<std::pair<int64_t, int64_t>> blocks;  // first weight and filter of each
+        std::vector<std::pair<int64_t, int64_t>> blocks;  // first places and filter of each
     };
 
     // Lanes of strips, and the runs of neighbours among them.
@@ -116,7 +117,7 @@ class SparseConvolution {
     };
 
     SparseWork work(int64_t images) const;
-    bool is_better_as_strips(int64_t images) const;
+    bool is_better_as_strips(int64_t images);
     void prepare(Plan& plan, Lanes lanes, int64_t images, const ChannelBlocks& top) const;
     Part pack_part(const SparseTiling& t, int64_t group, int64_t index) const;
     Column make_column(const SparseTiling& t, int64_t images, int64_t index,
@@ -138,6 +139,10 @@ class SparseConvolution {
     std::vector<int64_t> row_ptr_;
     std::vector<Weight> weights_;
     Plan image_plan_, strip_plan_;
+    struct Choice {
+        int64_t images = -1, threads = 0;
+        bool strips = false;
+    } choice_;
     std::vector<Room> rooms_;
 };
 

@@ -12,6 +12,7 @@ static double env(const char* name, double def) {
     return s ? std::atof(s) : def;
 }
 
+
 int64_t divide_up(int64_t value, int64_t unit) {
     return (value + unit - 1) / unit;
 }

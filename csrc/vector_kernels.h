@@ -75,13 +75,8 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
-// A weight that is not zero, and where in the packed tile it reads.
-struct SparseWeight {
-    int32_t place;
-    float value;
-};
-
-// The next `count` weights belong to this filter.
+// The next `count` weights belong to this filter: in fours, the first of which may be incomplete and
+// then has its weights last.
 struct SparseFilter {
     int32_t filter, count;
 };
@@ -91,14 +86,18 @@ struct SparseRun {
     int64_t lane, count, target;
 };
 
-// sums[filter][y][x] (+)= sum over its weights: value * packed[place + y * pitch + x * lanes]
+constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
+
+// sums[filter][y][x] (+)=
+//     sum over its weights: value * packed[place * kSparseStep + y * pitch + x * lanes]
 struct SparseTile {
     int64_t rows, columns;  // of vectors
     const float* packed;
     int64_t pitch;  // from row to row of packed
     int64_t filter_count;
     const SparseFilter* filters;  // [filter_count + 1], the last one without weights
-    const SparseWeight* weights;
+    const uint64_t* places;  // of four weights, 16 bits each; there is one more
+    const float* values;
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
     float* sums;        // [filters][rows][columns][lanes]
