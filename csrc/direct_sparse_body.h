@@ -55,6 +55,9 @@ template <int kRows, int kColumns>
     const uint64_t* places = t.places;
     const float* values = t.values;
     uint64_t place = *places;
+    const int64_t each = (t.ahead_count + t.filter_count - 1) / (t.filter_count > 0 ? t.filter_count : 1);
+    const int64_t* ahead = t.ahead_places;
+    const int64_t* const all_ahead = ahead + t.ahead_count;
     for (; filter != last; ++filter) {
         float* target = all_sums + filter->filter * kFilter;
         const float* next = all_sums + filter[1].filter * kFilter;
@@ -69,6 +72,8 @@ template <int kRows, int kColumns>
         }
 #pragma GCC unroll 32
         for (int j = 0; j < kCount * kVectorBytes / 64; ++j) __builtin_prefetch(next + j * 16, 1);
+        const int64_t* const end_ahead = all_ahead - ahead < each ? all_ahead : ahead + each;
+        for (; ahead < end_ahead; ++ahead) __builtin_prefetch(t.ahead + *ahead, 0, 2);
         const int count = filter->count;
         if (count % 4) {
             const uint64_t coming = *++places;

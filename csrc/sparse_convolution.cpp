@@ -315,6 +315,13 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         packing_.pack(std::min(t.channels, channels - first) * t.channel_vectors(),
                       plan.places.data(), source + first * channel * element, runs.size(),
                       runs.data(), lanes, room.packed.get());
+        const int64_t next = first + t.channels;
+        tile.ahead_count = 0;
+        if (next < channels && !strips) {
+            tile.ahead_count = std::min(t.channels, channels - next) * t.channel_vectors();
+            tile.ahead_places = plan.places.data();
+            tile.ahead = source + next * channel * element;
+        }
         kernel_.tile(tile);
     }
     if (strips) {

@@ -39,7 +39,7 @@ SparseTiling tiling_of(const Phases& phases, Lanes lanes, int64_t down, int64_t 
         t.plane_columns = across + (extent(phases.across) - 1) / phases.across.stride;
     }
     const int64_t bytes = t.channel_vectors() * kernel.lanes * sizeof(float);
-    const int64_t room = static_cast<int64_t>(env("L1", 32768));
+    const int64_t room = static_cast<int64_t>(env("L1", 36864));
     const int64_t blocks = divide_up(channels, std::clamp<int64_t>(room / bytes, 1, channels));
     t.channels = divide_up(channels, blocks);
     return t;
@@ -49,10 +49,10 @@ SparseTiling tiling_of(const Phases& phases, Lanes lanes, int64_t down, int64_t 
 double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vectors) {
     const double blocks = divide_up(work.channels, t.channels);
     // A load for each sum and weight, two of them in a cycle; sums wait 4 cycles for themselves.
-    const double multiply = work.weights * std::max(4.0, vectors / 2.0 + env("WB", 0.75));
-    const double move = std::min(blocks, work.weights) * (env("MV", 2.0) * vectors + env("MB", 12.0));
-    const double pack = 1.5 * work.channels * t.channel_vectors() * t.parts;
-    return work.filters * (multiply + move + env("OUT", 3) * vectors) + pack;
+    const double multiply = work.weights * std::max(4.0, vectors / 2.0 + env("WB", 1.0));
+    const double move = std::min(blocks, work.weights) * (env("MV", 2.0) * vectors + env("MB", 10.0));
+    const double pack = env("PK", 4) * work.channels * t.channel_vectors() * t.parts;
+    return work.filters * (multiply + move + env("OUT", 5) * vectors) + pack;
 }
 
 double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) {

@@ -101,6 +101,10 @@ struct SparseTile {
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
     float* sums;        // [filters][rows][columns][lanes]
+    // What will be packed next, ahead[ahead_places[i]], is asked for meanwhile.
+    int64_t ahead_count;
+    const int64_t* ahead_places;
+    const float* ahead;
 };
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
