@@ -1,6 +1,7 @@
 #include "sparse_convolution.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "cpu_features.h"
@@ -407,9 +408,14 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     const int64_t units = (strips ? 1 : times) * plan.parts.size() * plan.tile_rows *
                           plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
-    parallel_for(0, units, grain_of(each), [&](int64_t first, int64_t last) {
+    // Each thread takes the next unit when it is ready: they differ in size, and so do the threads
+    // in speed where the machine is shared.
+    std::atomic<int64_t> next{0};
+    parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
         const Room& room = rooms_[omp_get_thread_num()];
-        for (int64_t i = first; i < last; ++i) multiply(plan, call, unit_at(plan, i), room);
+        for (int64_t i = next++; i < units; i = next++) {
+            multiply(plan, call, unit_at(plan, i), room);
+        }
     });
     double q2=omp_get_wtime(); T0+=q1-q0;T1+=q2-q1; if(++NC%200==0){ if(std::getenv("SHOW")) fprintf(stderr,"stage %.3f ms compute %.3f ms\n",T0*5,T1*5); T0=T1=0;}
 }
@@ -427,8 +433,10 @@ void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, cons
     const int64_t rest = batch % kernel_.lanes;
     const bool strips = rest && is_better_as_strips(rest);
     const int64_t side_by_side = strips ? batch - rest : batch;
-    constexpr int64_t kAtOnce = 2;
-    const int64_t most = kAtOnce * kernel_.lanes;
+    // As few as are worth starting the threads twice, for the caches.
+    constexpr int64_t kWorthStarting = 1 << 20;
+    const int64_t work = nnz() * phases_.down.output() * phases_.across.output() + 1;
+    const int64_t most = std::max<int64_t>(1, kWorthStarting / work) * kernel_.lanes;
     for (int64_t first = 0; first < side_by_side; first += most) {
         prepare(image_plan_, Lanes::kImages, std::min(side_by_side, most), top);
         run(image_plan_, part(first, std::min(most, side_by_side - first)));
