@@ -1,7 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <memory>
+#include <utility>
 #include <vector>
 
 #include "aligned.h"
@@ -30,6 +31,8 @@ struct ChannelBlocks {
 // arXiv:1608.01409, for the idea.
 class SparseConvolution {
    public:
+    static constexpr int64_t kMostLanes = 16;  // of any instruction set
+
     // Find the weights that are not zero, for the instruction set in use, which forward() then uses
     // as well.
     //
@@ -85,9 +88,10 @@ class SparseConvolution {
 
     // What is ready for so many images and threads.
     struct Plan {
-        int64_t images = -1, threads = 0, block = 0, top_image = 0;
-        SparseTiling tiling;
-        int64_t tile_rows, tile_columns;
+        using Key = std::array<int64_t, 4>;
+        Key key{-1};  // images, threads, and layout of the top
+        SparseTiling tiling{};
+        int64_t tile_rows = 0, tile_columns = 0;  // tile_columns of strips: of vectors
         std::vector<Part> parts;
         std::vector<int64_t> places;  // of the vectors of a block of packed channels
         std::vector<Column> columns;  // of strips
@@ -119,14 +123,20 @@ class SparseConvolution {
     SparseWork work(int64_t images) const;
     bool is_better_as_strips(int64_t images);
     void prepare(Plan& plan, Lanes lanes, int64_t images, const ChannelBlocks& top) const;
+    void pack_weights(const SparseTiling& t, int64_t first_channel, int64_t first, int64_t last,
+                      Part& part) const;
     Part pack_part(const SparseTiling& t, int64_t group, int64_t index) const;
     Column make_column(const SparseTiling& t, int64_t images, int64_t index,
                        const ChannelBlocks& top) const;
     void run(Plan& plan, const Call& call);
     void make_rooms(Plan& plan, int64_t elements);
+    void stage_plane(const float* source, const int64_t* images, float* target) const;
     void stage_images(const Plan& plan, const Call& call, int64_t item) const;
+    void copy_channel(const float* plane, float* split) const;
     void stage_strips(const Plan& plan, const Call& call, int64_t item, float* planes) const;
     Unit unit_at(const Plan& plan, int64_t index) const;
+    SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
+                       const Room& room) const;
     void multiply(const Plan& plan, const Call& call, const Unit& unit, const Room& room) const;
     void write_images(const Call& call, const Unit& unit, const float* sums) const;
     void write_strips(const Plan& plan, const Call& call, const Unit& unit,
@@ -142,7 +152,7 @@ class SparseConvolution {
     struct Choice {
         int64_t images = -1, threads = 0;
         bool strips = false;
-    } choice_;
+    } choice_;  // of the last batch
     std::vector<Room> rooms_;
 };
 

@@ -1,17 +1,11 @@
 #include "sparse_tiling.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <initializer_list>
 #include <limits>
 
 namespace sscaffe {
 namespace {
-
-static double env(const char* name, double def) {
-    const char* s = std::getenv(name);
-    return s ? std::atof(s) : def;
-}
-
 
 int64_t divide_up(int64_t value, int64_t unit) {
     return (value + unit - 1) / unit;
@@ -22,62 +16,73 @@ int64_t extent(const ConvAxis& axis) {
     return axis.dilation * (axis.kernel - 1) + 1;
 }
 
-SparseTiling tiling_of(const Phases& phases, Lanes lanes, int64_t down, int64_t across,
-                       int64_t cuts, const DirectSparseKernel& kernel, int64_t channels) {
+SparseTiling tiling_of(const SparseWork& work, Lanes lanes, int64_t down, int64_t across,
+                       int64_t cuts, const DirectSparseKernel& kernel) {
+    // What the first caches of today have, less what passes through: sums and weights.
+    constexpr int64_t kRoom = 36 * 1024;
+    const ConvAxis &rows = work.phases.down, &columns = work.phases.across;
     SparseTiling t{};
     t.lanes = lanes;
     t.down = down;
     t.across = across;
     t.cuts = cuts;
-    t.row_planes = std::min(phases.down.stride, extent(phases.down));
-    t.plane_rows = down + (extent(phases.down) - 1) / phases.down.stride;
+    t.row_planes = std::min(rows.stride, extent(rows));
+    t.plane_rows = down + (extent(rows) - 1) / rows.stride;
     if (lanes == Lanes::kStrips) {
-        t.column_planes = phases.across.kernel;
+        t.column_planes = columns.kernel;
         t.plane_columns = 1;
     } else {
-        t.column_planes = std::min(phases.across.stride, extent(phases.across));
-        t.plane_columns = across + (extent(phases.across) - 1) / phases.across.stride;
+        t.column_planes = std::min(columns.stride, extent(columns));
+        t.plane_columns = across + (extent(columns) - 1) / columns.stride;
     }
     const int64_t bytes = t.channel_vectors() * kernel.lanes * sizeof(float);
-    const int64_t room = static_cast<int64_t>(env("L1", 36864));
-    const int64_t blocks = divide_up(channels, std::clamp<int64_t>(room / bytes, 1, channels));
-    t.channels = divide_up(channels, blocks);
+    const int64_t blocks =
+        divide_up(work.channels, std::clamp<int64_t>(kRoom / bytes, 1, work.channels));
+    t.channels = divide_up(work.channels, blocks);
     return t;
 }
 
-// Cycles of one thread for all filters at one tile.
+// Cycles for all filters of a group at one tile of so many vectors, in one part.
 double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vectors) {
+    // Two loads in a cycle, one for each sum and two more; and a sum waits 4 cycles for itself.
+    const double multiply = work.weights * std::max(4.0, vectors / 2.0 + 1);
+    // The sums come from the second cache and go back there for each block of channels.
     const double blocks = divide_up(work.channels, t.channels);
-    // A load for each sum and weight, two of them in a cycle; sums wait 4 cycles for themselves.
-    const double multiply = work.weights * std::max(4.0, vectors / 2.0 + env("WB", 1.0));
-    const double move = std::min(blocks, work.weights) * (env("MV", 2.0) * vectors + env("MB", 10.0));
-    const double pack = env("PK", 4) * work.channels * t.channel_vectors() * t.parts;
-    return work.filters * (multiply + move + env("OUT", 5) * vectors) + pack;
+    const double move = std::min(blocks, work.weights) * (2.0 * vectors + 10);
+    const double write = 5.0 * vectors;
+    const double pack = 4.0 * work.channels * t.channel_vectors() * t.parts;
+    return work.filters * (multiply + move + write) + pack;
+}
+
+// Call fn(size, times) for the sizes of `parts` parts of a whole, which are as even as can be.
+template <typename Function>
+void for_sizes(int64_t whole, int64_t parts, const Function& fn) {
+    const int64_t larger = whole % parts;
+    fn(whole / parts, parts - larger);
+    if (larger) fn(whole / parts + 1, larger);
 }
 
 double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) {
-    const int64_t height = work.phases.down.output() / t.cuts, width = work.phases.across.output();
+    const int64_t height = work.phases.down.output() / t.cuts;
+    const int64_t width = work.phases.across.output();
     const bool strips = t.lanes == Lanes::kStrips;
-    const int64_t columns = strips ? divide_up(work.images * width * t.cuts, lanes) : 1;
-    const int64_t rows_of_tiles = divide_up(height, t.down);
-    const int64_t columns_of_tiles = strips ? 1 : divide_up(width, t.across);
+    const int64_t rows = divide_up(height, t.down), columns = divide_up(width, t.across);
     double cycles = 0;
-    for (int64_t i = 0; i < rows_of_tiles; ++i) {
-        const int64_t rows =
-            height * (i + 1) / rows_of_tiles - height * i / rows_of_tiles;
-        for (int64_t j = 0; j < columns_of_tiles; ++j) {
-            const int64_t across =
-                strips ? 1
-                       : width * (j + 1) / columns_of_tiles - width * j / columns_of_tiles;
-            cycles += tile_cycles(work, t, rows * across);
+    for_sizes(height, rows, [&](int64_t down, int64_t down_times) {
+        if (strips) {
+            cycles += tile_cycles(work, t, down) * down_times;
+            return;
         }
-    }
-    const int64_t times = strips ? columns : divide_up(work.images, lanes);
-    const int64_t units =
-        times * work.groups * rows_of_tiles * columns_of_tiles * t.parts;
-    // The threads wait for the one that has the most.
-    const double balance = static_cast<double>(divide_up(units, work.threads)) * work.threads / units;
-    return cycles * times * work.groups * balance;
+        for_sizes(width, columns, [&](int64_t across, int64_t across_times) {
+            cycles += tile_cycles(work, t, down * across) * (down_times * across_times);
+        });
+    });
+    const int64_t times =
+        work.groups * divide_up(strips ? work.images * width * t.cuts : work.images, lanes);
+    const int64_t units = times * rows * (strips ? 1 : columns) * t.parts;
+    // All wait for the thread that has the most.
+    const double shares = static_cast<double>(divide_up(units, work.threads)) * work.threads;
+    return cycles * times * shares / units;
 }
 
 }  // namespace
@@ -94,7 +99,8 @@ int64_t SparseTiling::source(const Phases& phases, int64_t vector) const {
     const int64_t column = vector % plane_columns, row = vector / plane_columns % plane_rows;
     const int64_t plane = vector / plane_columns / plane_rows;
     const int64_t row_plane = plane / column_planes, column_plane = plane % column_planes;
-    const int64_t x = lanes == Lanes::kStrips ? column_plane * phases.across.dilation : column_plane;
+    const int64_t x =
+        lanes == Lanes::kStrips ? column_plane * phases.across.dilation : column_plane;
     return phases.at(row_plane, x) + row * phases.columns + column;
 }
 
@@ -103,8 +109,11 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
     SparseTiling best{};
     best.cycles = std::numeric_limits<double>::infinity();
     const auto consider = [&](int64_t down, int64_t across, int64_t cuts) {
-        SparseTiling t = tiling_of(work.phases, lanes, down, across, cuts, kernel, work.channels);
-        for (t.parts = 1; t.parts <= work.threads; t.parts += std::max<int64_t>(1, work.threads - 1)) {
+        SparseTiling t = tiling_of(work, lanes, down, across, cuts, kernel);
+        // Places have 16 bits.
+        if (t.channels * t.channel_vectors() * kernel.lanes > kSparseStep << 16) return;
+        for (const int64_t parts : {int64_t{1}, work.threads}) {
+            t.parts = parts;
             t.cycles = all_cycles(work, t, kernel.lanes);
             if (t.cycles < best.cycles) best = t;
         }
@@ -112,18 +121,14 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
     if (lanes == Lanes::kStrips) {
         for (int64_t cuts = 1; cuts <= height; ++cuts) {
             if (height % cuts) continue;
-            for (int64_t down = 1; down <= std::min(kernel.sums, height / cuts); ++down) {
-                consider(down, 1, cuts);
-            }
+            const int64_t most = std::min(kernel.sums, height / cuts);
+            for (int64_t down = 1; down <= most; ++down) consider(down, 1, cuts);
         }
         return best;
     }
-    const int64_t fr = env("FR", 0), fc = env("FC", 0);
     for (int64_t down = 1; down <= std::min(kernel.rows, height); ++down) {
-        const int64_t most =
-            down == 1 ? kernel.sums : std::min(kernel.columns, kernel.sums / down);
+        const int64_t most = down == 1 ? kernel.sums : std::min(kernel.columns, kernel.sums / down);
         for (int64_t across = 1; across <= std::min(most, width); ++across) {
-            if ((fr && fr != down) || (fc && fc != across)) continue;
             consider(down, across, 1);
         }
     }

@@ -64,9 +64,7 @@ class DirectSparse(ConvKernel):
             self._convolution.get(weights).forward(bottom, bias, top)
         self._finish(top, epilogue)
 
-    def _forward_plainly(
-        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob
-    ) -> None:
+    def _forward_plainly(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
         g = self.geometry
         row_ptr, indices, values = self._prepared.get(weights)
         images = bottom.const_data.reshape(self.batch, g.in_channels, *g.input)

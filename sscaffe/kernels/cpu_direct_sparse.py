@@ -45,6 +45,4 @@ class DirectSparseConvolution:
         if not source.layout.is_plain:
             layout = _core.Layout.with_channel_block(top_shape, source.layout.channel_block)
         start_values = None if bias is None else bias.const_data
-        self._packed.forward(
-            source, start_values, relu, top.data_tensor.output(layout, top_shape)
-        )
+        self._packed.forward(source, start_values, relu, top.data_tensor.output(layout, top_shape))
