@@ -245,6 +245,17 @@ void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
     self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
 }
 
+sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_t in_channels,
+                                                   int64_t group, const Sizes& input,
+                                                   const Sizes& kernel, const Sizes& stride,
+                                                   const Sizes& pad, const Sizes& dilation) {
+    if (!sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation))) {
+        throw py::value_error("kernel: expected one that fits, see SparseConvolution.fits");
+    }
+    return make_packed<sscaffe::SparseConvolution>(weights, in_channels, group, input, kernel,
+                                                   stride, pad, dilation);
+}
+
 // The blocks of channels of a memory whose dims are (batch, *image).
 sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t batch,
                                       const sscaffe::Dims& image, const char* name) {
@@ -254,7 +265,8 @@ sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t bat
     dims.insert(dims.end(), image.begin(), image.end());
     const int64_t count = sscaffe::count_of(dims);
     if (memory.layout().count() != count) refuse(name, count, "elements", memory.layout().count());
-    if (block > 1 && memory.layout().dims() != dims) refuse(name, count, "elements in its shape", 0);
+    if (block > 1 && memory.layout().dims() != dims)
+        refuse(name, count, "elements in its shape", 0);
     return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
 }
 
@@ -335,14 +347,21 @@ void bind_layers(py::module_& m) {
     bind_typed<float>(m);
     bind_typed<double>(m);
     py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")
-        .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(), "in_channels"_a, "group"_a,
-             "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(),
+             "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
         .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
              "out"_a.noconvert());
     py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
-        .def(py::init(&make_packed<sscaffe::SparseConvolution>), "weights"_a.noconvert(),
-             "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
+             "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_static(
+            "fits",
+            [](const Sizes& input, const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+               const Sizes& dilation) {
+                return sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation));
+            },
+            "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("nnz", &sscaffe::SparseConvolution::nnz)
         .def("forward", &sparse_convolution_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
              "top"_a);

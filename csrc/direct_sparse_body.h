@@ -55,7 +55,8 @@ template <int kRows, int kColumns>
     const uint64_t* places = t.places;
     const float* values = t.values;
     uint64_t place = *places;
-    const int64_t each = (t.ahead_count + t.filter_count - 1) / (t.filter_count > 0 ? t.filter_count : 1);
+    const int64_t each =
+        (t.ahead_count + t.filter_count - 1) / (t.filter_count > 0 ? t.filter_count : 1);
     const int64_t* ahead = t.ahead_places;
     const int64_t* const all_ahead = ahead + t.ahead_count;
     for (; filter != last; ++filter) {
@@ -107,7 +108,7 @@ template <int kRows, int kColumns>
 // Find the loop for so many rows and columns.
 template <int kRows = kSparseRows, int kColumns = kSparseSums>
 void sparse_tile(const sscaffe::SparseTile& t) {
-    constexpr int kMost = kRows == 1 ? kSparseSums
+    constexpr int kMost = kRows == 1                             ? kSparseSums
                           : kSparseSums / kRows < kSparseColumns ? kSparseSums / kRows
                                                                  : kSparseColumns;
     if constexpr (kColumns > kMost) {
@@ -203,8 +204,8 @@ void sparse_write_runs(const float* source, int64_t run_count, const sscaffe::Sp
 }
 
 constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
-    kSparseLanes,  kSparseSums,    kSparseRows,       kSparseColumns, sparse_tile<>,
-    sparse_gather, sparse_scatter, sparse_write_runs,
+    kSparseLanes,  kSparseSums,   kSparseRows,    kSparseColumns,
+    sparse_tile<>, sparse_gather, sparse_scatter, sparse_write_runs,
 };
 
 }  // namespace

@@ -38,8 +38,8 @@ SparseConvolution::SparseConvolution(const ConvGeometry& g, int64_t group, int64
 
 SparseWork SparseConvolution::work(int64_t images) const {
     const double weights = m_ ? static_cast<double>(weights_.size()) / m_ : 0;
-    return {phases_, images,  channels_ / groups_, m_ / groups_, groups_,
-            weights, get_num_threads()};
+    return {phases_, images,  channels_ / groups_, m_ / groups_,
+            groups_, weights, get_num_threads()};
 }
 
 bool SparseConvolution::is_better_as_strips(int64_t images) {
@@ -61,8 +61,8 @@ void SparseConvolution::pack_weights(const SparseTiling& t, int64_t first_channe
     }
     for (int64_t j = first; j < last; ++j) {
         const Weight& w = weights_[j];
-        const uint64_t vector = (w.channel - first_channel) * t.channel_vectors() +
-                                t.place(phases_, w.kh, w.kw);
+        const uint64_t vector =
+            (w.channel - first_channel) * t.channel_vectors() + t.place(phases_, w.kh, w.kw);
         const uint64_t place = vector * kernel_.lanes / kSparseStep;
         if (part.values.size() % 4 == 0) part.places.push_back(0);
         part.places.back() |= place << part.values.size() % 4 * 16;
@@ -94,9 +94,8 @@ SparseConvolution::Part SparseConvolution::pack_part(const SparseTiling& t, int6
             if (count || first == 0) order.push_back({static_cast<int32_t>(i), count});
         }
         // Loops of one length after the other are predicted well.
-        std::stable_sort(order.begin(), order.end(), [](SparseFilter a, SparseFilter b) {
-            return a.count > b.count;
-        });
+        std::stable_sort(order.begin(), order.end(),
+                         [](SparseFilter a, SparseFilter b) { return a.count > b.count; });
         part.blocks.emplace_back(part.places.size(), part.filters.size());
         for (const SparseFilter& f : order) {
             pack_weights(t, first, begins[f.filter], next[f.filter], part);
@@ -117,12 +116,10 @@ SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, 
     for (int64_t strip = index * kernel_.lanes; strip < last; ++strip) {
         const int64_t x = strip % width, y = strip / width % t.cuts * height;
         const int64_t image = strip / width / t.cuts, lane = column.targets.size();
-        const int64_t target =
-            image * top.image + (y * width + x) * top.block;
+        const int64_t target = image * top.image + (y * width + x) * top.block;
         if (x == 0 || lane == 0) {
-            column.runs.push_back({image * channels_ * phases_.channel_size() +
-                                       y * phases_.columns + x,
-                                   lane});
+            column.runs.push_back(
+                {image * channels_ * phases_.channel_size() + y * phases_.columns + x, lane});
             column.target_runs.push_back({lane, 0, target});
         }
         ++column.target_runs.back().count;

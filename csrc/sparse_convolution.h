@@ -72,7 +72,7 @@ class SparseConvolution {
 
     // The weights of some filters of a group, by block of channels, then by filter.
     struct Part {
-        int64_t group, first, count;  // filters
+        int64_t group, first, count;   // filters
         std::vector<uint64_t> places;  // see SparseTile
         std::vector<float> values;
         std::vector<SparseFilter> filters;
@@ -81,8 +81,8 @@ class SparseConvolution {
 
     // Lanes of strips, and the runs of neighbours among them.
     struct Column {
-        std::vector<ImplicitRun> runs;   // from the phases to a vector
-        std::vector<int64_t> targets;    // of the lanes, in the top
+        std::vector<ImplicitRun> runs;  // from the phases to a vector
+        std::vector<int64_t> targets;   // of the lanes, in the top
         std::vector<SparseRun> target_runs;
     };
 

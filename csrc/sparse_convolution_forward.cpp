@@ -42,8 +42,7 @@ void SparseConvolution::make_rooms(Plan& plan, int64_t elements) {
     const int64_t lanes = kernel_.lanes;
     // What is packed for the last rows and never used may come from behind the last channel.
     const int64_t behind = (t.plane_rows * phases_.columns + t.plane_columns + lanes) * lanes;
-    make_room(plan.split, plan.split_size,
-              elements * channels_ * phases_.channel_size() + behind);
+    make_room(plan.split, plan.split_size, elements * channels_ * phases_.channel_size() + behind);
     int64_t most = 0;
     for (const Part& part : plan.parts) most = std::max(most, part.count);
     rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
@@ -128,7 +127,8 @@ void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t
     const int64_t count = std::min(bottom.block, channels_ - first), plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
-        for (int64_t i = 0; i < lanes; ++i) places[i] = std::min(p + i, positions - 1) * bottom.block;
+        for (int64_t i = 0; i < lanes; ++i)
+            places[i] = std::min(p + i, positions - 1) * bottom.block;
         for (int64_t c = 0; c < count; c += lanes) {
             kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
                            plane);
@@ -146,8 +146,12 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
     const int64_t column = index % columns, row = index / columns % rows;
     const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
     const int64_t y = height * row / rows;
-    Unit unit{plan.parts[index / columns / rows % parts], index / columns / rows / parts, y,
-              height * (row + 1) / rows - y, 0, 1};
+    Unit unit{plan.parts[index / columns / rows % parts],
+              index / columns / rows / parts,
+              y,
+              height * (row + 1) / rows - y,
+              0,
+              1};
     if (t.lanes == Lanes::kStrips) {
         unit.time = column;
     } else {
@@ -181,8 +185,7 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     const std::vector<ImplicitRun>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
     const int64_t element = strips ? 1 : kernel_.lanes, time = strips ? 0 : unit.time;
     const int64_t channels = channels_ / groups_, channel = phases_.channel_size() * element;
-    const float* source = plan.split.get() +
-                          (time * channels_ + part.group * channels) * channel +
+    const float* source = plan.split.get() + (time * channels_ + part.group * channels) * channel +
                           (unit.y * phases_.columns + unit.x) * element;
     const auto vectors_from = [&](int64_t first) {
         return std::clamp<int64_t>(channels - first, 0, t.channels) * t.channel_vectors();
@@ -254,11 +257,11 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
     for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
         for (int64_t y = 0; y < unit.rows; ++y) {
             const float* source = sums + (c - part.first) * filter + y * lanes;
-            float* target = top.data + c / top.block * plane + c % top.block +
-                            (unit.y + y) * width * top.block;
+            float* target =
+                top.data + c / top.block * plane + c % top.block + (unit.y + y) * width * top.block;
             if (top.block > 1) {
-                kernel_.scatter(source, filter, count, column.targets.data(),
-                                column.targets.size(), call.least, target);
+                kernel_.scatter(source, filter, count, column.targets.data(), column.targets.size(),
+                                call.least, target);
             } else {
                 kernel_.write_runs(source, column.target_runs.size(), column.target_runs.data(),
                                    call.least, target);
@@ -283,8 +286,8 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
             }
         }
     });
-    const int64_t units = (strips ? 1 : times) * plan.parts.size() * plan.tile_rows *
-                          plan.tile_columns;
+    const int64_t units =
+        (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
     // Each thread takes the next unit when it is ready: they differ in size, and so do the threads
     // in speed where the machine is shared.

@@ -104,6 +104,14 @@ int64_t SparseTiling::source(const Phases& phases, int64_t vector) const {
     return phases.at(row_plane, x) + row * phases.columns + column;
 }
 
+bool has_tiling(const ConvGeometry& g) {
+    // Images side by side, one output position at a time, with the longest of vectors.
+    constexpr int64_t kLanes = 16;
+    int64_t vectors = 1;
+    for (const ConvAxis& axis : g.axes) vectors *= extent(axis) + axis.stride - 1;
+    return vectors * kLanes <= kSparseStep << 16;
+}
+
 SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSparseKernel& kernel) {
     const int64_t height = work.phases.down.output(), width = work.phases.across.output();
     SparseTiling best{};

@@ -21,12 +21,12 @@ enum class Lanes {
 // for strips one plane for each column of the kernel, as the lanes cannot be shifted.
 struct SparseTiling {
     Lanes lanes;
-    int64_t down, across;       // output positions of a tile; across is 1 for strips
-    int64_t cuts;               // strips in a column of the output
+    int64_t down, across;  // output positions of a tile; across is 1 for strips
+    int64_t cuts;          // strips in a column of the output
     int64_t row_planes, column_planes, plane_rows, plane_columns;
-    int64_t channels;           // packed at a time
-    int64_t parts;              // the filters of a group are shared by so many threads
-    double cycles;              // of all images, estimated
+    int64_t channels;  // packed at a time
+    int64_t parts;     // the filters of a group are shared by so many threads
+    double cycles;     // of all images, estimated
 
     int64_t channel_vectors() const {
         return row_planes * column_planes * plane_rows * plane_columns;
@@ -46,6 +46,9 @@ struct SparseWork {
     double weights;                             // that are not zero, of one filter
     int64_t threads;
 };
+
+// Whether there is a tiling: places in a packed channel have 16 bits.
+bool has_tiling(const ConvGeometry& g);
 
 // The tiling that is estimated to be the fastest.
 SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSparseKernel& kernel);

@@ -75,8 +75,8 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
-// The next `count` weights belong to this filter: in fours, the first of which may be incomplete and
-// then has its weights last.
+// The next `count` weights belong to this filter: in fours, the first of which may be incomplete
+// and then has its weights last.
 struct SparseFilter {
     int32_t filter, count;
 };
@@ -96,7 +96,7 @@ struct SparseTile {
     int64_t pitch;  // from row to row of packed
     int64_t filter_count;
     const SparseFilter* filters;  // [filter_count + 1], the last one without weights
-    const uint64_t* places;  // of four weights, 16 bits each; there is one more
+    const uint64_t* places;       // of four weights, 16 bits each; there is one more
     const float* values;
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
@@ -109,9 +109,9 @@ struct SparseTile {
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
 struct DirectSparseKernel {
-    int64_t lanes;             // elements of a vector
-    int64_t sums;              // the most vectors of a tile
-    int64_t rows, columns;     // the most rows; and columns, if there are several rows
+    int64_t lanes;          // elements of a vector
+    int64_t sums;           // the most vectors of a tile
+    int64_t rows, columns;  // the most rows; and columns, if there are several rows
     void (*tile)(const SparseTile& t);
     // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,

@@ -1,6 +1,6 @@
 """Time DIRECT_SCONV against the dense default, one convolution layer at a time.
 
-python tools/bench_scattered.py [--batch 1 32] [--zeros 90 95] [--layers conv2] [--threads 1] [--json]
+python tools/bench_scattered.py [--batch 1 32] [--zeros 90 95] [--layers conv2] [--json]
 
 That many per cent of the weights are zero, anywhere. The machine may be shared, so the two take
 turns in one process, and what counts is the ratio of the medians. Both bottoms are in oneDNN's own

@@ -122,7 +122,12 @@ def sparse_convolution(
     geometry: "ConvGeometry", dtype: Any
 ) -> Callable[[Array], SparseConvolution] | None:
     """See `Kernels.sparse_convolution`."""
-    return partial(DirectSparseConvolution, geometry) if _packs(geometry, dtype) else None
+    g = geometry
+    if not _packs(g, dtype):
+        return None
+    if not _core.SparseConvolution.fits(g.input, g.kernel, g.stride, g.pad, g.dilation):
+        return None
+    return partial(DirectSparseConvolution, g)
 
 
 def inner_product(batch: int, inputs: int, outputs: int, dtype: Any) -> ConvolutionOperator | None:
@@ -249,6 +254,6 @@ def _in_place(tensor: "Tensor") -> "_core.Memory":
 
 
 def _packs(geometry: "ConvGeometry", dtype: Any) -> bool:
-    """Whether the core's own convolutions, which pack their weights, can do this one."""
+    """Tell whether the core's own convolutions, which pack their weights, can do this one."""
     sizes = geometry.in_channels, geometry.out_channels, *geometry.input
     return np.dtype(dtype) == np.float32 and len(geometry.input) == 2 and 0 not in sizes

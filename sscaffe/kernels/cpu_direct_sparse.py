@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 
 class DirectSparseConvolution:
-    """See `SparseConvolution`; the top gets its bottom's kind of layout."""
+    """See `SparseConvolution`; the top gets the kind of layout that the bottom has."""
 
     def __init__(self, geometry: "ConvGeometry", weights: Array) -> None:
         g = self._geometry = geometry
@@ -26,23 +26,25 @@ class DirectSparseConvolution:
     def description(self) -> str:
         """How many of the weights are left."""
         g = self._geometry
-        left = f"{self._packed.nnz} of {g.out_channels * g.kernel_dim}"
-        return f"direct sparse convolution, {left} weights"
+        every = g.out_channels * g.kernel_dim
+        return f"direct sparse convolution by {self._packed.nnz} of {every} weights"
 
     def forward(
         self, bottom: "Blob", bias: "Blob | None", top: "Blob", *, relu: bool = False
     ) -> None:
         """See `SparseConvolution.forward`."""
         g = self._geometry
-        bottom_shape = (*bottom.shape[:-3], g.in_channels, *g.input)
-        top_shape = (*bottom.shape[:-3], g.out_channels, *g.output)
+        images = bottom.count // (g.in_channels * g.input[0] * g.input[1])
+        bottom_shape = (images, g.in_channels, *g.input)
+        top_shape = (images, g.out_channels, *g.output)
         source = bottom.data_tensor.memory(bottom_shape)
-        if source.layout.channel_block == 0 or not (
-            source.layout.is_plain or source.layout.dims == bottom_shape
-        ):
+        layout = source.layout
+        block = layout.channel_block if layout.dims == bottom_shape else 0
+        if block == 0:
+            block = 1
             source = bottom.data_tensor.memory_as(_core.Layout(bottom_shape), bottom_shape)
-        layout = None
-        if not source.layout.is_plain:
-            layout = _core.Layout.with_channel_block(top_shape, source.layout.channel_block)
+        target = top.data_tensor.output(
+            _core.Layout.with_channel_block(top_shape, block), top_shape
+        )
         start_values = None if bias is None else bias.const_data
-        self._packed.forward(source, start_values, relu, top.data_tensor.output(layout, top_shape))
+        self._packed.forward(source, start_values, relu, target)
