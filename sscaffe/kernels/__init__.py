@@ -210,8 +210,8 @@ class Kernels(Protocol):
         Notes
         -----
         2 * nnz * P flops for each image. On two cores, over `convolution` in its own layouts, with
-        90 % of the weights zero: 5.4 times as fast for conv2 of CaffeNet at batch 32 and 3.6 at
-        batch 1, 4.4 and 3.5 for conv5 (tools/bench_scattered.py).
+        90 % of the weights zero: 5.2 times as fast for conv2 of CaffeNet at batch 32 and 4.4 at
+        batch 1, 4.6 and 3.8 for conv5 (tools/bench_scattered.py).
 
         References
         ----------
