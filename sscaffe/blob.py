@@ -158,6 +158,12 @@ class Blob:
         self._require_count(other)
         self._diff = other._diff
 
+    def swapped(self) -> "Blob":
+        """Return a blob whose data are the gradients of this one, and the other way round."""
+        other = Blob(self._shape, self.dtype, self.device)
+        other._data, other._diff = self._diff, self._data
+        return other
+
     def publish(self) -> None:
         """Bring arrays of this blob that somebody outside still holds up to date."""
         self._data.publish()
