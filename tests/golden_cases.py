@@ -95,7 +95,9 @@ def missing_types(case_path):
 
 def run_layer(case, check):
     info = case.info
-    net = Net("net.prototxt", PHASES[info["phase"]], rng=RandomNumbers(info.get("seed") or 1701))
+    rng = RandomNumbers(info.get("seed") or 1701)
+    phase = PHASES[info.get("phase", "TEST")]
+    net = Net("net.prototxt", phase, rng=rng, allow_python=True)
     _set_weights(net, case.group("param"))
     for name, array in case.group("in").items():
         net.blobs[name].set_data(array)
