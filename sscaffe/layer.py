@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sscaffe import filler
-from sscaffe.blob import Blob
+from sscaffe.blob import Array, Blob
 from sscaffe.device import Device, cpu
 from sscaffe.errors import ShapeError
 from sscaffe.kernels import Kernels
@@ -160,6 +160,11 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
             f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}"
         )
     return axis % ndim
+
+
+def on_host(array: Any) -> Array:
+    """Return an array of any device as one of NumPy."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:

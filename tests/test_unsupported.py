@@ -52,6 +52,7 @@ HARMLESS = {
         "force_nd_im2col",  # there is one way for any number of axes
         "negative_slope",  # relu is refused
     },
+    "DetectionOutputParameter": {"visualize_threshold"},  # visualize is told of
     "EltwiseParameter": {"engine"},
     "InnerProductParameter": {
         "engine",
@@ -61,7 +62,9 @@ HARMLESS = {
     },
     "LRNParameter": {"engine"},
     "PoolingParameter": {"engine"},
+    "PythonParameter": {"share_in_parallel"},  # one device trains
     "ReLUParameter": {"engine"},
+    "SPPParameter": {"engine"},
     "SoftmaxParameter": {"engine"},
 }
 
@@ -130,11 +133,6 @@ SCALE = "put a Scale layer after this one and leave the field out"
     ("text", "message"),
     [
         (
-            "type: 'Pooling' pooling_param { avg_include_pad: false }",
-            "avg_include_pad: false is not supported; leave the field out if pad is 0, for then it "
-            "is the same",
-        ),
-        (
             "type: 'BatchNorm' batch_norm_param { use_weight_bias: true }",
             f"use_weight_bias: true is not supported; {SCALE}",
         ),
@@ -198,6 +196,8 @@ def test_what_changes_nothing_is_accepted_in_silence(text, caplog):
         ("Convolution", "convolution_param", "parameter_sparsity_pattern_histogram"),
         ("InnerProduct", "inner_product_param", "dump_parameter"),
         ("InnerProduct", "inner_product_param", "dump_activation"),
+        ("LSTM", "recurrent_param", "debug_info"),
+        ("DetectionOutput", "detection_output_param", "visualize"),
     ],
 )
 def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, caplog):

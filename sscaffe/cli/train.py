@@ -66,9 +66,7 @@ def _make_solver(flags: dict[str, Any]) -> Solver:
         param.train_state.level = flags["level"]
     param.train_state.stage.extend(options.split(flags["stage"]))
     require_writable(param.snapshot_prefix)
-    return Solver(
-        param, device=place, source=flags["solver"], allow_python=flags["allow_python"]
-    )
+    return Solver(param, device=place, source=flags["solver"], allow_python=flags["allow_python"])
 
 
 def _solve(solver: Solver, snapshot: str) -> None:

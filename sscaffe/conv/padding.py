@@ -1,10 +1,13 @@
 """Padding that is not the same on both sides of an axis."""
 
+from typing import Any
+
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
 from sscaffe.proto import caffe_pb2
 
 Sizes = tuple[int, ...]
+Pair = tuple[int, int]
 
 _FIELDS = ("pad_t", "pad_b", "pad_l", "pad_r")
 _SYMMETRIC = ("pad_h", "pad_w")
@@ -44,12 +47,12 @@ class Padding:
         """Set the diff of a blob from that of its padded copy."""
         blob.set_diff(padded.const_diff[self._inside(blob)])
 
-    def _inside(self, blob: Blob) -> tuple[object, ...]:
+    def _inside(self, blob: Blob) -> tuple[Any, ...]:
         axes = zip(self.before, blob.shape[-2:], strict=True)
         return (..., *(slice(start, start + size) for start, size in axes))
 
 
-def read_sides(param: _Param) -> tuple[Sizes, Sizes] | None:
+def read_sides(param: _Param) -> tuple[Pair, Pair] | None:
     """Return ``pad_t``, ``pad_l`` and ``pad_b``, ``pad_r``; None if none of them is set.
 
     Raises

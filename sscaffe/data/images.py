@@ -14,7 +14,9 @@ Array = npt.NDArray[Any]
 _ONE = 2048  # of the fixed-point weights, as in OpenCV
 
 
-def read_image(path: Path, channels: int | None = None, size: tuple[int, int] | None = None) -> Array:
+def read_image(
+    path: Path, channels: int | None = None, size: tuple[int, int] | None = None
+) -> Array:
     """Read an image file.
 
     Parameters

@@ -237,4 +237,4 @@ def read_window_file(path: Path) -> WindowFile:
 
 def _round(values: Array) -> Array:
     """Round halves away from 0, as C does."""
-    return np.trunc(values + np.copysign(0.5, values)).astype(int)
+    return np.asarray(np.trunc(values + np.copysign(0.5, values)), int)

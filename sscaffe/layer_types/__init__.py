@@ -10,7 +10,7 @@ from sscaffe import unsupported
 from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import REGISTRY, TEST, Layer
-from sscaffe.layer_types.python import PythonLayer, python_layer_class
+from sscaffe.layer_types.python import PythonLayer, make_python_layer
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_names import nearest
 from sscaffe.random_numbers import RandomNumbers
@@ -41,12 +41,11 @@ def create_layer(
         not.
     """
     layer_class = REGISTRY.get(layer_param.type)
-    if layer_class is PythonLayer and allow_python:
-        layer_class = python_layer_class(layer_param, root)
     if layer_class is None:
         raise UnsupportedError(_why_there_is_none(layer_param.type))
     unsupported.check(layer_param, f"layer {layer_param.name!r}")
-    return layer_class(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
+    make = make_python_layer if layer_class is PythonLayer and allow_python else layer_class
+    return make(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
 
 
 # Types of Caffe and its forks; those that are registered are built.

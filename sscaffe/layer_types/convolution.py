@@ -34,9 +34,7 @@ class ConvolutionLayer(Layer):
         """Check the bottoms and the layer's parameters, and create `blobs`."""
         param = self.layer_param.convolution_param
         if param.relu:
-            raise UnsupportedError(
-                f"relu: {self.type} has no rectifier; put a ReLU layer after it"
-            )
+            raise UnsupportedError(f"relu: {self.type} has no rectifier; put a ReLU layer after it")
         self._key: tuple[Shape, int] | None = None
         self.axis = canonical_axis(param.axis, bottom[0].ndim)
         self._spatial_axes = bottom[0].ndim - self.axis - 1

@@ -1,5 +1,7 @@
 """Crop: cut a blob down to the size of another."""
 
+from typing import Any
+
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
 from sscaffe.layer import Layer, canonical_axis, register
@@ -37,7 +39,7 @@ class CropLayer(Layer):
                     f"offset: axis {i} of {shape} has no {wanted[i]} elements from {offset} on"
                 )
         sizes = zip(offsets, wanted[axis:], strict=True)
-        self._part = (..., *(slice(start, start + size) for start, size in sizes))
+        self._part: tuple[Any, ...] = (..., *(slice(start, start + size) for start, size in sizes))
         top[0].reshape(*shape[:axis], *wanted[axis:])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, on_host, register
 from sscaffe.proto import caffe_pb2
 
 _Prior = caffe_pb2.PriorBoxParameter
@@ -56,8 +56,7 @@ class DetectionOutputLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Find the detections of each image."""
         batch = bottom[0].shape[0]
-        host = [np.asarray(blob.const_data if self.xp is np else blob.const_data.get())
-                for blob in bottom]
+        host = [on_host(blob.const_data) for blob in bottom]
         places = host[0].reshape(batch, -1, self.places, 4)
         scores = host[1].reshape(batch, -1, self.classes)
         priors, variances = host[2].reshape(2, -1, 4)
@@ -75,8 +74,10 @@ class DetectionOutputLayer(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Refuse: what is found has no gradient."""
         if any(propagate_down):
-            raise UnsupportedError("propagate_down: DetectionOutput has no gradient; use it in "
-                                   "TEST, and MultiBoxLoss in TRAIN")
+            raise UnsupportedError(
+                "propagate_down: DetectionOutput has no gradient; use it in "
+                "TEST, and MultiBoxLoss in TRAIN"
+            )
 
     def _detect(self, places: Array, scores: Array, priors: Array, variances: Array) -> Array:
         """Return class, score and box of each detection of one image, class by class."""
@@ -120,17 +121,15 @@ def decode(
         places = places * variances
     size = priors[:, 2:] - priors[:, :2]
     if param.code_type == _Prior.CORNER:
-        return priors + places
+        return np.asarray(priors + places)
     if param.code_type == _Prior.CORNER_SIZE:
-        return priors + places * np.tile(size, 2)
+        return np.asarray(priors + places * np.tile(size, 2))
     centre = (priors[:, :2] + priors[:, 2:]) / 2 + places[:, :2] * size
     half = np.exp(places[:, 2:]) * size / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def suppress(
-    boxes: Array, scores: Array, param: caffe_pb2.DetectionOutputParameter
-) -> list[int]:
+def suppress(boxes: Array, scores: Array, param: caffe_pb2.DetectionOutputParameter) -> list[int]:
     """Return which boxes to keep, the best first, so that none overlaps a better one too much.
 
     Parameters
@@ -164,7 +163,7 @@ def overlaps(box: Array, others: Array) -> Array:
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     common = sides.clip(0).prod(axis=1)
     union = _area(box[None]) + _area(others) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=common > 0))
 
 
 def _area(boxes: Array) -> Array:

@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from sscaffe.blob import Blob
-from sscaffe.errors import DataError, ShapeError
+from sscaffe.blob import Array, Blob
 from sscaffe.data.hdf5 import append_rows
-from sscaffe.layer import Layer, register
+from sscaffe.errors import DataError, ShapeError
+from sscaffe.layer import Layer, on_host, register
 
 NAMES = ("data", "label")
+_AXES = 4  # of the datasets, at least
 
 
 @register("HDF5Output")
 class HDF5OutputLayer(Layer):
-    """Write the bottoms to the datasets ``data`` and ``label``, the rows of each pass after the last.
+    """Write the bottoms to the datasets ``data`` and ``label``.
 
-    The first forward pass replaces a file that is there. Between passes the file is closed, so that
-    it can be read.
+    The rows of each pass follow those of the last; the first pass replaces a file that is there.
+    Between passes the file is closed, so that it can be read. As in Caffe, the datasets have four
+    axes, the last ones of size 1 where the bottoms have fewer.
 
     Bottoms: two blobs with as many rows, ``(N, ...)``.
     """
@@ -43,10 +43,7 @@ class HDF5OutputLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Add the rows to the file."""
-        arrays = {
-            name: np.asarray(blob.const_data if self.xp is np else blob.const_data.get())
-            for name, blob in zip(NAMES, bottom, strict=True)
-        }
+        arrays = {name: _four_axes(blob) for name, blob in zip(NAMES, bottom, strict=True)}
         append_rows(self.path, arrays, new=not self._has_begun)
         self._has_begun = True
 
@@ -55,3 +52,7 @@ class HDF5OutputLayer(Layer):
         for blob, wanted in zip(bottom, propagate_down, strict=True):
             if wanted:
                 blob.clear_diff()
+
+
+def _four_axes(blob: Blob) -> Array:
+    return on_host(blob.const_data).reshape(*blob.shape, *[1] * (_AXES - blob.ndim))

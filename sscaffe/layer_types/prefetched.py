@@ -92,7 +92,15 @@ class PrefetchedLayer(Layer):
 def merged_transform_param(
     layer_param: caffe_pb2.LayerParameter, field: str = "data_param"
 ) -> caffe_pb2.TransformationParameter:
-    """Return a layer's transform_param, with what old nets set in `field` instead."""
+    """Return a layer's transform_param, with what old nets set elsewhere.
+
+    Parameters
+    ----------
+    layer_param : LayerParameter
+        The layer.
+    field : str
+        Where that is: data_param, image_data_param or window_data_param.
+    """
     merged = caffe_pb2.TransformationParameter()
     merged.CopyFrom(layer_param.transform_param)
     old = getattr(layer_param, field)

@@ -64,8 +64,12 @@ class PriorBoxLayer(Layer):
         """Set boxes and variances."""
         param = self.layer_param.prior_box_param
         grid = bottom[0].shape[2:]
-        image = np.float32(self._image or bottom[1].shape[2:])
-        step = np.float32(self._step) if self._step else image / np.float32(grid)
+        image = np.asarray(self._image or bottom[1].shape[2:], np.float32)
+        step = (
+            np.asarray(self._step, np.float32)
+            if self._step
+            else image / np.asarray(grid, np.float32)
+        )
         rows, columns = (
             (np.arange(n, dtype=np.float32) + np.float32(param.offset)) * s
             for n, s in zip(grid, step, strict=True)
@@ -78,7 +82,7 @@ class PriorBoxLayer(Layer):
             boxes[..., axis + 2] = (centre + extent) / image[1 - axis]
         if param.clip:
             boxes = boxes.clip(0, 1)
-        variance = np.float32(param.variance or [0.1])
+        variance = np.asarray(param.variance or [0.1], np.float32)
         data = top[0].new_data()
         data[0, 0] = self.xp.asarray(boxes.reshape(-1))
         data[0, 1] = self.xp.asarray(np.resize(variance, boxes.size))

@@ -50,7 +50,7 @@ class PSROIPoolingLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Take the mean of each window."""
-        self._regions = read_regions(self.xp, bottom)
+        self._regions = read_regions(bottom)
         out = top[0].new_data()
         out[...] = 0
         for (r, i, j), window in self._windows(bottom[0].const_data):
@@ -72,7 +72,7 @@ class PSROIPoolingLayer(Layer):
         """Yield region, row and column of each window that is not empty, and the window."""
         parts = range(self.group)
         for r, (image, *region) in enumerate(self._regions):
-            rows, columns = self._cuts(np.float32(region), images.shape[2:])
+            rows, columns = self._cuts(np.asarray(region, np.float32), images.shape[2:])
             for i, j in itertools.product(parts, parts):
                 if rows[i][1] > rows[i][0] and columns[j][1] > columns[j][0]:
                     channels = images[int(image), i * self.group + j :: self.group**2]

@@ -42,15 +42,21 @@ class ParamBlobs(list[Blob]):
         return self._layer.add_param(shape)
 
 
-def python_layer_class(layer_param: caffe_pb2.LayerParameter, root: str = "") -> type[Layer]:
-    """Import the class of a Python layer, and make it ready for `create_layer`.
+def make_python_layer(
+    layer_param: caffe_pb2.LayerParameter, phase: int, *, root: str = "", **options: Any
+) -> Layer:
+    """Import the class that a Python layer names, and make the layer.
 
     Parameters
     ----------
     layer_param : LayerParameter
         Its `python_param` names module and class.
+    phase : int
+        TRAIN or TEST.
     root : str
         Where modules are looked for, after Python's own places; the working directory by default.
+    options
+        Those of `Layer`.
 
     Raises
     ------
@@ -78,16 +84,10 @@ def python_layer_class(layer_param: caffe_pb2.LayerParameter, root: str = "") ->
             f"layer: expected a class in {param.module} that derives from sscaffe.Layer, got {got} "
             f"for {param.layer!r}"
         )
-    return _with_param_str(found)
-
-
-def _with_param_str(user_class: type[Layer]) -> type[Layer]:
-    def __init__(self: Layer, layer_param: caffe_pb2.LayerParameter, *args: Any, **kw: Any) -> None:
-        user_class.__init__(self, layer_param, *args, **kw)
-        self.blobs = ParamBlobs(self)
-        self.param_str = layer_param.python_param.param_str  # type: ignore[attr-defined]
-
-    return type(user_class.__name__, (user_class,), {"__init__": __init__})
+    layer = found(layer_param, phase, root=root, **options)
+    layer.blobs = ParamBlobs(layer)
+    layer.param_str = param.param_str  # type: ignore[attr-defined]
+    return layer
 
 
 @contextmanager

@@ -52,9 +52,7 @@ class RecurrentLayer(Layer):
             blob.reshape(*state)
         if not self._next or self._next[0].shape != state[1:]:
             self.reset()
-            self._next = [
-                self.xp.zeros(state[1:], self.dtype) for _ in range(self.num_states)
-            ]
+            self._next = [self.xp.zeros(state[1:], self.dtype) for _ in range(self.num_states)]
 
     def reset(self) -> None:
         """Forget the states: the next forward pass begins with zeros."""
@@ -83,8 +81,10 @@ class RecurrentLayer(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Go back through the steps."""
         if propagate_down[1]:
-            raise UnsupportedError("propagate_down: bottom 1, which tells where sequences begin, "
-                                   "has no gradient; set it to false")
+            raise UnsupportedError(
+                "propagate_down: bottom 1, which tells where sequences begin, "
+                "has no gradient; set it to false"
+            )
         last = [blob.const_diff[0] for blob in top[1:]]
         last += [self.xp.zeros_like(state) for state in self._next[len(last) :]]
         sums_diff, first = self.run_back(top[0].const_diff, last)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import DataError, ShapeError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, on_host, register
 
 REGION = 5  # image number, x1, y1, x2, y2
 
@@ -48,7 +48,7 @@ class ROIPoolingLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Find the maximum of each window."""
         x, out = bottom[0].const_data, top[0].new_data()
-        regions = read_regions(self.xp, bottom)
+        regions = read_regions(bottom)
         self._images = regions[:, 0].astype(int)
         width = x.shape[3]
         self._places = self.xp.full(out.shape, -1, int)  # in the channel; -1 in an empty window
@@ -115,7 +115,7 @@ def check_regions(bottom: list[Blob]) -> int:
     return shape[0]
 
 
-def read_regions(xp: object, bottom: list[Blob]) -> Array:
+def read_regions(bottom: list[Blob]) -> Array:
     """Return the regions (R, 5), on the host.
 
     Raises
@@ -123,8 +123,7 @@ def read_regions(xp: object, bottom: list[Blob]) -> Array:
     DataError
         If one is of an image that there is not.
     """
-    values = bottom[1].const_data.reshape(-1, REGION)
-    regions = np.asarray(values if xp is np else values.get())
+    regions = on_host(bottom[1].const_data).reshape(-1, REGION)
     images, count = regions[:, 0], bottom[0].shape[0]
     if len(regions) and not (images.min() >= 0 and images.max() < count):
         raise DataError(

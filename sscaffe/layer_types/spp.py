@@ -71,7 +71,8 @@ class SPPLayer(Layer):
         """Return the pooling of a grid, and its top."""
         param = caffe_pb2.LayerParameter(type="Pooling")
         settings = param.pooling_param
-        settings.pool = self.layer_param.spp_param.pool
+        method = caffe_pb2.SPPParameter.PoolMethod.Name(self.layer_param.spp_param.pool)
+        settings.MergeFrom(caffe_pb2.PoolingParameter(pool=method))
         for axis, size in zip("hw", bottom[0].shape[2:], strict=True):
             kernel = -(-size // windows)
             pad = (kernel * windows - size + 1) // 2

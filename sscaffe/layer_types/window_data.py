@@ -113,7 +113,7 @@ def _mean(
             f"mean_value: expected 1 value or one for each of the {file.channels} channels, got "
             f"{len(transform.mean_value)}"
         )
-    return np.resize(np.float32(transform.mean_value), file.channels).reshape(-1, 1, 1)
+    return np.resize(np.asarray(transform.mean_value, np.float32), file.channels).reshape(-1, 1, 1)
 
 
 def _require_windows(

@@ -67,7 +67,7 @@ class WindowPooling:
         dy = top.const_diff
         padded = self._xp.zeros((*bottom.shape[:2], *self._extent()), dy.dtype)
         for number, window in enumerate(self._windows(padded)):
-            window += self._share(number, dy, bottom)
+            window += self._share(number, dy)
         bottom.set_diff(padded[self._inside()])
 
     def _forward_max(self, x: Array, top: Blob) -> None:
@@ -110,7 +110,7 @@ class WindowPooling:
         self._chosen = chosen
         top.set_data(best)
 
-    def _share(self, number: int, dy: Array, bottom: Blob) -> Array:
+    def _share(self, number: int, dy: Array) -> Any:
         """Return what a place of the window gets of the top's gradient."""
         if self._method == "AVE":
             assert self._divisor is not None, "backward before forward"
@@ -124,7 +124,7 @@ class WindowPooling:
         assert self._chosen is not None, "backward before forward"
         return self._xp.where(self._chosen == number, dy, 0)
 
-    def _padded(self, x: Array) -> Array:
+    def _padded(self, x: Array) -> Any:
         """Return the bottom with all that windows reach, -inf for MAX and 0 otherwise."""
         fill = -np.inf if self._method == "MAX" else 0
         padded = self._xp.full((*x.shape[:2], *self._extent()), fill, x.dtype)
@@ -145,9 +145,10 @@ class WindowPooling:
         g = self._geometry
         for place in self._places:
             axes = zip(place, g.stride, g.output, strict=True)
-            yield padded[(..., *(slice(k, k + (o - 1) * s + 1, s) for k, s, o in axes))]
+            part: Any = (..., *(slice(k, k + (o - 1) * s + 1, s) for k, s, o in axes))
+            yield padded[part]
 
-    def _sizes(self, dtype: Any) -> Array:
+    def _sizes(self, dtype: Any) -> Any:
         """Return how many elements of each window count."""
         g = self._geometry
         sizes: Any = np.ones((), dtype)
@@ -160,7 +161,7 @@ class WindowPooling:
             sizes = np.multiply.outer(sizes, (stop - start).astype(dtype))
         return self._xp.asarray(sizes)
 
-    def _is_inside(self, number: int) -> Array:
+    def _is_inside(self, number: int) -> Any:
         """Tell for which windows a place is in the image, not beyond it."""
         g = self._geometry
         inside: Any = np.ones((), bool)

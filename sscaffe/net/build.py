@@ -54,8 +54,7 @@ class Graph:
 
 
 def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
-    """Return the net of one state: layers chosen by their rules, old inputs as a layer, fused
-    layers taken apart, splits.
+    """Return the net of one state: layers chosen by rules, inputs as one, fused ones apart, splits.
 
     Parameters
     ----------

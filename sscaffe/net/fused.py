@@ -8,7 +8,7 @@ from sscaffe.serialized import blobproto_shape, blobproto_to_array, fill_blobpro
 
 _Layer = caffe_pb2.LayerParameter
 
-# The layers that each stands for. [SkimCaffe]
+# SkimCaffe's names for several layers in one.
 FUSED = {
     "ConvolutionReLU": ("Convolution", "ReLU"),
     "ConvolutionReLUPool": ("Convolution", "ReLU", "Pooling"),
@@ -17,7 +17,7 @@ FUSED = {
     "ReLUPooling": ("ReLU", "Pooling"),
 }
 
-# [SkimCaffe]
+# More of SkimCaffe's names, those of one library.
 RENAMED = {
     "MKLConvolution": "Convolution",
     "MKLPooling": "Pooling",
@@ -25,7 +25,7 @@ RENAMED = {
     "MKLReLU": "ReLU",
 }
 
-# [Dynamic Network Surgery] What they are once their masks do not change any more.
+# Those of Dynamic Network Surgery, for what they are once their masks do not change any more.
 MASKED = {"CConvolution": "Convolution", "CInnerProduct": "InnerProduct"}
 
 _SETTINGS = {
@@ -61,7 +61,7 @@ def expand(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
         If a layer would prune its weights while it trains.
     """
     types = {layer.type for layer in param.layer}
-    if types.isdisjoint(FUSED | RENAMED | MASKED):
+    if types.isdisjoint({*FUSED, *RENAMED, *MASKED}):
         return param
     names = {name for layer in param.layer for name in (layer.name, *layer.top)}
     expanded = caffe_pb2.NetParameter()
