@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sscaffe.blob import Blob
@@ -67,7 +68,7 @@ def make_python_layer(
     for name in ("module", "layer"):
         if not getattr(param, name):
             raise PrototxtError(f"{name}: expected a name in python_param, got none")
-    with _able_to_import(root or "."):
+    with _able_to_import(str(Path(root).resolve())):
         try:
             module = importlib.import_module(param.module)
         except ModuleNotFoundError as error:
@@ -96,6 +97,7 @@ def _able_to_import(folder: str) -> Iterator[None]:
     others = sys.modules.get("caffe")
     sys.modules["caffe"] = sys.modules["sscaffe"]
     sys.path.append(folder)
+    importlib.invalidate_caches()  # the file may be new
     try:
         yield
     finally:
