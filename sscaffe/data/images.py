@@ -76,22 +76,23 @@ def resize(image: Array, height: int, width: int) -> Array:
         return np.asarray((tiles.sum(axis=(2, 4)) + 2) >> 2, np.uint8)
     left, left_weight, right_weight = _taps(old_width, width)
     above, above_weight, below_weight = _taps(old_height, height)
+    # Beyond the border OpenCV takes one pixel along a row, but one row twice along a column, which
+    # does not round the same way.
+    beyond = (left < 0) | (left >= old_width - 1)
+    left_weight[beyond], right_weight[beyond] = _ONE, 0
+    left = left.clip(0, old_width - 1)
+    right = (left + 1).clip(0, old_width - 1)
     pixels = image.astype(np.int32)
-    right = np.minimum(left + 1, old_width - 1)
-    rows = pixels[:, :, left] * left_weight + pixels[:, :, right] * right_weight
-    rows >>= 4
-    below = np.minimum(above + 1, old_height - 1)
-    first = (rows[:, above] * above_weight[:, None]) >> 16
-    second = (rows[:, below] * below_weight[:, None]) >> 16
+    rows = (pixels[:, :, left] * left_weight + pixels[:, :, right] * right_weight) >> 4
+    first = rows[:, above.clip(0, old_height - 1)] * above_weight[:, None] >> 16
+    second = rows[:, (above + 1).clip(0, old_height - 1)] * below_weight[:, None] >> 16
     return np.asarray((first + second + 2) >> 2, np.uint8)
 
 
 def _taps(old: int, new: int) -> tuple[Array, Array, Array]:
     """Return the first of the two pixels of each new one, and the weights of both."""
-    places = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
+    places = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
     first = np.floor(places).astype(np.int64)
     share = places - first.astype(np.float32)
-    share[(first < 0) | (first >= old - 1)] = 0
-    first = first.clip(0, old - 1)
-    second = np.rint(share * np.float32(_ONE)).astype(np.int32)
-    return first, np.rint((1 - share) * np.float32(_ONE)).astype(np.int32), second
+    weights = [np.rint(part * np.float32(_ONE)).astype(np.int32) for part in (1 - share, share)]
+    return first, weights[0], weights[1]

@@ -86,19 +86,20 @@ class Cutting:
         if not self.context and not self.square:
             return np.zeros(2, int), np.full(2, self.size), box
         grow = np.float32(self.size) / np.float32(self.size - 2 * self.context)
-        half = (box[2:] - box[:2] + 1) / 2
-        centre = box[:2] + half
+        # In float32 as in Caffe, so that halves are rounded the same way.
+        half = ((box[2:] - box[:2] + 1) / 2).astype(np.float32)
+        centre = box[:2].astype(np.float32) + half
         if self.square:
-            half = np.full(2, half.max())
+            half = np.full(2, half.max(), np.float32)
         first, last = _round(centre - half * grow), _round(centre + half * grow)
         whole = last - first + 1
         before, after = np.maximum(0, -first), np.maximum(0, last - image + 1)
         first, last = first + before, last - after
-        factor = self.size / whole
-        size = _round((last - first + 1) * factor)
-        place = _round(before * factor)
+        factor = np.float32(self.size) / whole.astype(np.float32)
+        size = _round((last - first + 1).astype(np.float32) * factor)
+        place = _round(before.astype(np.float32) * factor)
         if mirror:
-            place[1] = _round(after * factor)[1]
+            place[1] = _round(after.astype(np.float32) * factor)[1]
         return place, np.minimum(size, self.size - place), np.concatenate([first, last])
 
 
@@ -223,12 +224,12 @@ def read_window_file(path: Path) -> WindowFile:
             channels = int(next(words))
             next(words), next(words)
             for _ in range(int(next(words))):
-                label, overlap, *box = (next(words) for _ in range(6))
+                label, overlap, *box = [next(words) for _ in range(6)]
                 windows.append(Window(len(images) - 1, int(label), float(overlap), *map(int, box)))
-    except (ValueError, TypeError, StopIteration, RuntimeError) as error:
+    except (ValueError, TypeError, StopIteration) as error:
         raise DataError(
             f"source: {path} is no list of windows, from image {max(len(images) - 1, 0)} on: "
-            f"{error or 'it ends too soon'}"
+            f"{str(error) or 'it ends too soon'}"
         ) from error
     if not images:
         raise DataError(f"source: expected a list of windows, got an empty {path}")
@@ -237,4 +238,4 @@ def read_window_file(path: Path) -> WindowFile:
 
 def _round(values: Array) -> Array:
     """Round halves away from 0, as C does."""
-    return np.asarray(np.trunc(values + np.copysign(0.5, values)), int)
+    return np.asarray(np.trunc(values + np.copysign(np.float32(0.5), values)), int)

@@ -8,7 +8,7 @@ from sscaffe.blob import Array, Blob
 from sscaffe.data.transformer import read_mean
 from sscaffe.data.windows import Cutting, Window, WindowFile, WindowReader, read_window_file
 from sscaffe.errors import DataError, ShapeError
-from sscaffe.layer import register
+from sscaffe.layer import TRAIN, register
 from sscaffe.layer_types.prefetched import PrefetchedLayer, merged_transform_param
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
@@ -38,6 +38,11 @@ class WindowDataLayer(PrefetchedLayer):
         param = self.layer_param.window_data_param
         transform = merged_transform_param(self.layer_param, "window_data_param")
         self._check(param, transform)
+        # Caffe makes a transformer that it does not use, which draws a seed before and after.
+        idle = int(transform.mirror or self.phase == TRAIN)
+        self.rng.raw(idle)
+        rng = RandomNumbers(int(self.rng.raw(1)[0]))
+        self.rng.raw(idle + 1)
         file = read_window_file(Path(self.root, param.source))
         foreground = [w for w in file.windows if w.overlap >= param.fg_threshold]
         background = [
@@ -65,7 +70,7 @@ class WindowDataLayer(PrefetchedLayer):
             folder=param.root_folder,
             root=self.root,
             keep=param.cache_images,
-            rng=RandomNumbers(int(self.rng.raw(1)[0])),
+            rng=rng,
         )
         top[0].reshape(param.batch_size, file.channels, cutting.size, cutting.size)
         top[1].reshape(param.batch_size)

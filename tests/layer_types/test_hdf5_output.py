@@ -65,7 +65,7 @@ def test_refuses(name, shapes, error, message, tmp_path, monkeypatch):
 
 def test_refuses_a_folder_and_rows_of_another_shape(path):
     path.mkdir()
-    with pytest.raises(DataError, match="file_name: .* cannot be written as HDF5"):
+    with pytest.raises(DataError, match=r"file_name: .* cannot be written as HDF5"):
         run_layer(output(path), np.zeros((2, 3)), np.zeros(2), tops=0)
     path.rmdir()
     layer = output(path)
