@@ -207,6 +207,7 @@ def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, 
 
 
 def test_debug_info_of_a_net_is_told_of(caplog):
+    caplog.set_level(logging.WARNING, "sscaffe")
     make_net('name: "n" debug_info: true ' + INPUT)
     (record,) = caplog.records
     assert record.getMessage() == "debug_info: not supported; the field of net 'n' has no effect"
