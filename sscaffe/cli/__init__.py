@@ -18,7 +18,8 @@ COMMANDS = {
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "data": "Make databases of well-known data sets.",
-    "demo": "See it all in two minutes: train, sparsify, fine-tune, time.",
+    "convert_imageset": "Make a database of image files and their labels.",
+    "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }
 ALIASES = {"doctor": "device_query"}
@@ -95,7 +96,8 @@ def _run(arguments: list[str]) -> int:
 def _name(arguments: list[str]) -> str:
     """Return the command as it was called, such as ``sscaffe data mnist``."""
     flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    return " ".join(["sscaffe", *arguments[:flag]])
+    words = 2 if arguments[:1] == ["data"] else 1  # what follows is files
+    return " ".join(["sscaffe", *arguments[: min(flag, words)]])
 
 
 def _tell(name: str, error: Exception) -> int:
