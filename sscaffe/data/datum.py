@@ -48,7 +48,7 @@ def array_to_datum(array: Array, label: int | None = None) -> caffe_pb2.Datum:
     if array.dtype == np.uint8:
         datum.data = array.tobytes()
     else:
-        datum.float_data.extend(array.astype(np.float32).ravel())
+        datum.float_data.extend(array.astype(np.float32).ravel().tolist())
     if label is not None:
         datum.label = label
     return datum

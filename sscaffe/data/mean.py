@@ -44,8 +44,8 @@ def image_mean(source: LmdbSource, progress: Callable[[int], None] | None = None
         other = next((image.shape for image in images if image.shape != shape), None)
         if other:
             raise DataError(
-                f"source: expected images of shape {shape} as the first of {source.path}, got {other}; "
-                "make it again with resize_height and resize_width"
+                f"source: expected images of shape {shape} as the first of {source.path}, "
+                f"got {other}; make it again with resize_height and resize_width"
             )
         total += np.sum(images, axis=0, dtype=np.float64)
         done = start + size
