@@ -73,9 +73,12 @@ class _Hdf5Features:
     ) -> None:
         try:
             if kind is None:
-                replace_atomically(self._path, self._file.rename)
+                replace_atomically(self._path, self._move_to)
         finally:
             self._file.unlink(missing_ok=True)
+
+    def _move_to(self, path: Path) -> None:
+        self._file.rename(path)
 
 
 _WRITERS: dict[str, Callable[[str, str], _Writer]] = {

@@ -5,12 +5,15 @@ name of the part of the case that it belongs to.
 """
 
 import re
+import shlex
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from sscaffe import prototxt
+from sscaffe.cli import main
 from sscaffe.errors import SscaffeError
 from sscaffe.layer import REGISTRY, TEST, TRAIN
 from sscaffe.net import Net
@@ -21,10 +24,13 @@ from tests.golden_snapshots import blob_of, compare_model, compare_state
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 KINDS_NOT_BUILT = {
     "upgrade": "the upgrade tools",
-    "cli": "the other command line tools",
     "pycaffe": "pycaffe",
 }
 _COMPARED = re.compile("Iteration|MultiStep|Gradient clipping|    (Train net output|Total)")
+_PRINTED = re.compile(
+    r"Iteration \d|MultiStep|    (Train net output|Test net output|Total)|Test loss|Loss:|Extract"
+)
+_MODE = re.compile(r"DISCONNECTED_(ELTWISE|GRPWISE)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf")
 
 
@@ -86,8 +92,8 @@ class Case:
 
 def missing_types(case_path):
     """Return the layer types of a case's net that are not built yet."""
-    if case_path.parent.name == "net_error":
-        return []  # which may well name types that there are not
+    if case_path.parent.name in ("net_error", "cli"):
+        return []  # which may well name types that there are not, or have no net at all
     param = prototxt.parse_net((case_path / "net.prototxt").read_text())
     return sorted({layer.type for layer in param.layer} - set(REGISTRY))
 
@@ -327,6 +333,27 @@ def run_refusal(case, check):
         net.backward()
 
 
+def run_cli(case, check, log):
+    """Run command lines, and compare how they end and what they log."""
+    recorded = {path: path.read_bytes() for path in Path().glob("*iter*")}
+    for command in case.info["commands"]:
+        words, name = shlex.split(command["cmd"]), command["log"].removesuffix(".log.txt")
+        if mode := _MODE.search(name):
+            # One folder has the files of two runs, which differ in this alone.
+            for path in (Path("net.prototxt"), Path("solver.prototxt")):
+                path.write_text(_MODE.sub(mode.group(), path.read_text()))
+        if "train" not in words:
+            for path, content in recorded.items():
+                path.write_bytes(content)  # what came out of the last training
+        before = len(log())
+        status = main(words[1:] if words[0] == "caffe" else words)
+        check.equal(f"{name} status", command["cmd"], status, min(command["rc"], 1))
+        if command["rc"] == 0 and status == 0:
+            lines = Path(command["log"]).read_text().splitlines()
+            expected = [line.partition("] ")[2] for line in lines]
+            _compare_lines(check, log()[before:], expected, _PRINTED, f"{name} ")
+
+
 RUNNERS = {
     "conv_mode": run_conv_mode,
     "data": run_data,
@@ -336,6 +363,7 @@ RUNNERS = {
     "net": run_net,
 }
 LOGGED_RUNNERS = {
+    "cli": run_cli,
     "connectivity": run_solver,
     "lr": run_lr,
     "snapshot": run_snapshot,
@@ -348,11 +376,17 @@ def _compare_logs(case, check, log):
     """Compare the lines of training that do not deal with sparsity."""
     if "log" not in case.info:
         return
-    expected = [line for line in case.info["log"] if _COMPARED.match(line)]
-    got = [line for line in log() if _COMPARED.match(line)]
-    check.equal("log", "number of lines", len(got), len(expected))
+    _compare_lines(check, log(), case.info["log"], _COMPARED)
+
+
+def _compare_lines(check, own_lines, other_lines, pattern, prefix=""):
+    """Compare the log lines that a pattern matches, words and numbers; accuracies apart."""
+    expected = [line for line in other_lines if pattern.match(line)]
+    got = [line for line in own_lines if pattern.match(line)]
+    check.equal(f"{prefix}log", "number of lines", len(got), len(expected))
     for own, other in zip(got, expected, strict=False):
         part = "regularization" if "regular" in other else "log"
+        part = prefix + ("accuracy" if prefix and "acc" in other else part)
         check.equal(part, "words", _NUMBER.sub("#", own), _NUMBER.sub("#", other))
         numbers = [[float(n) for n in _NUMBER.findall(line)] for line in (own, other)]
         check.close(part, other, *numbers)

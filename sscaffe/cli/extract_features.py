@@ -46,9 +46,9 @@ def command(words: tuple[str, ...], force: bool, as_json: bool, **flags: Any) ->
         for path in targets.values():
             options.require_new(path, force=force)
         shared = {name: flags[name] for name in ("level", "stage", "allow_python")}
-        where = {name: given[name] or "" for name in ("model", "weights", "gpu")}
+        shared |= {name: given[name] or "" for name in ("model", "weights", "gpu")}
         with (
-            options.open_net(phase=TEST, **where, **shared) as net,
+            options.open_net(phase=TEST, **shared) as net,
             progress(given["model"], 0, batches) as advance,
         ):
             shapes = extract_features(
