@@ -21,6 +21,7 @@ COMMANDS = {
     "convert_imageset": "Make a database of image files and their labels.",
     "compute_image_mean": "Compute the mean image of a database.",
     "extract_features": "Write what a trained net makes of its data.",
+    "parse_log": "Make tables of the log of a training.",
     "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }
