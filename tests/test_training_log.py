@@ -45,8 +45,8 @@ OWN = """\
 I1123 09:00:00.000000 1 display.py:1] Iteration 0, loss = 2.5
 I1123 09:00:00.000000 1 display.py:1]     Train net output #0: loss = 2.5 (* 1 = 2.5 loss)
 I1123 09:00:00.000000 1 display.py:1] Iteration 0, lr = 0.1
-I1123 09:00:00.000000 1 a.py:1]     Sparsity conv1 weight: elem 1.5% col 2.0% row 3.0% block(5,1) 4.0%
-I1123 09:00:00.000000 1 a.py:1]     Sparsity ip1 weight: elem 5.0% col 6.0% row 7.0%
+I1123 09:00:00.000000 1 a.py:1] Sparsity conv1 weight: elem 1.5% col 2.0% row 3.0% block(5,1) 4.0%
+I1123 09:00:00.000000 1 a.py:1] Sparsity ip1 weight: elem 5.0% col 6.0% row 7.0%
 I1123 09:00:00.000000 1 display.py:1]     Total regularization terms: 0.5 loss+regular. : 3
 """
 

@@ -22,10 +22,11 @@ COMMANDS = {
     "compute_image_mean": "Compute the mean image of a database.",
     "extract_features": "Write what a trained net makes of its data.",
     "parse_log": "Make tables of the log of a training.",
+    "draw": "Draw a net as a graph.",
     "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }
-ALIASES = {"doctor": "device_query"}
+ALIASES = {"doctor": "device_query", "draw_net": "draw"}
 
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
