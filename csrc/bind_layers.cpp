@@ -204,14 +204,14 @@ sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_chann
 }
 
 void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
-                           const std::optional<Floats>& bias, Floats& out) {
+                           const std::optional<Floats>& bias, Floats& out, bool relu) {
     const int64_t batch = images.size() / self.image_size();
     require_size(images, batch * self.image_size(), "images");
     if (bias) require_size(*bias, self.rows(), "bias");
     require_size(out, batch * self.output_size(), "out");
     float* top = out.mutable_data();
     py::gil_scoped_release unlocked;
-    self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
+    self.forward(batch, images.data(), bias ? bias->data() : nullptr, relu, top);
 }
 
 template <typename T>
@@ -250,5 +250,5 @@ void bind_layers(py::module_& m) {
              "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
         .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
-             "out"_a.noconvert());
+             "out"_a.noconvert(), "relu"_a = false);
 }
