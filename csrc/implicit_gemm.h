@@ -54,6 +54,9 @@ class ImplicitGemm {
     int64_t output_size() const { return m_ * positions_; }
 
    private:
+    // Elements of the planes of a job, which stay in the second cache with those of the next.
+    static constexpr int64_t kPlanesAtOnce = 320 * 1024 / sizeof(float);
+
     // What the weights in one column of the kernel read of one channel, in one phase of the stride.
     struct Plane {
         int64_t channel;      // of the group
@@ -73,7 +76,10 @@ class ImplicitGemm {
         std::vector<int64_t> columns;          // of the weight matrix, by plane
         std::vector<int32_t> places;           // of the columns, in the planes of an image
         std::vector<std::vector<ImplicitPlane>> planes;  // of each band
-        AlignedArray<float> panels;  // [rows / kernel rows][columns][kernel rows]
+        std::vector<int64_t> first_rows;                 // of each panel, and the number of rows
+        AlignedArray<float> weights;                     // [panel][columns][rows of the panel]
+
+        int64_t panels() const { return first_rows.size() - 1; }
     };
 
     // Neighbouring vectors of output positions.
