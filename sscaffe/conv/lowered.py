@@ -289,5 +289,7 @@ class LoweredCcnmm(LoweredKernel):
         if self._convolution is None:
             super().forward(bottom, weights, bias, top, epilogue)
         else:
-            self._convolution.get(weights).forward(bottom, bias, top)
-            self._finish(top, epilogue)
+            # A rectifier comes after what is added.
+            relu = epilogue.relu and epilogue.add is None
+            self._convolution.get(weights).forward(bottom, bias, top, relu)
+            self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
