@@ -98,6 +98,10 @@ class ConvKernel(ABC):
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
 
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return False
+
     def _finish(self, top: Blob, epilogue: Epilogue) -> None:
         """Do as `epilogue` says to a top that is set, for kernels that cannot fuse it."""
         kernels = self.device.kernels

@@ -70,6 +70,15 @@ class LoweredKernel(ConvKernel):
                 outputs += start_values
         self._finish(top, epilogue)
 
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        stored = self._stored(weights)
+        if self.geometry.is_1x1 and stored.kept is None:
+            return False
+        for image in self._images(bottom.const_data):
+            self._lower(image, stored)
+        return True
+
     def _stored(self, weights: Blob) -> GroupedWeights:
         return self._prepared.get(weights)
 
@@ -209,3 +218,7 @@ class LoweredCcnmm(LoweredKernel):
         else:
             self._convolution.get(weights).forward(bottom, bias, top)
             self._finish(top, epilogue)
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return self._convolution is None and super().lower(bottom, weights)

@@ -45,6 +45,8 @@ class Solver:
         The folder that relative paths start from; the working directory by default.
     source : str
         The file that `param_or_path` came from, for errors and the names of snapshots.
+    test_conv_mode : str, optional
+        The conv_mode of every convolution of the test nets, whatever their prototxt says.
 
     Attributes
     ----------
@@ -82,13 +84,14 @@ class Solver:
         device: Device | None = None,
         root: str = "",
         source: str = "",
+        test_conv_mode: str | None = None,
     ) -> None:
         if not isinstance(param_or_path, caffe_pb2.SolverParameter):
             source = source or os.fspath(param_or_path)
             param_or_path = read_solver(param_or_path)
         self.param = checked(param_or_path)
         self.param.type = self.type_name or self.param.type
-        self._root, self._source = root, source
+        self._root, self._source, self._test_conv_mode = root, source, test_conv_mode
         self.iter = self._step = 0
         self.callbacks: list[Callable[[Solver], None]] = []
         self.test_results: list[dict[str, Array]] = []
@@ -112,7 +115,7 @@ class Solver:
                 for name in filter(None, map(str.strip, names.split(","))):
                     logger.info("Finetuning from %s", name)
                     self.net.copy_from(Path(self._root, name))
-            self.test_nets = maker.test()
+            self.test_nets = maker.test(self._test_conv_mode)
             self._share_weights()
         except BaseException:
             self.close()
