@@ -2,11 +2,8 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
-
-import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
@@ -18,7 +15,7 @@ from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import display, snapshot
 from sscaffe.solver.connectivity import Connectivity, disconnected
 from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
-from sscaffe.solver.divergence import require_finite_loss, require_finite_weights
+from sscaffe.solver.divergence import require_finite_loss, require_finite_weights, unwarned
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import NetMaker
 from sscaffe.solver.scores import outputs_of, run_tests
@@ -27,9 +24,6 @@ from sscaffe.solver.smoothed_loss import SmoothedLoss
 from sscaffe.solver.update import Updater
 
 PathLike = str | os.PathLike[str]
-
-# What is not finite is for the solver to notice, which says more than NumPy's warning.
-_unwarned = partial(np.errstate, over="ignore", invalid="ignore", divide="ignore")
 
 
 class Solver:
@@ -218,7 +212,7 @@ class Solver:
             callback(self)
         self._connectivity.begin()
 
-    @_unwarned()
+    @unwarned()
     def _iterate(self) -> bool:
         """Train for one iteration; False if a stop was requested in a test before it."""
         self.net.clear_param_diffs()
@@ -253,7 +247,7 @@ class Solver:
             display.log_regularization(regularization, self.smoothed_loss)
             require_finite_weights(self.net, self.param, self.iter)
 
-    @_unwarned()
+    @unwarned()
     def test_all(self) -> list[dict[str, Array]]:
         """Run each test net for its test_iter batches.
 
@@ -393,7 +387,7 @@ class Solver:
         display.log_loss(self.iter, self.smoothed_loss)
         display.log_outputs(self.net, "Train", outputs_of(self.net))
 
-    @_unwarned()
+    @unwarned()
     def _show_end(self) -> None:
         """Log how the trained net does, as Caffe does after the last update."""
         if self._is_display_due():

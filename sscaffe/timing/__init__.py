@@ -1,6 +1,6 @@
 """How long nets take: layer by layer, and in every mode that their layers have."""
 
-from sscaffe.timing.compare import (
+from sscaffe.timing.comparison import (
     Comparison,
     LayerComparison,
     ModeTiming,
