@@ -96,13 +96,13 @@ def _fields(words: list[Token], first: int, last: int) -> list[tuple[str, int, i
 
 
 def _end_of_value(words: list[Token], place: int) -> int:
-    """Return the last token of a value."""
+    """Return the last token of a value, of strings side by side the first."""
     depth = 0
     while words[place].kind != "end":
         word = words[place]
         if word.kind == "sign":
             depth += (word.text in "{<[") - (word.text in "}>]")
-        if depth == 0 and not (word.kind == "string" and words[place + 1].kind == "string"):
+        if depth == 0:
             return place
         place += 1
     return place - 1

@@ -36,6 +36,11 @@ DENSE = Setting("convolution_param", "conv_mode", "DIRECT_DCONV")
             "layer { name: 'a'\n  convolution_param {\n    conv_mode: DIRECT_DCONV\n  }\n}",
         ),
         (
+            "layer { param: [{ name: 'w' }, { name: 'b' }] name: 'a' convolution_param { pad: 1 } }",
+            "layer { param: [{ name: 'w' }, { name: 'b' }] name: 'a' "
+            "convolution_param { conv_mode: DIRECT_DCONV pad: 1 } }",
+        ),
+        (
             "layer { name: 'a' convolution_param {} }",
             "layer { name: 'a' convolution_param { conv_mode: DIRECT_DCONV} }",
         ),

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from sscaffe import _core
 from sscaffe.blob import Blob
+from sscaffe.conv import make_kernel
 from sscaffe.conv.base import ConvKernel
 from sscaffe.layer import TEST
 from sscaffe.net import Net
@@ -99,6 +101,11 @@ def test_a_contest_leaves_the_net_as_it_was(net):
 
 
 def test_modes_get_the_bottom_in_the_layout_in_which_it_arrives(net, monkeypatch):
+    conv1 = net.layers[1]
+    assert conv1.name == "conv1"
+    conv1.kernel = make_kernel(
+        4, conv1.kernel.geometry, 2, conv1.device, np.float32, TEST
+    )  # DIRECT_DCONV
     net.forward()
     seen = {}
     for kernel in ConvKernel.__subclasses__():
@@ -111,6 +118,7 @@ def test_modes_get_the_bottom_in_the_layout_in_which_it_arrives(net, monkeypatch
         monkeypatch.setattr(kernel, "forward", watched)
     unit = next(unit for unit in net.units if net.blobs["c1"] in unit.step.bottom)
     arrives_plain = net.blobs["c1"].data_tensor.is_plain
+    assert arrives_plain != _core.has_onednn
     for mode in ("DIRECT_SCONV", "DIRECT_DCONV"):
         contest._Contestant(unit, mode)._run_layer()
     assert seen == {"DIRECT_SCONV": {arrives_plain}, "DIRECT_DCONV": {arrives_plain}}
