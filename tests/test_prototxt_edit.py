@@ -36,7 +36,8 @@ DENSE = Setting("convolution_param", "conv_mode", "DIRECT_DCONV")
             "layer { name: 'a'\n  convolution_param {\n    conv_mode: DIRECT_DCONV\n  }\n}",
         ),
         (
-            "layer { param: [{ name: 'w' }, { name: 'b' }] name: 'a' convolution_param { pad: 1 } }",
+            "layer { param: [{ name: 'w' }, { name: 'b' }] name: 'a' "
+            "convolution_param { pad: 1 } }",
             "layer { param: [{ name: 'w' }, { name: 'b' }] name: 'a' "
             "convolution_param { conv_mode: DIRECT_DCONV pad: 1 } }",
         ),

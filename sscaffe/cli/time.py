@@ -87,7 +87,7 @@ def command(as_json: bool, log: str, iterations: int | None, write_auto: str, **
     with options.logged(log):
         net, sparse = _open(forward_only=forward_only, **flags)
         runs = iterations or _DEFAULT_ITERATIONS
-        with progress(f"timing {net.name or 'net'}", 0, runs) as advance:
+        with progress(f"timing {net.name or 'net'}", 0, runs, in_background=False) as advance:
             backward = not (forward_only or sparse)
             timing = time_net(net, runs, backward=backward, advance=advance)
         _log(timing)
@@ -109,7 +109,9 @@ def _compare(
             prototxt.read_net(flags["model"])  # says what is wrong with it before anything else
             require_another_file(write_auto, flags["model"])
         net, _ = _open(phase="TEST", **flags)
-        with progress(f"comparing {net.name or 'net'}", 0, steps(net)) as advance:
+        with progress(
+            f"comparing {net.name or 'net'}", 0, steps(net), in_background=False
+        ) as advance:
             comparison = compare(net, rounds, advance)
         net.close()
         if write_auto:
