@@ -6,14 +6,18 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "parallel.h"
+#include "twister.h"
 
 using namespace sscaffe::binding;
 
 void bind_channels(py::module_& m);
+void bind_data(py::module_& m);
 void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_lrn(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_update(py::module_& m);
+void bind_sparse(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
 void bind_onednn(py::module_& m);
 #endif
@@ -78,7 +82,19 @@ void gemm(const Array<T>& a, const Array<T>& b, Array<T>& out, bool transpose_a,
     sscaffe::gemm(transpose_a, transpose_b, m, n, k, a.data(), b.data(), accumulate, product);
 }
 
+int64_t twister_draw(Array<uint32_t>& state, int64_t position, Array<uint32_t>& draws) {
+    require_size(state, sscaffe::kTwisterWords, "state");
+    if (position < 0 || position > sscaffe::kTwisterWords) {
+        refuse("position", sscaffe::kTwisterWords, "at most", position);
+    }
+    uint32_t *words = state.mutable_data(), *out = draws.mutable_data();
+    py::gil_scoped_release unlocked;
+    return sscaffe::twister_draw(words, position, draws.size(), out);
+}
+
 void bind_machine(py::module_& m) {
+    m.def("twister_draw", &twister_draw, "state"_a.noconvert(), "position"_a,
+          "draws"_a.noconvert());
     m.def(
         "set_num_threads",
         [](int threads) {
@@ -113,12 +129,15 @@ PYBIND11_MODULE(_core, m) {
     if (const char* isa = std::getenv("SSCAFFE_ISA")) sscaffe::set_isa(isa);
     bind_machine(m);
     bind_arrays(m);
+    bind_data(m);
     bind_layers(m);
     bind_memory(m);
     bind_channels(m);
     bind_eltwise(m);
+    bind_lrn(m);
 
     bind_update(m);
+    bind_sparse(m);
 #ifdef SSCAFFE_ONEDNN
     m.attr("has_onednn") = true;
     bind_onednn(m);

@@ -83,9 +83,45 @@ void channel_scale_backward(const Floats& factor, const Memory* x, const Memory&
                                     factors, biases, dx ? dx->data() : nullptr);
 }
 
+// The parts must be what the whole is made of, in the order in which they lie in it.
+void require_parts(const std::vector<const Memory*>& parts, const Memory& whole) {
+    int64_t stored = 0, channels = 0, remainder = 0;
+    for (const Memory* part : parts) {
+        const auto dims = part->layout().dims();
+        if (remainder) throw py::value_error("parts: expected whole blocks but in the last one");
+        if (!(part->layout() == sscaffe::layout_like(whole.layout(), dims))) {
+            throw py::value_error("parts: expected layouts of the whole's kind");
+        }
+        const ChannelSizes sizes = sizes_of(*part);
+        remainder = sizes.padded() - sizes.channels;
+        stored += part->layout().stored();
+        channels += sizes.channels;
+    }
+    const ChannelSizes sizes = sizes_of(whole);
+    if (channels != sizes.channels) refuse("parts", sizes.channels, "channels", channels);
+    if (stored != whole.layout().stored()) {
+        refuse("parts", whole.layout().stored(), "elements", stored);
+    }
+}
+
+void join_channels(const std::vector<const Memory*>& parts, Memory& whole) {
+    require_parts(parts, whole);
+    py::gil_scoped_release unlocked;
+    sscaffe::join_channels(parts, whole);
+}
+
+void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {
+    require_parts({parts.begin(), parts.end()}, whole);
+    py::gil_scoped_release unlocked;
+    sscaffe::part_channels(whole, parts);
+}
+
 }  // namespace
 
 void bind_channels(py::module_& m) {
+    m.def("layout_like", &sscaffe::layout_like, "layout"_a, "dims"_a);
+    m.def("join_channels", &join_channels, "parts"_a, "whole"_a);
+    m.def("part_channels", &part_channels, "whole"_a, "parts"_a);
     m.def("batch_norm_forward", &batch_norm_forward, "eps"_a, "x"_a, "y"_a, "mean"_a.noconvert(),
           "variance"_a.noconvert(), "inverse_std"_a.noconvert());
     m.def("batch_norm_backward", &batch_norm_backward, "mean"_a.noconvert(),

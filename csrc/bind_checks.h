@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,6 +42,33 @@ inline void require_axes(const Sizes& sizes, size_t axes, int64_t least, const c
     for (const int64_t size : sizes) {
         if (size < least) refuse(name, least, "or more on each axis", size);
     }
+}
+
+inline void require_below(const Ints& numbers, int64_t bound, const char* name, const char* what) {
+    const int32_t *first = numbers.data(), *last = first + numbers.size();
+    // A negative number becomes a large one; this loop is vectorized, a search would not be.
+    uint32_t largest = 0;
+    for (const int32_t* n = first; n < last; ++n) {
+        largest = std::max(largest, static_cast<uint32_t>(*n));
+    }
+    if (first == last || largest < bound) return;
+    throw py::value_error(std::string(name) + ": expected " + what + " below " +
+                          std::to_string(bound) + ", got " +
+                          std::to_string(static_cast<int32_t>(largest)));
+}
+
+// Check a CSR matrix of `columns` columns; return its rows.
+inline int64_t require_csr(const Ints& row_ptr, const Ints& indices, const py::array& values,
+                           int64_t columns) {
+    const int32_t* first = row_ptr.data();
+    const int64_t rows = row_ptr.size() - 1;
+    if (rows < 0 || first[0] != 0 || !std::is_sorted(first, first + rows + 1)) {
+        throw py::value_error("row_ptr: expected numbers that ascend from 0");
+    }
+    require_size(indices, first[rows], "indices");
+    require_size(values, first[rows], "values");
+    require_below(indices, columns, "indices", "columns");
+    return rows;
 }
 
 // The sizes of a product of two matrices, each of which may be stored transposed.

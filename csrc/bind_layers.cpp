@@ -6,9 +6,10 @@
 #include "geometry.h"
 #include "implicit_gemm.h"
 #include "lowering.h"
-#include "lrn.h"
+#include "memory.h"
 #include "pooling.h"
-#include "sparse.h"
+#include "softmax.h"
+#include "sparse_convolution.h"
 
 namespace {
 
@@ -36,19 +37,6 @@ sscaffe::ConvGeometry conv_geometry(int64_t image_size, const Sizes& input, cons
 }
 
 // Check that each number is in [0, bound).
-void require_below(const Ints& numbers, int64_t bound, const char* name, const char* what) {
-    const int32_t *first = numbers.data(), *last = first + numbers.size();
-    // A negative number becomes a large one; this loop is vectorized, a search would not be.
-    uint32_t largest = 0;
-    for (const int32_t* n = first; n < last; ++n) {
-        largest = std::max(largest, static_cast<uint32_t>(*n));
-    }
-    if (first == last || largest < bound) return;
-    throw py::value_error(std::string(name) + ": expected " + what + " below " +
-                          std::to_string(bound) + ", got " +
-                          std::to_string(static_cast<int32_t>(largest)));
-}
-
 template <typename T>
 void im2col(const Array<T>& image, const Sizes& input, const Sizes& kernel, const Sizes& stride,
             const Sizes& pad, const Sizes& dilation, Array<T>& columns,
@@ -142,45 +130,6 @@ void ave_pool_backward(const Array<T>& top_diff, int64_t planes, const Sizes& in
 }
 
 template <typename T>
-py::tuple dense_to_csr(const Array<T>& matrix) {
-    require_dims(matrix, 2, "matrix");
-    sscaffe::Csr<T> csr;
-    {
-        py::gil_scoped_release unlocked;
-        csr = sscaffe::dense_to_csr(matrix.shape(0), matrix.shape(1), matrix.data());
-    }
-    return py::make_tuple(Ints(csr.row_ptr.size(), csr.row_ptr.data()),
-                          Ints(csr.indices.size(), csr.indices.data()),
-                          Array<T>(csr.values.size(), csr.values.data()));
-}
-
-// Check a CSR matrix of `columns` columns; return its rows.
-int64_t require_csr(const Ints& row_ptr, const Ints& indices, const py::array& values,
-                    int64_t columns) {
-    const int32_t* first = row_ptr.data();
-    const int64_t rows = row_ptr.size() - 1;
-    if (rows < 0 || first[0] != 0 || !std::is_sorted(first, first + rows + 1)) {
-        throw py::value_error("row_ptr: expected numbers that ascend from 0");
-    }
-    require_size(indices, first[rows], "indices");
-    require_size(values, first[rows], "values");
-    require_below(indices, columns, "indices", "columns");
-    return rows;
-}
-
-template <typename T>
-void csrmm(const Ints& row_ptr, const Ints& indices, const Array<T>& values,
-           const Array<T>& columns, Array<T>& out) {
-    require_dims(columns, 2, "columns");
-    const int64_t m = require_csr(row_ptr, indices, values, columns.shape(0));
-    require_size(out, m * columns.shape(1), "out");
-    T* product = out.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::csrmm(m, columns.shape(1), row_ptr.data(), indices.data(), values.data(),
-                   columns.data(), product);
-}
-
-template <typename T>
 void direct_sparse_conv(const Array<T>& image, int64_t group, const Sizes& input,
                         const Sizes& kernel, const Sizes& stride, const Sizes& pad,
                         const Sizes& dilation, const Ints& row_ptr, const Ints& indices,
@@ -199,10 +148,53 @@ void direct_sparse_conv(const Array<T>& image, int64_t group, const Sizes& input
                                 values.data(), bias ? bias->data() : nullptr, top);
 }
 
-sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_channels, int64_t group,
-                                         const Sizes& input, const Sizes& kernel,
-                                         const Sizes& stride, const Sizes& pad,
-                                         const Sizes& dilation) {
+sscaffe::SoftmaxSizes softmax_sizes(const Floats& x) {
+    require_dims(x, 3, "x");
+    return {x.shape(0), x.shape(1), x.shape(2)};
+}
+
+void softmax(const Floats& x, Floats& y) {
+    const auto sizes = softmax_sizes(x);
+    require_size(y, x.size(), "y");
+    float* out = y.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::softmax(sizes, x.data(), out);
+}
+
+py::tuple softmax_loss(const Floats& probabilities, const Floats& labels, float ignored,
+                       Ints& indices) {
+    const auto sizes = softmax_sizes(probabilities);
+    require_size(labels, sizes.outer * sizes.inner, "labels");
+    require_size(indices, sizes.outer * sizes.inner, "indices");
+    const auto [sum, counted] = sscaffe::softmax_loss(sizes, probabilities.data(), labels.data(),
+                                                      ignored, indices.mutable_data());
+    return py::make_tuple(sum, counted);
+}
+
+void softmax_loss_backward(const Floats& probabilities, const Ints& labels, float factor,
+                           Floats& dx) {
+    const auto sizes = softmax_sizes(probabilities);
+    require_size(labels, sizes.outer * sizes.inner, "labels");
+    require_size(dx, probabilities.size(), "dx");
+    for (int64_t i = 0; i < labels.size(); ++i) {
+        if (labels.data()[i] >= sizes.classes) {
+            refuse("labels", sizes.classes, "classes", labels.data()[i]);
+        }
+    }
+    float* out = dx.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::softmax_loss_backward(sizes, probabilities.data(), labels.data(), factor, out);
+}
+
+// The weights of a convolution of two spatial axes, and all that is known about them.
+struct Weights {
+    sscaffe::ConvGeometry geometry;
+    int64_t group, rows;
+};
+
+Weights conv_weights(const Floats& weights, int64_t in_channels, int64_t group, const Sizes& input,
+                     const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+                     const Sizes& dilation) {
     if (input.size() != 2) refuse("input", 2, "axes", input.size());
     if (in_channels < 1) refuse("in_channels", 1, "or more", in_channels);
     auto g = conv_geometry(0, input, kernel, stride, pad, dilation);
@@ -214,8 +206,17 @@ sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_chann
     const int64_t m = weights.shape(0);
     if (m < 1 || m % group) refuse("weights", group, "groups of equal rows", m);
     require_size(weights, m * (in_channels / group) * g.kernel_size(), "weights");
+    return {g, group, m};
+}
+
+// What convolves with weights that it has packed.
+template <typename Convolution>
+Convolution make_packed(const Floats& weights, int64_t in_channels, int64_t group,
+                        const Sizes& input, const Sizes& kernel, const Sizes& stride,
+                        const Sizes& pad, const Sizes& dilation) {
+    const auto w = conv_weights(weights, in_channels, group, input, kernel, stride, pad, dilation);
     py::gil_scoped_release unlocked;
-    return sscaffe::ImplicitGemm(g, group, m, weights.data());
+    return Convolution(w.geometry, w.group, w.rows, weights.data());
 }
 
 void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
@@ -229,35 +230,41 @@ void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
     self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
 }
 
-sscaffe::LrnSizes lrn_sizes(const py::array& x, int64_t size) {
-    if (x.ndim() < 2) refuse("x", 2, "or more axes", x.ndim());
-    if (size < 1) refuse("size", 1, "or more", size);
-    const int64_t outer = x.shape(0) * x.shape(1);
-    return {x.shape(0), x.shape(1), outer ? x.size() / outer : 0, size};
+sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_t in_channels,
+                                                   int64_t group, const Sizes& input,
+                                                   const Sizes& kernel, const Sizes& stride,
+                                                   const Sizes& pad, const Sizes& dilation) {
+    if (!sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation))) {
+        throw py::value_error("kernel: expected one that fits, see SparseConvolution.fits");
+    }
+    return make_packed<sscaffe::SparseConvolution>(weights, in_channels, group, input, kernel,
+                                                   stride, pad, dilation);
 }
 
-template <typename T>
-void lrn_across_forward(const Array<T>& x, int64_t size, T alpha, T beta, T k, Array<T>& scale,
-                        Array<T>& y) {
-    const auto sizes = lrn_sizes(x, size);
-    require_size(scale, x.size(), "scale");
-    require_size(y, x.size(), "y");
-    T *sums = scale.mutable_data(), *out = y.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_forward<T>(sizes, {alpha, beta, k}, x.data(), sums, out);
+// The blocks of channels of a memory whose dims are (batch, *image).
+sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t batch,
+                                      const sscaffe::Dims& image, const char* name) {
+    const int64_t block = memory.layout().image_block();
+    if (block == 0) throw py::value_error(std::string(name) + ": expected blocks of channels");
+    sscaffe::Dims dims{batch};
+    dims.insert(dims.end(), image.begin(), image.end());
+    const int64_t count = sscaffe::count_of(dims);
+    if (memory.layout().count() != count) refuse(name, count, "elements", memory.layout().count());
+    if (block > 1 && memory.layout().dims() != dims)
+        refuse(name, count, "elements in its shape", 0);
+    return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
 }
 
-template <typename T>
-void lrn_across_backward(const Array<T>& x, const Array<T>& scale, const Array<T>& dy, int64_t size,
-                         T alpha, T beta, Array<T>& dx) {
-    const auto sizes = lrn_sizes(x, size);
-    require_size(scale, x.size(), "scale");
-    require_size(dy, x.size(), "dy");
-    require_size(dx, x.size(), "dx");
-    T* out = dx.mutable_data();
+void sparse_convolution_forward(sscaffe::SparseConvolution& self, const sscaffe::Memory& bottom,
+                                const std::optional<Floats>& bias, bool relu,
+                                sscaffe::Memory& top) {
+    const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
+    const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
+    const auto from = channel_blocks(bottom, batch, in, "bottom");
+    const auto to = channel_blocks(top, batch, out, "top");
+    if (bias) require_size(*bias, out[0], "bias");
     py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_backward<T>(sizes, {alpha, beta, T{0}}, x.data(), scale.data(), dy.data(),
-                                    out);
+    self.forward(batch, from, bias ? bias->data() : nullptr, relu, to);
 }
 
 template <typename T>
@@ -275,17 +282,10 @@ void bind_typed(py::module_& m) {
           "output"_a, "kernel"_a, "stride"_a, "pad"_a, "top"_a.noconvert());
     m.def("ave_pool_backward", &ave_pool_backward<T>, "top_diff"_a.noconvert(), "planes"_a,
           "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a, "bottom_diff"_a.noconvert());
-    m.def("dense_to_csr", &dense_to_csr<T>, "matrix"_a.noconvert());
-    m.def("csrmm", &csrmm<T>, "row_ptr"_a.noconvert(), "indices"_a.noconvert(),
-          "values"_a.noconvert(), "columns"_a.noconvert(), "out"_a.noconvert());
     m.def("direct_sparse_conv", &direct_sparse_conv<T>, "image"_a.noconvert(), "group"_a, "input"_a,
           "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "row_ptr"_a.noconvert(),
           "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
           "out"_a.noconvert());
-    m.def("lrn_across_forward", &lrn_across_forward<T>, "x"_a.noconvert(), "size"_a, "alpha"_a,
-          "beta"_a, "k"_a, "scale"_a.noconvert(), "y"_a.noconvert());
-    m.def("lrn_across_backward", &lrn_across_backward<T>, "x"_a.noconvert(), "scale"_a.noconvert(),
-          "dy"_a.noconvert(), "size"_a, "alpha"_a, "beta"_a, "dx"_a.noconvert());
 }
 
 }  // namespace
@@ -293,10 +293,28 @@ void bind_typed(py::module_& m) {
 void bind_layers(py::module_& m) {
     bind_typed<float>(m);
     bind_typed<double>(m);
+    m.def("softmax", &softmax, "x"_a.noconvert(), "y"_a.noconvert());
+    m.def("softmax_loss", &softmax_loss, "probabilities"_a.noconvert(), "labels"_a.noconvert(),
+          "ignored"_a, "indices"_a.noconvert());
+    m.def("softmax_loss_backward", &softmax_loss_backward, "probabilities"_a.noconvert(),
+          "labels"_a.noconvert(), "factor"_a, "dx"_a.noconvert());
     py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")
-        .def(py::init(&make_implicit_gemm), "weights"_a.noconvert(), "in_channels"_a, "group"_a,
-             "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(),
+             "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
         .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
              "out"_a.noconvert());
+    py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
+        .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
+             "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_static(
+            "fits",
+            [](const Sizes& input, const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+               const Sizes& dilation) {
+                return sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation));
+            },
+            "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_property_readonly("nnz", &sscaffe::SparseConvolution::nnz)
+        .def("forward", &sparse_convolution_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
+             "top"_a);
 }

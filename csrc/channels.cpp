@@ -13,16 +13,6 @@ namespace {
 // Elements that are worked on at a time: what is read twice stays in the first cache.
 constexpr int64_t kPiece = 4096;
 
-ChannelSizes channels_last(int64_t positions, int64_t channels) {
-    return {1, 1, positions, channels, channels};
-}
-
-int64_t product(const Dims& dims, size_t first) {
-    int64_t result = 1;
-    for (size_t i = first; i < dims.size(); ++i) result *= dims[i];
-    return result;
-}
-
 // A group's memory in pieces: some rows of `inner`, or part of one row.
 class Pieces {
    public:
@@ -107,49 +97,6 @@ std::vector<float> first_elements(const ChannelSizes& s, const float* x) {
 }
 
 }  // namespace
-
-#ifdef SSCAFFE_ONEDNN
-
-std::optional<ChannelSizes> channel_sizes(const Layout& layout) {
-    const Dims& dims = layout.dims();
-    if (dims.size() < 2 || layout.count() == 0) return std::nullopt;
-    const int64_t images = dims[0], channels = dims[1], positions = product(dims, 2);
-    if (layout.is_plain()) {
-        if (positions == 1) return channels_last(images, channels);
-        return ChannelSizes{images, channels, positions, 1, channels};
-    }
-    if (layout.desc().get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
-    const Dims blocks = layout.desc().get_inner_blks(), axes = layout.desc().get_inner_idxs();
-    if (layout.desc().get_inner_nblks() > 1 || (!axes.empty() && axes[0] != 1)) return std::nullopt;
-    const int64_t block = blocks.empty() ? channels : blocks[0];
-    const int64_t groups = (channels + block - 1) / block;
-    // [N][groups][positions][block], all of it dense.
-    Dims expected(dims.size());
-    int64_t stride = block;
-    for (size_t axis = dims.size(); axis-- > 2; stride *= dims[axis]) expected[axis] = stride;
-    expected[1] = blocks.empty() ? 1 : stride;
-    expected[0] = stride * groups;
-    const Dims strides = layout.desc().get_strides();
-    for (size_t axis = 0; axis < dims.size(); ++axis) {
-        const bool moves = axis == 1 ? groups > 1 || blocks.empty() : dims[axis] > 1;
-        if (moves && strides[axis] != expected[axis]) return std::nullopt;
-    }
-    if (layout.stored() != images * groups * positions * block) return std::nullopt;
-    if (blocks.empty()) return channels_last(images * positions, channels);
-    return ChannelSizes{images, groups, positions, block, channels};
-}
-
-#else
-
-std::optional<ChannelSizes> channel_sizes(const Layout& layout) {
-    const Dims& dims = layout.dims();
-    if (dims.size() < 2 || layout.count() == 0) return std::nullopt;
-    const int64_t positions = product(dims, 2);
-    if (positions == 1) return channels_last(dims[0], dims[1]);
-    return ChannelSizes{dims[0], dims[1], positions, 1, dims[1]};
-}
-
-#endif
 
 void batch_norm_forward(const ChannelSizes& s, double eps, const float* x, float* y, float* mean,
                         float* variance, float* inverse_std) {

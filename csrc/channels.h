@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "memory.h"
 
@@ -30,6 +31,18 @@ struct ChannelSizes {
 
 // How a layout is to be taken, or nothing if it is none of these.
 std::optional<ChannelSizes> channel_sizes(const Layout& layout);
+
+// Whether a position has all of its channels side by side, in a layout that is not plain.
+bool is_channels_last(const Layout& layout);
+
+// The layout of the same kind for other dims, of as many axes; plain where there is none.
+Layout layout_like(const Layout& layout, const Dims& dims);
+
+// Put arrays behind each other along axis 1, or take them apart.
+//
+// All are in layouts of one kind; in a blocked one all parts but the last have whole blocks.
+void join_channels(const std::vector<const Memory*>& parts, Memory& whole);
+void part_channels(const Memory& whole, const std::vector<Memory*>& parts);
 
 // y = (x - mean) * inverse_std for each channel, by the mean and variance of the channel.
 //

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "elementwise.h"
 
@@ -78,9 +79,32 @@ memory with_dims_of(const Memory& from, const desc& to) {
     return memory(Layout(to.get_dims()).desc(), onednn_engine(), from.data());
 }
 
+// Making a reorder takes longer than moving a small blob, so the last few are kept.
+struct KeptReorder {
+    desc from, to;
+    dnnl::reorder primitive;
+};
+
+dnnl::reorder reorder_between(const memory& from, const memory& to) {
+    constexpr size_t kKept = 32;
+    static thread_local std::vector<KeptReorder> kept;
+    static thread_local size_t next = 0;
+    const desc source = from.get_desc(), target = to.get_desc();
+    for (const KeptReorder& one : kept) {
+        if (one.from == source && one.to == target) return one.primitive;
+    }
+    KeptReorder made{source, target, dnnl::reorder(from, to)};
+    if (kept.size() < kKept) {
+        kept.push_back(made);
+    } else {
+        kept[next++ % kKept] = made;
+    }
+    return made.primitive;
+}
+
 void execute_reorder(const memory& from, const memory& to) {
     memory source = from, target = to;
-    dnnl::reorder(source, target).execute(stream(), source, target);
+    reorder_between(source, target).execute(stream(), source, target);
     stream().wait();
 }
 
@@ -268,8 +292,13 @@ void Pooling::make(const Layout& bottom) {
         const int64_t end = (sizes_.output[i] - 1) * sizes_.stride[i] + sizes_.kernel[i];
         beyond[i] = std::max<int64_t>(0, end - sizes_.input[i] - sizes_.pad[i]);
     }
-    const auto method =
-        sizes_.max ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding;
+    auto method = algorithm::pooling_max;
+    if (!sizes_.max) {
+        const bool padded =
+            std::any_of(sizes_.pad.begin(), sizes_.pad.end(), [](int64_t pad) { return pad > 0; });
+        method = padded ? algorithm::pooling_avg_include_padding
+                        : algorithm::pooling_avg_exclude_padding;
+    }
     const Dims dilation(sizes_.kernel.size(), 0);
     forward_desc_ = dnnl::pooling_forward::primitive_desc(
         onednn_engine(), prop_kind::forward_training, method, bottom.desc(),

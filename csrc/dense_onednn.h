@@ -113,7 +113,8 @@ class InnerProduct : public WeightedPrimitive {
 struct PoolingSizes {
     int64_t batch, channels;
     Dims input, output, kernel, stride, pad;  // two spatial axes
-    bool max;                                 // or the average over the elements of the image
+    // Or the average: over the elements of the image or, where there is pad, the whole window.
+    bool max;
 };
 
 // Pooling in the layout that the bottom has.

@@ -1,7 +1,7 @@
 #pragma once
 
-// Included by vector_body.h: the loops of elementwise.h, group_lasso.cpp and update.cpp, for one
-// thread.
+// Included by vector_body.h: the loops of elementwise.h, group_lasso.cpp, update.cpp and
+// transform.cpp, for one thread.
 //
 // Each result is made by the same roundings whatever the instruction set, so that training does not
 // depend on the machine: no fused multiply-add (the build says -ffp-contract=off), and one order of
@@ -53,6 +53,17 @@ void add_signs(int64_t n, float factor, const float* x, float* y) {
 void add_products(int64_t n, const float* factors, const float* x, float* y) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] += factors[i] * x[i];
+}
+
+template <typename T>
+void transform_row(int64_t n, const T* x, const float* mean, float value, float scale, float* y) {
+    if (mean) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = (static_cast<float>(x[i]) - mean[i]) * scale;
+        return;
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = (static_cast<float>(x[i]) - value) * scale;
 }
 
 void threshold(int64_t n, float limit, float* x) {

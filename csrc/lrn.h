@@ -1,48 +1,53 @@
 #pragma once
 
-#include <cstdint>
+#include "channels.h"
 
-// Local response normalization across channels.
+// Local response normalization.
 //
-//   scale[c] = k + alpha / size * (sum of x[c']^2 over the window of `size` channels around c)
-//   y[c] = x[c] * scale[c]^-beta
+//   y = x * scale^-beta, where scale = k + alpha / count * (sum of x^2 over a window)
 //
-// The window of channel c is [c - (size - 1) / 2, c + size / 2], cut at the first and last channel.
+// Across channels the window holds `size` channels, those from c - (size - 1) / 2 to c + size / 2,
+// cut at the first and last channel, and count is size.  Within a channel it is a square of size x
+// size positions, size odd, cut at the sides of the image, and count is size^2.
+//
+// The gradient, a sum over the places whose windows hold this one:
+//
+//   dx = dy scale^-beta - 2 alpha beta / count x (sum of dy x scale^-(beta + 1))
 //
 // Source: Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks",
-// NIPS 2012, 3.3; alpha is divided by size as Caffe does.
+// NIPS 2012, 3.3; alpha is divided by count as Caffe does.
 
 namespace sscaffe {
 
-struct LrnSizes {
-    int64_t images, channels, positions;  // positions: elements of one channel of one image
-    int64_t size;                         // channels in a window
-};
-
-template <typename T>
 struct LrnConstants {
-    T alpha, beta, k;
+    int64_t size;
+    float alpha, beta, k;
 };
 
-//   x      [images][channels][positions]
-//   scale  like x   overwritten; lrn_across_backward needs it
-//   y      like x   overwritten; no two of the three may overlap
+// In a layout by channels:
 //
-// Cost: images * channels * positions * (size + two square roots if beta is 0.75, else a power).
-template <typename T>
-void lrn_across_forward(const LrnSizes& sizes, const LrnConstants<T>& constants, const T* x,
-                        T* scale, T* y);
-
-//   x, scale  [images][channels][positions]   from the forward pass
-//   dy           like x
-//   dx           like x   overwritten; must not overlap the others
+//   x, dy  given
+//   scale  overwritten by forward; backward needs it
+//   y      overwritten; must not overlap x
+//   dx     overwritten; may be the same array as dy
 //
-// dx[c] = dy[c] scale[c]^-beta - 2 alpha beta / size x[c] (sum of dy[c'] x[c'] scale[c']^-(beta +
-// 1) over the channels c' whose windows hold c)
-//
+// Cost: an element takes size additions, and two square roots if beta is 0.75, else a power.
 // Throws std::bad_alloc.
-template <typename T>
-void lrn_across_backward(const LrnSizes& sizes, const LrnConstants<T>& constants, const T* x,
-                         const T* scale, const T* dy, T* dx);
+void lrn_across_forward(const ChannelSizes& sizes, const LrnConstants& constants, const float* x,
+                        float* scale, float* y);
+void lrn_across_backward(const ChannelSizes& sizes, const LrnConstants& constants, const float* x,
+                         const float* scale, const float* dy, float* dx);
+
+// The same within channels: sizes are those of an array (N, C, height, width), so that inner is a
+// multiple of height * width.
+struct ImageSize {
+    int64_t height, width;
+};
+
+void lrn_within_forward(const ChannelSizes& sizes, const ImageSize& image,
+                        const LrnConstants& constants, const float* x, float* scale, float* y);
+void lrn_within_backward(const ChannelSizes& sizes, const ImageSize& image,
+                         const LrnConstants& constants, const float* x, const float* scale,
+                         const float* dy, float* dx);
 
 }  // namespace sscaffe

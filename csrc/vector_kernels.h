@@ -42,6 +42,11 @@ struct ElementwiseKernels {
     void (*add_products)(int64_t n, const float* factors, const float* x, float* y);
     // By UpdateRule: what update does after the gradient is made.
     void (*take_step[3])(const UpdateStep& s, int64_t n, const UpdateArrays& arrays);
+    // y = (x - (mean ? mean[i] : value)) * scale
+    void (*transform_bytes)(int64_t n, const uint8_t* x, const float* mean, float value,
+                            float scale, float* y);
+    void (*transform_floats)(int64_t n, const float* x, const float* mean, float value, float scale,
+                             float* y);
     void (*threshold)(int64_t n, float limit, float* x);
     void (*relu_forward)(int64_t n, float slope, const float* x, float* y);
     void (*relu_backward)(int64_t n, float slope, const float* x, const float* dy, float* dx);
@@ -100,6 +105,56 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
+// The next `count` weights belong to this filter: in fours, the first of which may be incomplete
+// and then has its weights last.
+struct SparseFilter {
+    int32_t filter, count;
+};
+
+// Neighbouring lanes of a vector of sums, and where they go.
+struct SparseRun {
+    int64_t lane, count, target;
+};
+
+constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
+
+// sums[filter][y][x] (+)=
+//     sum over its weights: value * packed[place * kSparseStep + y * pitch + x * lanes]
+struct SparseTile {
+    int64_t rows, columns;  // of vectors
+    const float* packed;
+    int64_t pitch;  // from row to row of packed
+    int64_t filter_count;
+    const SparseFilter* filters;  // [filter_count + 1], the last one without weights
+    const uint64_t* places;       // of four weights, 16 bits each; there is one more
+    const float* values;
+    bool start;         // with the bias, or from what the sums are
+    const float* bias;  // by filter, or nullptr
+    float* sums;        // [filters][rows][columns][lanes]
+    // What will be packed next, ahead[ahead_places[i]], is asked for meanwhile.
+    int64_t ahead_count;
+    const int64_t* ahead_places;
+    const float* ahead;
+};
+
+// How SparseConvolution multiplies a tile, and moves what it reads and writes.
+struct DirectSparseKernel {
+    int64_t lanes;          // elements of a vector
+    int64_t sums;           // the most vectors of a tile
+    int64_t rows, columns;  // the most rows; and columns, if there are several rows
+    void (*tile)(const SparseTile& t);
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
+    void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
+                   int64_t stride);
+    // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
+    // lane_count lanes
+    void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
+                    int64_t lane_count, float least, float* target);
+    // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
+    void (*write_runs)(const float* source, int64_t run_count, const SparseRun* runs, float least,
+                       float* target);
+};
+
 // See eltwise.h.
 struct EltwiseKernels {
     void (*scaled_copy)(int64_t n, float factor, const float* x, float* y);
@@ -138,11 +193,51 @@ struct ChannelKernels {
                     const float* dy, float* dx);
 };
 
-// Part of an LRN: `positions` neighbouring positions of all channels of one image.
-struct LrnKernelSizes {
+// What lrn.h calls the constants: the factors of the sums in scale and in the gradient.
+struct LrnFactors {
+    float beta, k, share, gradient;
+};
+
+// Neighbouring positions of all channels of one image, in plain memory.
+struct LrnPiece {
     int64_t channels, stride;  // elements from one channel to the next
     int64_t positions;
     int64_t size, before;  // channels in a window, and how many of them come before its own
+};
+
+// Neighbouring positions of one image in blocks of channels, which are worked on in rows: the
+// channels of one position, then `size` - 1 zeros.
+struct LrnRows {
+    int64_t groups, stride, block;  // stride: elements from one group to the next
+    int64_t positions;
+    int64_t size, before, width;  // width: of a row
+    int64_t capacity;             // elements of all rows, of the most positions there may be
+};
+
+// A plane [height][width][block].
+struct LrnPlane {
+    int64_t height, width, block, size;
+};
+
+// See lrn.h.  The rooms are 0 before the first call, and then left as the last call left them;
+// dx may be dy.
+struct LrnKernels {
+    void (*forward)(const LrnPiece& s, const LrnFactors& f, const float* x, float* scale, float* y);
+    //   room  [channels + 1][positions]
+    void (*backward)(const LrnPiece& s, const LrnFactors& f, const float* x, const float* scale,
+                     const float* dy, float* dx, float* room);
+    //   room  [3 * capacity + size]
+    void (*rows_forward)(const LrnRows& r, const LrnFactors& f, const float* x, float* scale,
+                         float* y, float* room);
+    //   room  [5 * capacity + size]
+    void (*rows_backward)(const LrnRows& r, const LrnFactors& f, const float* x, const float* scale,
+                          const float* dy, float* dx, float* room);
+    //   room  [width + size - 1][block]
+    void (*within_forward)(const LrnPlane& p, const LrnFactors& f, const float* x, float* scale,
+                           float* y, float* room);
+    //   room  [width + size - 1 + (height + 1) width][block]
+    void (*within_backward)(const LrnPlane& p, const LrnFactors& f, const float* x,
+                            const float* scale, const float* dy, float* dx, float* room);
 };
 
 // One row of windows of a pooling.
@@ -153,9 +248,36 @@ struct PoolRow {
     int64_t whole_first, whole_last;  // the windows that no side of the image cuts
 };
 
+// Some rows of a sparse matrix and, of them, the columns of one block.
+template <typename T>
+struct SparsePart {
+    int64_t rows;
+    const int32_t* row_ptr;  // [rows + 1]   into places and values
+    const uint16_t* places;  // columns within the block
+    const T* values;
+    const T* packed;  // what multiplies them
+    T* sums;          // for each row; added to
+};
+
+// How SparseMatrix multiplies a block.
+template <typename T>
+struct SparseKernel {
+    int64_t lanes, vectors;  // elements of a vector, and the most vectors that `add` takes
+
+    // packed[k] = the first `width` elements of each row, filled up to whole vectors with anything
+    //
+    //   source  [depth][stride]
+    void (*pack)(int64_t depth, int64_t width, const T* source, int64_t stride, T* packed);
+    // packed [columns][vectors][lanes], sums [rows][vectors][lanes]
+    void (*add)(int64_t vectors, const SparsePart<T>& part);
+    // packed [columns], sums [rows]
+    void (*add_dots)(const SparsePart<T>& part);
+};
+
 template <typename T>
 struct TypedKernels {
     GemmKernel<T> gemm;
+    SparseKernel<T> sparse;
 
     // out[m][x] = bias[m] + sum over the non-zeros j of row m: values[j] source[places[j] step + x]
     //
@@ -166,12 +288,6 @@ struct TypedKernels {
     void (*sparse_product)(int64_t rows, const int32_t* row_ptr, const int32_t* places,
                            const T* values, const T* source, int64_t step, const T* bias,
                            int64_t width, T* out, int64_t out_stride);
-
-    // See lrn.h; all pointers are to the first position of the first channel.
-    void (*lrn_forward)(const LrnKernelSizes& s, T alpha, T beta, T k, const T* x, T* scale, T* y);
-    //   ratios  [channels + 1][positions]   room to work in
-    void (*lrn_backward)(const LrnKernelSizes& s, T alpha, T beta, const T* x, const T* scale,
-                         const T* dy, T* dx, T* ratios);
 
     // The largest element of each window and its place in the plane, or -FLT_MAX and -1.
     //
@@ -187,6 +303,10 @@ struct VectorKernels {
     ImplicitGemmKernel implicit_gemm;
     ChannelKernels channels;
     EltwiseKernels eltwise;
+    LrnKernels lrn;
+    // See softmax.h; x and y are [classes][inner].
+    void (*softmax)(int64_t classes, int64_t inner, const float* x, float* y);
+    DirectSparseKernel direct_sparse;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

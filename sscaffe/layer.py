@@ -149,6 +149,11 @@ class Layer:
         """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
         raise NotImplementedError
 
+    @property
+    def replays(self) -> bool:
+        """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
+        return False
+
     def add_param(
         self, shape: Sequence[int], filler_param: caffe_pb2.FillerParameter | None = None
     ) -> Blob:
@@ -177,6 +182,11 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
             f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}"
         )
     return axis % ndim
+
+
+def on_host(array: Any) -> Array:
+    """Return an array of any device as one of NumPy."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:

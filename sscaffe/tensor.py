@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sscaffe import _core
 from sscaffe.errors import UnsupportedError
+from sscaffe.kernels.tape import run
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -58,6 +59,10 @@ class Fresh(enum.Enum):
     GONE = 4  # released
 
 
+# Names of their own: looking a member up in its class takes ten times as long.
+_ZERO, _PLAIN, _NATIVE, _BOTH, _GONE = Fresh
+
+
 class Tensor:
     """A value with a plain and a native place.
 
@@ -98,7 +103,7 @@ class Tensor:
 
     def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Arena | None = None) -> None:
         self.count, self.dtype, self.xp = count, np.dtype(dtype), xp
-        self._fresh = Fresh.ZERO
+        self._fresh = _ZERO
         self._plain: Array | None = None
         self._native: _core.Memory | None = None
         self._wraps: dict[Shape, _core.Memory] = {}
@@ -112,14 +117,14 @@ class Tensor:
 
     def read(self) -> Array:
         """Return the plain array, flat, to be read only."""
-        if self._fresh is Fresh.ZERO:
+        if self._fresh is _ZERO:
             self._plain_array()[...] = 0
-            self._fresh = Fresh.PLAIN
-        elif self._fresh is Fresh.NATIVE:
+            self._fresh = _PLAIN
+        elif self._fresh is _NATIVE:
             assert self._native is not None
-            self._native.copy_to(self._wrap((self.count,)))
+            run(self._native.copy_to, self._wrap((self.count,)))
             self._are_both_fresh()
-        elif self._fresh is Fresh.GONE:
+        elif self._fresh is _GONE:
             raise UnsupportedError(
                 "data: Net.compact() has used this memory again; name the blob in its keep, or "
                 "read weights before it"
@@ -129,31 +134,31 @@ class Tensor:
     def release(self) -> None:
         """Let go of the memory; the value is gone until somebody writes another one."""
         self._drop()
-        self._fresh = Fresh.GONE
+        self._fresh = _GONE
         self._checked_while_held = self._copied_while_held = False
 
     def keep_native_only(self) -> None:
         """Let go of the plain place if the value is in the native one too and nobody holds it."""
-        if self._native is not None and self._fresh is Fresh.BOTH and self._native_is_fresh():
+        if self._native is not None and self._fresh is _BOTH and self._native_is_fresh():
             self._plain, self._wraps = None, {}
-            self._fresh = Fresh.NATIVE
+            self._fresh = _NATIVE
 
     def write(self) -> Array:
         """Return the plain array, flat, to be read and written."""
         plain = self.read()
-        self._fresh = Fresh.PLAIN
+        self._fresh = _PLAIN
         self._version += 1
         return plain
 
     def overwrite(self) -> Array:
         """Return the plain array, flat, every element of which the caller will set."""
-        self._fresh = Fresh.PLAIN
+        self._fresh = _PLAIN
         self._version += 1
         return self._plain_array()
 
     def clear(self) -> None:
         """Set every element to 0, without touching memory until somebody looks."""
-        self._fresh = Fresh.ZERO
+        self._fresh = _ZERO
         self._version += 1
         if self._is_held():
             self.read()
@@ -166,13 +171,13 @@ class Tensor:
     @property
     def is_zero(self) -> bool:
         """Whether `clear` was called and nothing was written since."""
-        return self._fresh is Fresh.ZERO
+        return self._fresh is _ZERO
 
     @property
     def version(self) -> int:
         """A number that changes whenever the value may have changed."""
         held = self._is_held()
-        if (held or self._checked_while_held) and self._fresh is not Fresh.NATIVE:
+        if (held or self._checked_while_held) and self._fresh is not _NATIVE:
             self._checked_while_held = held
             checksum = zlib.crc32(self.read().data.cast("B"))
             if checksum != self._checksum:
@@ -182,8 +187,9 @@ class Tensor:
 
     def memory(self, shape: Shape) -> "_core.Memory":
         """Return the value for a oneDNN kernel to read, in whatever layout it is."""
-        if self._native is not None and self._native_is_fresh():
-            return self._native
+        native = self._native
+        if native is not None and (self._fresh is _NATIVE or self._native_is_fresh()):
+            return native
         self.read()
         return self._wrap(shape)
 
@@ -198,12 +204,12 @@ class Tensor:
         moved = self._native
         if moved is None or moved is current or moved.layout != layout:
             moved = self._new_memory(layout)
-        current.copy_to(moved)
+        run(current.copy_to, moved)
         self._native = moved
-        if self._fresh is Fresh.PLAIN:
+        if self._fresh is _PLAIN:
             self._are_both_fresh()
         else:
-            self._fresh = Fresh.NATIVE
+            self._fresh = _NATIVE
         return moved
 
     def memory_in(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
@@ -230,17 +236,17 @@ class Tensor:
     @property
     def is_plain(self) -> bool:
         """Whether the value is in the plain place, so that it costs nothing to read there."""
-        return self._fresh is not Fresh.NATIVE
+        return self._fresh is not _NATIVE
 
     def alias(self) -> "Tensor":
         """Return a tensor of the same value that moves it to other layouts by itself."""
-        if self._fresh is not Fresh.NATIVE:
+        if self._fresh is not _NATIVE:
             self.read()
         other = Tensor(self.count, self.dtype, self.xp)
-        if self._fresh is Fresh.NATIVE:
-            other._native, other._fresh = self._native, Fresh.NATIVE
+        if self._fresh is _NATIVE:
+            other._native, other._fresh = self._native, _NATIVE
         else:
-            other._plain, other._fresh = self._plain, Fresh.PLAIN
+            other._plain, other._fresh = self._plain, _PLAIN
         return other
 
     def exchange(self, memory: "_core.Memory") -> "_core.Memory":
@@ -255,23 +261,43 @@ class Tensor:
         self._written_to(memory)
         return previous
 
+    @property
+    def fresh(self) -> Fresh:
+        """Which place holds the value."""
+        return self._fresh
+
+    def set_fresh(self, fresh: Fresh) -> None:
+        """Say which place holds the value, after a kernel that went past this tensor."""
+        self._fresh = fresh
+        self._version += 1
+
+    @property
+    def writes(self) -> int:
+        """How often the value was set or may have been, held arrays aside: see `version`."""
+        return self._version
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody outside holds the plain array."""
+        return self._is_held()
+
     def publish(self) -> None:
         """Bring plain arrays that somebody outside still holds up to date."""
-        if self._fresh is Fresh.NATIVE and self._is_held():
+        if self._fresh is _NATIVE and self._is_held():
             self.read()
 
     def _written_to(self, memory: "_core.Memory") -> None:
-        self._fresh = Fresh.NATIVE if memory is self._native else Fresh.PLAIN
+        self._fresh = _NATIVE if memory is self._native else _PLAIN
         self._version += 1
 
     def _native_is_fresh(self) -> bool:
-        if self._fresh is Fresh.BOTH and (self._copied_while_held or self._is_held()):
-            self._fresh = Fresh.PLAIN
+        if self._fresh is _BOTH and (self._copied_while_held or self._is_held()):
+            self._fresh = _PLAIN
             self._version += 1
-        return self._fresh in (Fresh.NATIVE, Fresh.BOTH)
+        return self._fresh is _NATIVE or self._fresh is _BOTH
 
     def _are_both_fresh(self) -> None:
-        self._fresh = Fresh.BOTH
+        self._fresh = _BOTH
         self._copied_while_held = self._is_held()
 
     def _is_held(self) -> bool:
@@ -312,9 +338,10 @@ class Tensor:
         return self._plain
 
     def _wrap(self, shape: Shape) -> "_core.Memory":
-        if shape not in self._wraps:
-            self._wraps[shape] = _core.Memory(self._plain_array(), shape)
-        return self._wraps[shape]
+        wrap = self._wraps.get(shape)
+        if wrap is None:
+            wrap = self._wraps[shape] = _core.Memory(self._plain_array(), shape)
+        return wrap
 
 
 def _count_own_references() -> int:

@@ -6,7 +6,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sscaffe.blob import Blob
 from sscaffe.device import Device
-from sscaffe.kernels import Kernels
+from sscaffe.kernels import Kernels, SparseProduct
 from sscaffe.tensor import Tensor
 
 Array = npt.NDArray[Any]
@@ -88,7 +88,9 @@ class CsrMatrix(WeightMatrix):
     Attributes
     ----------
     row_ptr, indices, values : ndarrays
-        As `Kernels.csrmm` takes them; `indices` count the kept columns only.
+        As `Kernels.sparse_product` takes them; `indices` count the kept columns only.
+    last_product : SparseProduct, or None
+        What `product` made last.
     """
 
     def __init__(
@@ -96,19 +98,44 @@ class CsrMatrix(WeightMatrix):
     ) -> None:
         super().__init__((row_ptr.size - 1, columns), None, kept)
         self.row_ptr, self.indices, self.values = row_ptr, indices, values
+        self.last_product: SparseProduct | None = None
+        self._width = -1
 
     @classmethod
-    def from_dense(cls, array: Array, device: Device) -> "CsrMatrix":
+    def from_dense(
+        cls, array: Array, device: Device, *, keep_all_columns: bool = False
+    ) -> "CsrMatrix":
         """Store a matrix of shape (M, K)."""
         row_ptr, indices, values = compress_rows(array, device)
-        kept = _unless_all(_non_zero(array, 0), array.shape[1])
+        kept = None if keep_all_columns else _unless_all(_non_zero(array, 0), array.shape[1])
         if kept is not None:
             indices = device.xp.searchsorted(kept, indices).astype(np.int32)
         return cls(row_ptr, indices, values, array.shape[1], kept)
 
+    @classmethod
+    def block_diagonal(cls, parts: "Sequence[CsrMatrix]", device: Device) -> "CsrMatrix":
+        """Join matrices, each of which multiplies the rows of its own input."""
+        xp, row_ptrs, indices, start, column = device.xp, [], [], 0, 0
+        for part in parts:
+            row_ptrs.append(part.row_ptr[:-1] + np.int32(start))
+            indices.append(part.indices + np.int32(column))
+            start, column = start + part.values.size, column + part.inputs
+        row_ptrs.append(xp.asarray([start], np.int32))
+        values = xp.concatenate([part.values for part in parts])
+        return cls(xp.concatenate(row_ptrs), xp.concatenate(indices), values, column, None)
+
+    def product(self, kernels: Kernels, width: int) -> SparseProduct:
+        """Return this matrix as `kernels` like it best for dense matrices of so many columns."""
+        if self.last_product is None or width != self._width:
+            self.last_product = kernels.sparse_product(
+                self.row_ptr, self.indices, self.values, self.inputs, width
+            )
+            self._width = width
+        return self.last_product
+
     def matmul(self, columns: Array, out: Array, kernels: Kernels) -> None:
         """Multiply a dense matrix by this one."""
-        kernels.csrmm(self.row_ptr, self.indices, self.values, columns, out)
+        self.product(kernels, columns.shape[1]).multiply(columns[None], out[None])
 
 
 class ConcatenatedMatrix(WeightMatrix):

@@ -6,6 +6,8 @@ import pytest
 from sscaffe.device import cpu
 from sscaffe.log import logger
 
+LEVEL, HANDLERS = logger.level, list(logger.handlers)
+
 
 @pytest.fixture
 def rng():
@@ -19,11 +21,15 @@ def device():
 
 @pytest.fixture(autouse=True)
 def logger_as_it_was():
-    """Leave the logger as a test found it; commands set its level and give it handlers."""
-    level, handlers = logger.level, list(logger.handlers)
+    """Give each test the logger as it was imported; commands set its level and give it handlers."""
+    _reset_logger()  # A fixture of a module runs before this one.
     yield
-    logger.setLevel(level)
-    logger.handlers[:] = handlers
+    _reset_logger()
+
+
+def _reset_logger():
+    logger.setLevel(LEVEL)
+    logger.handlers[:] = HANDLERS
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sscaffe.layer import REGISTRY
 from tests.golden_cases import (
     KINDS_NOT_BUILT,
     LOGGED_RUNNERS,
@@ -24,7 +23,6 @@ from tests.golden_cases import (
     missing_types,
     run_refusal,
 )
-from tests.golden_stand_ins import stand_ins
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "golden"
@@ -48,9 +46,6 @@ def folder(request, tmp_path, monkeypatch):
         # The run writes files of the same names.
         shutil.copytree(copy, copy / "recorded", copy_function=shutil.copyfile)
     monkeypatch.chdir(copy)
-    for name, layer in stand_ins(request.param["kind"]).items():
-        if name not in REGISTRY:
-            monkeypatch.setitem(REGISTRY, name, layer)
     return copy
 
 

@@ -69,6 +69,37 @@ def test_csr_holds_the_non_zeros_of_the_kept_columns(device):
     assert stored.row_ptr.dtype == stored.indices.dtype == stored.kept_columns.dtype == np.int32
 
 
+def test_csr_matrices_are_joined_along_the_diagonal(device, rng):
+    dense = [zeroed(rng, [1], [0, 2]), zeroed(rng, [], []), np.zeros((4, 6)), zeroed(rng, [3], [])]
+    parts = [CsrMatrix.from_dense(matrix, device) for matrix in dense]
+    joined = CsrMatrix.block_diagonal(parts, device)
+    inputs = [part.inputs for part in parts]
+    assert inputs == [4, 6, 0, 6]
+    assert joined.shape == (16, 16)
+    columns = rng.standard_normal((16, 5))
+    pieces = np.split(columns, np.cumsum(inputs)[:-1])
+    expected = [product_of_kept(*pair) for pair in zip(parts, pieces, strict=True)]
+    out = product(joined, columns, device, 16)
+    np.testing.assert_allclose(out, np.concatenate(expected), rtol=1e-12, atol=1e-14)
+
+
+def product_of_kept(part, columns):
+    matrix = np.zeros((part.shape[0], part.inputs))
+    rows = np.repeat(np.arange(len(matrix)), np.diff(part.row_ptr))
+    matrix[rows, part.indices] = part.values
+    return matrix @ columns
+
+
+def test_csr_follows_a_width_that_changes(device, rng):
+    dense = zeroed(rng, [1], [2])
+    stored = CsrMatrix.from_dense(dense, device)
+    kept = [0, 1, 3, 4, 5]
+    for positions in (5, 40, 40, 1):
+        columns = rng.standard_normal((6, positions))
+        out = product(stored, columns, device, 4)
+        np.testing.assert_allclose(out, dense[:, kept] @ columns[kept], rtol=1e-12, atol=1e-14)
+
+
 def test_concatenated_is_the_matrix_without_zero_rows_and_columns(device):
     dense = np.array([[0, 5.0, 0, 6.0], [0, 0, 0, 0], [7.0, 0, 0, 8.0]])
     stored = ConcatenatedMatrix.from_dense(dense, device)

@@ -42,6 +42,8 @@ def command(as_json: bool) -> int:
 
 def _facts() -> dict[str, Any]:
     core = _core()
+    from sscaffe.kernels import cpu_blas
+
     onednn = core.onednn_version() if core.has_onednn else "none: own kernels only"
     return {
         "version": sscaffe.__version__,
@@ -53,6 +55,7 @@ def _facts() -> dict[str, Any]:
         "threads": core.get_num_threads(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
         "oneDNN": onednn,
+        "matrix products": cpu_blas.description(),
         "numpy": metadata.version("numpy"),
         "protobuf": metadata.version("protobuf"),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",

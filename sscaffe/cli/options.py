@@ -44,6 +44,12 @@ def net_state(function: Callable[..., Any]) -> Callable[..., Any]:
     return stage(level(function))
 
 
+def allow_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--allow-python-layers``."""
+    text = "Let layers of type Python run their code."
+    return click.option("--allow-python-layers", "allow_python", is_flag=True, help=text)(function)
+
+
 def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--json``."""
     text = "Print the results as JSON."
@@ -93,6 +99,7 @@ def open_net(
     gpu: str,
     source: str = "",
     conv_mode: str | None = None,
+    allow_python: bool = False,
 ) -> Net:
     """Build the net that the shared flags describe.
 
@@ -102,7 +109,7 @@ def open_net(
         The prototxt, or what was read from it; then `source` is its name.
     phase : int
         TRAIN or TEST.
-    weights, level, stage, gpu, conv_mode
+    weights, level, stage, gpu, conv_mode, allow_python
         As the flags of these names.
 
     Raises
@@ -122,6 +129,7 @@ def open_net(
         weights=split(weights),
         device=device(gpu),
         source=source,
+        allow_python=allow_python,
     )
 
 

@@ -30,6 +30,7 @@ _EPILOG = (
 @options.conv_mode()
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, phase: str, iterations: int, **flags: Any) -> int:

@@ -65,6 +65,7 @@ _DEFAULT_ITERATIONS = 50
 @click.option("--shape", metavar="C,H,W", help="Of images whose database is not here.")
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, iterations: int | None, write_auto: str, **flags: Any) -> int:

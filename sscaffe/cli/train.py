@@ -33,6 +33,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, **flags: Any) -> int:
@@ -66,8 +67,13 @@ def _make_solver(flags: dict[str, Any]) -> Solver:
         param.train_state.level = flags["level"]
     param.train_state.stage.extend(options.split(flags["stage"]))
     require_writable(param.snapshot_prefix)
-    mode = flags["conv_mode"]
-    return Solver(param, device=place, source=flags["solver"], test_conv_mode=mode)
+    return Solver(
+        param,
+        device=place,
+        source=flags["solver"],
+        test_conv_mode=flags["conv_mode"],
+        allow_python=flags["allow_python"],
+    )
 
 
 def _solve(solver: Solver, snapshot: str) -> None:
@@ -150,6 +156,8 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     for name in ("conv_mode", "level", "stage", "log"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
+    if flags["allow_python"]:
+        words.append("--allow-python-layers")
     for name, default in (("sigint_effect", "stop"), ("sighup_effect", "snapshot")):
         if flags[name] != default:
             words += [f"--{name}", flags[name]]

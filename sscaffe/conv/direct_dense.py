@@ -3,11 +3,12 @@
 from typing import Any
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
+from sscaffe.conv.base import ConvKernel
 from sscaffe.conv.lowered import LoweredGemm
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.proto import caffe_pb2
+from sscaffe.weighted.base import NOTHING, Epilogue, Propagate
 
 
 class DirectDense(ConvKernel):
@@ -35,6 +36,11 @@ class DirectDense(ConvKernel):
             return str(self.dtype)
         axes = len(self.geometry.input)
         return f"no direct convolution of {axes} spatial axes on {self.device.name}"
+
+    @property
+    def replays(self) -> bool:
+        """See `ConvKernel.replays`."""
+        return self._operator is not None
 
     def forward(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import NOTHING, ConvKernel, Epilogue, Propagate
+from sscaffe.conv.base import ConvKernel
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.weight_matrix import (
@@ -21,6 +21,7 @@ from sscaffe.weight_matrix import (
     Prepared,
     WeightMatrix,
 )
+from sscaffe.weighted.base import NOTHING, Epilogue, Propagate
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +33,14 @@ class GroupedWeights:
     groups: list[WeightMatrix]
     kept: Array | None  # rows of the lowered image that any group needs, int32; None for all
     inputs: int  # how many those are
+
+
+@dataclass(frozen=True)
+class JoinedWeights:
+    """The weight matrices of all conv groups as one, along its diagonal."""
+
+    matrix: CsrMatrix
+    kept: Array | None  # rows of the lowered image that it multiplies, int32; None for all
 
 
 class LoweredKernel(ConvKernel):
@@ -77,6 +86,11 @@ class LoweredKernel(ConvKernel):
             return False
         for image in self._images(bottom.const_data):
             self._lower(image, stored)
+        return True
+
+    def resize(self, batch: int) -> bool:
+        """See `ConvKernel.resize`."""
+        self.batch = batch
         return True
 
     def _stored(self, weights: Blob) -> GroupedWeights:
@@ -170,13 +184,86 @@ class LoweredGemm(LoweredKernel):
 
 
 class LoweredCsrmm(LoweredKernel):
-    """Weights as a compressed sparse row matrix, for scattered zeros."""
+    """Weights as one compressed sparse row matrix for all groups, for scattered zeros.
+
+    As many images are lowered at a time as the caches hold: for conv2 of LeNet 2.2 times as fast as
+    one after the other, for the last 3x3 of ResNet-20 2 times (batch 32, two threads, 90 % zeros).
+    """
 
     mode_name = "LOWERED_CSRMM"
     trains = False
     holds_weights = True
     storage = CsrMatrix
-    description = "im2col of the non-zero columns + csrmm"
+
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
+        self._joined = Prepared(self._join)
+
+    @property
+    def description(self) -> str:
+        """Which code really runs."""
+        made = self._joined.last
+        product = None if made is None else made.matrix.last_product
+        return f"im2col of the non-zero columns + {product.description if product else 'csrmm'}"
+
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
+        joined = self._joined.get(weights)
+        product = joined.matrix.product(self.device.kernels, self._positions)
+        images = self._images(bottom.const_data)
+        tops = top.data_tensor.overwrite()
+        tops = tops.reshape(self.batch, self.geometry.out_channels, self._positions)
+        start_values = None if bias is None else bias.const_data
+        relu = epilogue.relu and epilogue.add is None
+        for some in self._portions(joined.matrix.inputs):
+            columns = self._lower_some(images[some], joined)
+            product.multiply(columns, tops[some], start_values, relu=relu)
+        self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        joined = self._joined.get(weights)
+        if self.geometry.is_1x1 and joined.kept is None:
+            return False
+        images = self._images(bottom.const_data)
+        for some in self._portions(joined.matrix.inputs):
+            self._lower_some(images[some], joined)
+        return True
+
+    def _join(self, weights: Array) -> JoinedWeights:
+        stored = self._store(weights)
+        parts = [matrix for matrix in stored.groups if isinstance(matrix, CsrMatrix)]
+        return JoinedWeights(CsrMatrix.block_diagonal(parts, self.device), stored.kept)
+
+    def _portions(self, inputs: int) -> list[slice]:
+        """Return which images are lowered at a time."""
+        image = inputs * self._positions * int(self.dtype.itemsize)
+        at_once = max(1, _CACHE // max(1, image))
+        return [slice(first, first + at_once) for first in range(0, self.batch, at_once)]
+
+    def _lower_some(self, images: Array, joined: JoinedWeights) -> Array:
+        count, inputs, kept = len(images), joined.matrix.inputs, joined.kept
+        if self.geometry.is_1x1 and kept is None:
+            return images.reshape(count, inputs, self._positions)
+        columns = self._buffer(count * inputs)
+        if kept is not None:
+            rows = self.geometry.group * self.geometry.kernel_dim
+            starts = self.device.xp.arange(count, dtype=np.int32) * np.int32(rows)
+            kept = (starts[:, None] + kept).reshape(-1)
+        self.device.kernels.im2col(images, self.geometry, columns, kept)
+        return columns.reshape(count, inputs, self._positions)
+
+
+_CACHE = 4 << 20  # bytes of lowered images that are read again while the caches have them
 
 
 class LoweredCcnmm(LoweredKernel):
@@ -203,6 +290,11 @@ class LoweredCcnmm(LoweredKernel):
         return (
             "implicit GEMM of the non-zero rows and columns" if made is None else made.description
         )
+
+    @property
+    def replays(self) -> bool:
+        """See `ConvKernel.replays`."""
+        return self._convolution is not None
 
     def forward(
         self,

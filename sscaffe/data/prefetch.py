@@ -2,11 +2,12 @@
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -14,9 +15,11 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Batch:
-    """Arrays for the tops of a data layer, used again and again."""
+    """Images as they are stored, and what goes with them."""
 
-    arrays: list[Array] = field(default_factory=list)
+    images: Array | Sequence[Array] = ()
+    labels: Array | Sequence[float] = ()
+    draws: Array = field(default_factory=lambda: np.empty((0, 0)))  # a row for each image
     state: dict[str, Any] = field(default_factory=dict)  # the place of the batch after this one
 
 
@@ -26,8 +29,7 @@ class Prefetcher:
     Parameters
     ----------
     fill : callable
-        Called in the thread, with a batch whose arrays and state it sets. The arrays are those
-        of an earlier batch, to be written to again.
+        Called in the thread, with a batch to be set; it may hold what an earlier one held.
     depth : int
         How many batches there are.
 
@@ -49,7 +51,7 @@ class Prefetcher:
         self._thread.start()
 
     def get(self) -> Batch:
-        """Return the next batch, to be given back when its arrays have been read.
+        """Return the next batch, to be given back when it has been read.
 
         Raises
         ------

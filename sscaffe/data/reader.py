@@ -1,9 +1,8 @@
-"""BatchReader: batches of transformed images from a source, from any place in it."""
+"""BatchReader: batches of images from a source, from any place in it, and what becomes of them."""
 
 import base64
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from sscaffe.data.prefetch import Batch
@@ -16,6 +15,9 @@ Array = npt.NDArray[Any]
 class Source(Protocol):
     """Images with labels, over and over."""
 
+    def load(self) -> bool:
+        """Read everything if it is small enough; return whether it is in memory now."""
+
     def read(self, count: int) -> tuple[Images, Array]:
         """Return the next images and labels."""
 
@@ -27,7 +29,10 @@ class Source(Protocol):
 
 
 class BatchReader:
-    """Read and transform the images of a source, a batch at a time.
+    """Read the images of a source, a batch at a time, and transform them.
+
+    A batch holds images as they are stored, with the random numbers for their transformation:
+    that costs less than the copy to the top which it saves.
 
     Parameters
     ----------
@@ -43,22 +48,51 @@ class BatchReader:
         self._source, self._transformer, self._batch_size = source, transformer, batch_size
 
     def fill(self, batch: Batch) -> None:
-        """Set the arrays of a batch, data (N, C, H, W) and labels (N,), and its state.
+        """Read the next batch, and set its state.
 
         Raises
         ------
         DataError
             If a record cannot be read.
+        """
+        self.read(batch)
+        batch.state = self.state()
+
+    def load(self) -> bool:
+        """Read everything if it is small enough; return whether it is in memory now."""
+        return self._source.load()
+
+    def read(self, batch: Batch) -> None:
+        """Do as `fill`, but set no state, which takes longer than reading from memory."""
+        batch.images, batch.labels = self._source.read(self._batch_size)
+        batch.draws = self._transformer.draw(len(batch.images))
+
+    def shape_of(self, batch: Batch) -> tuple[int, ...]:
+        """Return the shape (N, C, H, W) of a batch when it is transformed.
+
+        Raises
+        ------
+        ShapeError
+            If the first image does not fit the transformation.
+        """
+        return (len(batch.images), *self._transformer.output_shape(batch.images[0].shape))
+
+    def transform(self, batch: Batch, out: Array) -> None:
+        """Transform the images of a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            As `fill` left it.
+        out : ndarray of float32, shape (N, C, H, W)
+            Overwritten.
+
+        Raises
+        ------
         ShapeError
             If the images do not fit the transformation or, where they are not cropped, each other.
         """
-        images, labels = self._source.read(self._batch_size)
-        shape = (len(images), *self._transformer.output_shape(images[0].shape))
-        if not batch.arrays or batch.arrays[0].shape != shape:
-            batch.arrays = [np.empty(shape, np.float32), np.empty(len(images), np.float32)]
-        self._transformer.transform(images, batch.arrays[0])
-        batch.arrays[1][...] = labels
-        batch.state = self.state()
+        self._transformer.apply(batch.images, batch.draws, out)
 
     def state(self) -> dict[str, Any]:
         """Return the place of the next batch; JSON can hold it."""

@@ -115,9 +115,7 @@ class LmdbSource:
         DataError
             If a record is not a Datum, with its key.
         """
-        if self._keep:
-            self._kept = self._read_all()
-            self._keep = 0
+        self.load()
         start = self._position
         self._position = (start + count) % self.record_count
         if self._kept is None:
@@ -127,6 +125,13 @@ class LmdbSource:
             return images[start : start + count], labels[start : start + count]
         places = np.arange(start, start + count) % self.record_count
         return images[places], labels[places]
+
+    def load(self) -> bool:
+        """Read the whole database if it is small enough; return whether it is in memory now."""
+        if self._keep:
+            self._kept = self._read_all()
+            self._keep = 0
+        return self._kept is not None
 
     def close(self) -> None:
         """Let go of the database."""

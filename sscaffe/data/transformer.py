@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
+from sscaffe import _core
 from sscaffe.errors import DataError, ShapeError, WeightsError
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
@@ -56,9 +56,9 @@ class DataTransformer:
         self._crop = int(param.crop_size)
         self._crops_at_random = self._crop > 0 and phase == caffe_pb2.TRAIN
         self._mirror = bool(param.mirror)
-        self._scale = np.float32(param.scale)
+        self._scale = float(param.scale)
         self._mean_file = read_mean(Path(root, param.mean_file)) if param.mean_file else None
-        self._mean_values = np.asarray(param.mean_value, np.float32).reshape(-1, 1, 1)
+        self._mean_values = np.asarray(param.mean_value, np.float32)
         self.rng: RandomNumbers | None = None
         if self.is_random:
             self.seed(rng or RandomNumbers())
@@ -112,57 +112,48 @@ class DataTransformer:
         ShapeError
             If an image does not fit the crop, the mean or `out`.
         """
-        draws = self._draw(len(images))
-        if isinstance(images, np.ndarray):
-            self._transform_alike(images, draws, out)
-            return
-        for i, image in enumerate(images):
-            self._transform_alike(image[np.newaxis], draws[i : i + 1], out[i : i + 1])
+        self.apply(images, self.draw(len(images)), out)
 
-    def _draw(self, count: int) -> Array:
+    def draw(self, count: int) -> Array:
         """Return the random numbers of a batch, a row for each image."""
         columns = int(self._mirror) + 2 * int(self._crops_at_random)
         if self.rng is None:
             return np.empty((count, 0), np.uint32)
         return self.rng.raw(count * columns).reshape(count, columns)
 
+    def apply(self, images: Array | Sequence[Array], draws: Array, out: Array) -> None:
+        """Transform a batch by random numbers that `draw` returned; see `transform`."""
+        if isinstance(images, np.ndarray):
+            self._transform_alike(images, draws, out)
+            return
+        for i, image in enumerate(images):
+            self._transform_alike(image[np.newaxis], draws[i : i + 1], out[i : i + 1])
+
     def _transform_alike(self, images: Array, draws: Array, out: Array) -> None:
         shape = self.output_shape(images.shape[1:])
         if shape != out.shape[1:]:
             raise ShapeError(f"batch: expected images of shape {out.shape[1:]}, got {shape}")
-        corners = self._corners(images.shape, draws)
-        cropped = self._cut(images, corners)
-        if self._mean_file is not None:
-            np.subtract(cropped, self._cut(self._mean_file[np.newaxis], corners), out=out)
-        elif len(self._mean_values):
-            np.subtract(cropped, self._mean_values, out=out)
-        else:
-            out[...] = cropped
-        if self._scale != 1:
-            out *= self._scale
-        if self._mirror:
-            mirrored = np.flatnonzero(draws[:, 0] % 2)
-            out[mirrored] = out[mirrored, :, :, ::-1]
+        channel_mean = None
+        if len(self._mean_values):
+            channel_mean = np.ascontiguousarray(np.broadcast_to(self._mean_values, shape[0]))
+        _core.transform_images(
+            np.ascontiguousarray(images, None if images.dtype == np.uint8 else np.float32),
+            self._mean_file,
+            channel_mean,
+            self._scale,
+            self._corners(images.shape, draws),
+            draws[:, 0] % 2 == 1 if self._mirror else None,
+            out,
+        )
 
-    def _corners(self, shape: Shape, draws: Array) -> Array | None:
-        """Return the first row and column of each crop, one pair if all are the same."""
+    def _corners(self, shape: Shape, draws: Array) -> Array:
+        """Return the first row and column of what is kept of each image."""
         if not self._crop:
-            return None
+            return np.zeros((len(draws), 2), np.int64)
         spare: Array = np.subtract(shape[2:], self._crop)
-        if not self._crops_at_random:
-            return np.expand_dims(spare // 2, 0)
-        return np.asarray(draws[:, -2:] % (spare + 1), np.intp)
-
-    def _cut(self, images: Array, corners: Array | None) -> Array:
-        if corners is None:
-            return images
-        size = self._crop
-        if len(corners) == 1:
-            row, column = corners[0]
-            return images[:, :, row : row + size, column : column + size]
-        windows = sliding_window_view(images, (size, size), axis=(2, 3))
-        which = np.arange(len(corners)) if len(images) > 1 else 0
-        return windows[which, :, corners[:, 0], corners[:, 1]]
+        if self._crops_at_random:
+            return np.ascontiguousarray(draws[:, -2:] % (spare + 1), np.int64)
+        return np.ascontiguousarray(np.broadcast_to(spare // 2, (len(draws), 2)), np.int64)
 
 
 def read_mean(path: Path) -> Array:
@@ -189,4 +180,4 @@ def read_mean(path: Path) -> Array:
     shape = mean.shape[1:] if mean.ndim == 4 and len(mean) == 1 else mean.shape
     if len(shape) != 3:
         raise DataError(f"mean_file: expected one image (C, H, W), got {mean.shape} in {path}")
-    return mean.reshape(shape).astype(np.float32)
+    return np.ascontiguousarray(mean.reshape(shape), np.float32)

@@ -11,20 +11,29 @@ from sscaffe import _core
 from sscaffe.kernels import (
     BatchNormOperator,
     ConcatenatedConvolution,
+    ConcatOperator,
     ConvolutionOperator,
     EltwiseOperator,
     LassoFactors,
+    LrnOperator,
     PackedMask,
     PoolingOperator,
     ScaleOperator,
+    SparseConvolution,
+    SparseProduct,
     UpdateStep,
+    cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
+from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
+from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
+from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -32,8 +41,6 @@ if TYPE_CHECKING:
     from sscaffe.tensor import Tensor
 
 Array = npt.NDArray[Any]
-
-_sgemm = _core.onednn_sgemm if _core.has_onednn else _core.gemm
 
 
 def gemm(
@@ -46,17 +53,7 @@ def gemm(
     accumulate: bool = False,
 ) -> None:
     """See `Kernels.gemm`."""
-    if out.dtype == np.float32:
-        if a.size and b.size:
-            _sgemm(a, b, out, transpose_a, transpose_b, accumulate)
-        elif not accumulate:
-            out[...] = 0
-        return
-    product = (a.T if transpose_a else a) @ (b.T if transpose_b else b)
-    if accumulate:
-        out += product
-    else:
-        out[...] = product
+    cpu_blas.gemm(a, b, out, transpose_a, transpose_b, accumulate)
 
 
 def im2col(
@@ -73,9 +70,11 @@ def col2im(columns: Array, geometry: "ConvGeometry", image: Array) -> None:
     _core.col2im(columns, g.input, g.kernel, g.stride, g.pad, g.dilation, image)
 
 
-def csrmm(row_ptr: Array, indices: Array, values: Array, columns: Array, out: Array) -> None:
-    """See `Kernels.csrmm`."""
-    _core.csrmm(row_ptr, indices, values, columns, out)
+def sparse_product(
+    row_ptr: Array, indices: Array, values: Array, columns: int, width: int
+) -> SparseProduct:
+    """See `Kernels.sparse_product`."""
+    return cpu_blas.sparse_product(row_ptr, indices, values, columns, width)
 
 
 def direct_sparse_conv(
@@ -124,10 +123,19 @@ def concatenated_convolution(
     geometry: "ConvGeometry", dtype: Any
 ) -> Callable[[Array], ConcatenatedConvolution] | None:
     """See `Kernels.concatenated_convolution`."""
-    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
-    if np.dtype(dtype) != np.float32 or len(geometry.input) != 2 or 0 in sizes:
+    return partial(ImplicitGemm, geometry) if _packs(geometry, dtype) else None
+
+
+def sparse_convolution(
+    geometry: "ConvGeometry", dtype: Any
+) -> Callable[[Array], SparseConvolution] | None:
+    """See `Kernels.sparse_convolution`."""
+    g = geometry
+    if not _packs(g, dtype):
         return None
-    return partial(ImplicitGemm, geometry)
+    if not _core.SparseConvolution.fits(g.input, g.kernel, g.stride, g.pad, g.dilation):
+        return None
+    return partial(DirectSparseConvolution, g)
 
 
 def inner_product(
@@ -176,24 +184,75 @@ def sum_of(terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None
         total += term
 
 
-def lrn_forward(
-    x: Array, size: int, alpha: float, beta: float, k: float, scale: Array, y: Array
-) -> None:
-    """See `Kernels.lrn_forward`."""
-    _core.lrn_across_forward(x, size, alpha, beta, k, scale, y)
-
-
-def lrn_backward(
-    x: Array,
-    scale: Array,
-    top_diff: Array,
+def lrn(
+    shape: tuple[int, ...],
+    across: bool,
     size: int,
     alpha: float,
     beta: float,
-    bottom_diff: Array,
-) -> None:
-    """See `Kernels.lrn_backward`."""
-    _core.lrn_across_backward(x, scale, top_diff, size, alpha, beta, bottom_diff)
+    k: float,
+    dtype: Any,
+) -> LrnOperator | None:
+    """See `Kernels.lrn`."""
+    if np.dtype(dtype) != np.float32 or 0 in shape:
+        return None
+    return Lrn(shape, across, size, alpha, beta, k)
+
+
+def concat(axis: int, dtype: Any) -> ConcatOperator | None:
+    """See `Kernels.concat`."""
+    return ChannelConcat() if axis == 1 and np.dtype(dtype) == np.float32 else None
+
+
+def softmax(scores: Array, out: Array) -> None:
+    """See `Kernels.softmax`."""
+    if out.dtype == np.float32:
+        run(_core.softmax, scores, out)
+        return
+    np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
+
+
+def softmax_loss(
+    probabilities: Array, labels: Array, ignored: int | None, indices: Array
+) -> tuple[float, int]:
+    """See `Kernels.softmax_loss`."""
+    if probabilities.dtype == np.float32:
+        left_out = np.nan if ignored is None else ignored
+        return _core.softmax_loss(probabilities, labels, left_out, indices)
+    classes, inner = probabilities.shape[1:]
+    whole = np.trunc(labels)
+    counts = np.full(labels.shape, True) if ignored is None else whole != ignored
+    if not ((whole[counts] >= 0) & (whole[counts] < classes)).all():
+        return 0.0, -1
+    indices[...] = np.where(counts, whole, -1)
+    places = np.nonzero(counts)[0]
+    picked = probabilities[places // max(inner, 1), indices[places], places % max(inner, 1)]
+    return -float(np.log(np.maximum(picked, np.finfo(np.float32).tiny)).sum()), places.size
+
+
+def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff: Array) -> None:
+    """See `Kernels.softmax_loss_backward`."""
+    if diff.dtype == np.float32:
+        _core.softmax_loss_backward(probabilities, labels, factor, diff)
+        return
+    outer, classes, inner = probabilities.shape
+    label = labels.reshape(outer, 1, inner)
+    is_label = np.arange(classes).reshape(1, -1, 1) == label
+    diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
+
+
+def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:
+    """See `Kernels.multiply`."""
+    if source.dtype != np.float32:
+        product = source.read() * factors.read()
+        out.overwrite()[...] = product
+        return
+    x = source.memory(shape)
+    layout = x.layout
+    y = source.memory_in(layout, shape) if out is source else out.output(layout, shape)
+    _core.memory_product([x, factors.memory_as(layout, shape)], y)
 
 
 def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:
@@ -207,7 +266,7 @@ def relu_forward(bottom: "Blob", top: "Blob", negative_slope: float) -> None:
         y = bottom.data_tensor.memory_in(x.layout, bottom.shape)
     else:
         y = top.data_tensor.output(x.layout, top.shape)
-    _core.memory_relu_forward(negative_slope, x, y)
+    run(_core.memory_relu_forward, negative_slope, x, y)
 
 
 def relu_backward(top: "Blob", bottom: "Blob", negative_slope: float) -> None:
@@ -232,7 +291,7 @@ def add(total: "Tensor", term: "Tensor", factor: float) -> None:
         return
     layout = total.memory((total.count,)).layout
     y = total.memory_in(layout, (total.count,))
-    _core.memory_add_scaled(factor, term.memory_as(layout, (term.count,)), y)
+    run(_core.memory_add_scaled, factor, term.memory_as(layout, (term.count,)), y)
 
 
 def scale(tensor: "Tensor", factor: float) -> None:
@@ -310,3 +369,9 @@ def group_lasso_factors(
 def _in_place(tensor: "Tensor") -> "_core.Memory":
     layout = tensor.memory((tensor.count,)).layout
     return tensor.memory_in(layout, (tensor.count,))
+
+
+def _packs(geometry: "ConvGeometry", dtype: Any) -> bool:
+    """Tell whether the core's own convolutions, which pack their weights, can do this one."""
+    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
+    return np.dtype(dtype) == np.float32 and len(geometry.input) == 2 and 0 not in sizes

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -15,8 +16,10 @@ Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 
-class _ByChannel:
+class ByChannel:
     """A layer over an array (N, C, ...); it keeps the bottom where forward runs in place."""
+
+    may_overwrite = True  # whether the kernel may write where it reads
 
     def __init__(self, shape: Shape) -> None:
         self._shape, self._plain = shape, _core.Layout(shape)
@@ -37,23 +40,27 @@ class _ByChannel:
         layout = x.layout
         if top.data_tensor is not bottom.data_tensor:
             return x, top.data_tensor.output(layout, self._shape)
-        if bottom.data_tensor.is_passing:
+        is_passing = bottom.data_tensor.is_passing
+        if is_passing and self.may_overwrite:
             # A net that was compacted does not run backward.
             return x, bottom.data_tensor.memory_in(layout, self._shape)
         if self._spare is None or self._spare.layout != layout:
             self._spare = _core.Memory(layout)
-        if layout.is_plain:
-            x.copy_to(self._spare)
+        if is_passing or layout.is_plain:
+            run(x.copy_to, self._spare)
             self._saved = self._spare
-            return x, bottom.data_tensor.memory_in(layout, self._shape)
+            return self._spare, bottom.data_tensor.memory_in(layout, self._shape)
         # No copy: the top goes to the spare memory, and the bottom's becomes the next spare.
         y = self._spare
         self._saved = self._spare = bottom.data_tensor.exchange(y)
         return x, y
 
-    def _bottom_again(self, bottom: "Blob") -> "_core.Memory":
-        """Return, in backward, what forward read."""
-        return self._saved or self._read(bottom.data_tensor)
+    def _bottom_again(self, bottom: "Blob", layout: "_core.Layout | None" = None) -> "_core.Memory":
+        """Return, in backward, what forward read; in this layout, or else any by channels."""
+        if self._saved is not None:
+            return self._saved
+        tensor = bottom.data_tensor
+        return self._read(tensor) if layout is None else tensor.memory_as(layout, self._shape)
 
     def _diffs(
         self, top: "Blob", bottom: "Blob", layout: "_core.Layout"
@@ -68,7 +75,7 @@ class _ByChannel:
         )
 
 
-class BatchNorm(_ByChannel):
+class BatchNorm(ByChannel):
     """See `BatchNormOperator`."""
 
     def __init__(self, shape: Shape) -> None:
@@ -93,7 +100,7 @@ class BatchNorm(_ByChannel):
         x, out = self._read(bottom.data_tensor), top.data_tensor
         in_place = out is bottom.data_tensor
         y = out.memory_in(x.layout, self._shape) if in_place else out.output(x.layout, self._shape)
-        _core.channel_affine(mean, inverse_std, None, x, y)
+        run(_core.channel_affine, mean, inverse_std, None, x, y)
 
     def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
         """See `BatchNormOperator.backward_normalize`."""
@@ -102,13 +109,13 @@ class BatchNorm(_ByChannel):
         _core.channel_scale_backward(inverse_std, None, dy, None, None, dx)
 
 
-class Scale(_ByChannel):
+class Scale(ByChannel):
     """See `ScaleOperator`."""
 
     def forward(self, bottom: "Blob", factor: Array, bias: Array | None, top: "Blob") -> None:
         """See `ScaleOperator.forward`."""
         x, y = self._start(bottom, top)
-        _core.channel_affine(None, factor, bias, x, y)
+        run(_core.channel_affine, None, factor, bias, x, y)
 
     def backward(
         self,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -74,8 +75,9 @@ class _Weighted:
             out = top.data_tensor.memory_in(self._top_layout, top.shape)
         else:
             out = top.data_tensor.output(self._top_layout, top.shape)
-            add.data_tensor.memory(add.shape).copy_to(out)
-        primitive.forward(
+            run(add.data_tensor.memory(add.shape).copy_to, out)
+        run(
+            primitive.forward,
             bottom.data_tensor.memory(bottom.shape),
             weights.data_tensor.memory_as(self._weights_layout, weights.shape),
             None if bias is None else bias.data_tensor.memory(bias.shape),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -25,7 +26,7 @@ def memories_of_one_layout(tensors: list["Tensor"], shape: "Shape") -> list["_co
 def sum_tensors(terms: list["Tensor"], factors: list[float], out: "Tensor", shape: "Shape") -> None:
     """Set ``out`` to the weighted sum of float32 tensors."""
     x = memories_of_one_layout(terms, shape)
-    _core.memory_weighted_sum(factors, x, out.output(x[0].layout, shape))
+    run(_core.memory_weighted_sum, factors, x, out.output(x[0].layout, shape))
 
 
 class WeightedSum:
@@ -57,7 +58,7 @@ class Product:
     def forward(self, bottom: list["Blob"], top: "Blob") -> None:
         """See `EltwiseOperator.forward`."""
         x = memories_of_one_layout([blob.data_tensor for blob in bottom], top.shape)
-        _core.memory_product(x, top.data_tensor.output(x[0].layout, top.shape))
+        run(_core.memory_product, x, top.data_tensor.output(x[0].layout, top.shape))
 
     def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
         """See `EltwiseOperator.backward`."""
@@ -79,7 +80,8 @@ class Largest:
         x = memories_of_one_layout([blob.data_tensor for blob in bottom], top.shape)
         self._layout = x[0].layout
         self._winner = np.empty(self._layout.stored, np.int32)
-        _core.memory_largest(x, top.data_tensor.output(self._layout, top.shape), self._winner)
+        y = top.data_tensor.output(self._layout, top.shape)
+        run(_core.memory_largest, x, y, self._winner)
 
     def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
         """See `EltwiseOperator.backward`."""

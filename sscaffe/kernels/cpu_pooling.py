@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -15,13 +16,29 @@ Array = npt.NDArray[Any]
 Sizes = tuple[int, ...]
 
 
+def _has_even_divisors(geometry: "PoolGeometry") -> bool:
+    """Tell whether oneDNN's average is Caffe's.
+
+    It divides by the elements of the image or by the whole window; Caffe counts the padding, but
+    nothing beyond it.
+    """
+    g = geometry
+    axes = list(zip(g.input, g.output, g.kernel, g.stride, g.pad, strict=True))
+    last_starts = [(output - 1) * stride - pad for _, output, _, stride, pad in axes]
+    if any(start >= size for start, (size, *_) in zip(last_starts, axes, strict=True)):
+        return False  # nothing to divide by
+    ends = [start + axis[2] for start, axis in zip(last_starts, axes, strict=True)]
+    return not any(g.pad) or all(
+        end <= size + pad for end, (size, _, _, _, pad) in zip(ends, axes, strict=True)
+    )
+
+
 class Pooling:
     """A pooling of two spatial axes; it remembers which element was the largest."""
 
     def __init__(self, geometry: "PoolGeometry", batch: int, method: str) -> None:
         self._geometry, self._batch, self._max = geometry, batch, method == "MAX"
-        # oneDNN's average leaves padding out of the divisor; Caffe counts it.
-        self._may_be_native = _core.has_onednn and (self._max or not any(geometry.pad))
+        self._may_be_native = _core.has_onednn and (self._max or _has_even_divisors(geometry))
         self._native: _core.Pooling | None = None
         self._bottom_layout: _core.Layout | None = None  # of the last forward pass, where native
         self._mask: Array | None = None
@@ -35,15 +52,15 @@ class Pooling:
                 self._bottom_layout = memory.layout
                 native = self._native_pooling()
                 layout = native.top_layout(memory.layout)
-                native.forward(memory, top.data_tensor.output(layout, top.shape))
+                run(native.forward, memory, top.data_tensor.output(layout, top.shape))
                 return
         x, y = bottom.const_data, top.data_tensor.overwrite()
         if self._max:
             if self._mask is None:
                 self._mask = np.empty(top.count, np.int32)
-            _core.max_pool_forward(x.reshape(-1), *self._sizes(), y, self._mask)
+            run(_core.max_pool_forward, x.reshape(-1), *self._sizes(), y, self._mask)
         else:
-            _core.ave_pool_forward(x.reshape(-1), *self._sizes(), y)
+            run(_core.ave_pool_forward, x.reshape(-1), *self._sizes(), y)
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """See `PoolingOperator.backward`."""

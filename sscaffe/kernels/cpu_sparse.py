@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -33,4 +34,4 @@ class ImplicitGemm:
     def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
         """See `ConcatenatedConvolution.forward`."""
         start_values = None if bias is None else bias.const_data
-        self._packed.forward(bottom.const_data, start_values, top.data_tensor.overwrite())
+        run(self._packed.forward, bottom.const_data, start_values, top.data_tensor.overwrite())

@@ -10,6 +10,47 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+class ConvolutionOperator(Protocol):
+    """A dense convolution of one geometry, in whatever layout the device likes best."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it."""
+
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+    ) -> None:
+        """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
+
+        `add` has the top's shape, and may share its data.
+        """
+
+    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``."""
+
+    def backward_weights(
+        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
+    ) -> None:
+        """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
+
+
+class ConcatenatedConvolution(Protocol):
+    """A convolution by weights that lost their rows and columns of zeros."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how much of the weight matrix is left."""
+
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
+        """Set ``top.data``."""
+
+
 class PoolingOperator(Protocol):
     """A pooling of one geometry; it remembers which element was the largest."""
 
@@ -67,6 +108,26 @@ class EltwiseOperator(Protocol):
         """Set the diff of each bottom whose flag is true, after a forward pass."""
 
 
+class ConcatOperator(Protocol):
+    """Bottoms (N, C, ...) behind each other along their channels."""
+
+    def forward(self, bottom: list["Blob"], top: "Blob") -> None:
+        """Set ``top.data``."""
+
+    def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
+        """Set the diff of each bottom whose flag is true."""
+
+
+class LrnOperator(Protocol):
+    """A local response normalization; it remembers what backward needs."""
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """Set ``top.data``; the blobs may be one."""
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
+
+
 class UpdateStep(NamedTuple):
     """One step of a solver, as it is for one parameter.
 
@@ -98,3 +159,63 @@ class LassoFactors(NamedTuple):
 
 class PackedMask(Protocol):
     """A mask of a parameter in the form that `Kernels.update` likes best."""
+
+
+class SparseConvolution(Protocol):
+    """A convolution by weights that have zeros anywhere."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how many weights are left."""
+
+    def forward(
+        self, bottom: "Blob", bias: "Blob | None", top: "Blob", *, relu: bool = False
+    ) -> None:
+        """Set ``top.data``; with `relu`, negative results become 0."""
+
+
+class SparseProduct(Protocol):
+    """A sparse matrix W of shape (M, K), laid out for products with dense ones.
+
+    Notes
+    -----
+    2 * nnz flops for each column or vector.
+    """
+
+    @property
+    def description(self) -> str:
+        """Which code computes them."""
+
+    def multiply(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply matrices: ``out[n] = W @ x[n] + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K, P)
+            C-contiguous.
+        out : ndarray, shape (N, M, P)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each column.
+        relu : bool
+            Whether what is negative becomes 0.
+        """
+
+    def multiply_vectors(
+        self, x: Array, out: Array, bias: Array | None = None, *, relu: bool = False
+    ) -> None:
+        """Multiply vectors: ``out = x @ W.T + bias``, and not less than 0 if `relu`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, K)
+            C-contiguous.
+        out : ndarray, shape (N, M)
+            Overwritten. Must not overlap `x`.
+        bias : ndarray, shape (M,), optional
+            Added to each vector.
+        relu : bool
+            Whether what is negative becomes 0.
+        """

@@ -55,6 +55,11 @@ class BatchNormLayer(Layer):
         shape = bottom[0].shape if bottom[0].ndim > 1 else self.flat
         self._operator = self.kernels.batch_norm(shape, self.dtype)
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.dtype == "float32" and self.global_stats
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize, and outside of `use_global_stats` update the moving sums."""
         if self.global_stats:

@@ -36,17 +36,32 @@ class ConcatLayer(Layer):
                 )
         total = sum(blob.shape[self.axis] for blob in bottom)
         top[0].reshape(*shape[: self.axis], total, *shape[self.axis + 1 :])
+        # A device may want no blob without elements.
+        self._operator = (
+            self.kernels.concat(self.axis, self.dtype) if all(b.count for b in bottom) else None
+        )
 
     def _rest(self, blob: Blob) -> tuple[int, ...]:
         return blob.shape[: self.axis] + blob.shape[self.axis + 1 :]
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self._operator is not None
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the bottoms behind each other."""
+        if self._operator is not None:
+            self._operator.forward(bottom, top[0])
+            return
         arrays = [blob.const_data for blob in bottom]
         self.xp.concatenate(arrays, axis=self.axis, out=top[0].new_data())
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Give each bottom its part of the gradient."""
+        if self._operator is not None:
+            self._operator.backward(top[0], propagate_down, bottom)
+            return
         top_diff, start = top[0].const_diff, 0
         for blob, wanted in zip(bottom, propagate_down, strict=True):
             end = start + blob.shape[self.axis]

@@ -1,6 +1,6 @@
 """Dropout: zero some units while training."""
 
-from sscaffe.blob import Array, Blob
+from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
 from sscaffe.layer import TRAIN, Layer, register
 
@@ -21,7 +21,7 @@ class DropoutLayer(Layer):
     num_top = 1
     may_run_in_place = True
 
-    mask: Array
+    mask: Blob  # 0, or what the unit is multiplied by
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the ratio."""
@@ -32,24 +32,31 @@ class DropoutLayer(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the top the bottom's shape."""
         top[0].reshape_like(bottom[0])
+        self.mask = Blob(bottom[0].shape, self.dtype, self.device)
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        param = self.layer_param
+        return self.phase != TRAIN and list(param.bottom) == list(param.top)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw a mask and apply it in TRAIN; copy in TEST."""
-        x = bottom[0].const_data
-        if self.phase != TRAIN:
-            if top[0] is not bottom[0]:
-                top[0].set_data(x)
-            return
-        kept = self.rng.bernoulli(1 - self.ratio, bottom[0].count).reshape(x.shape)
-        self.mask = self.xp.asarray(kept) * self.dtype.type(1 / (1 - self.ratio))
-        out = top[0].data if top[0] is bottom[0] else top[0].new_data()
-        self.xp.multiply(x, self.mask, out=out)
+        x, y, shape = bottom[0].data_tensor, top[0].data_tensor, bottom[0].shape
+        if self.phase == TRAIN:
+            kept = self.rng.bernoulli(1 - self.ratio, bottom[0].count).reshape(shape)
+            scale = self.dtype.type(1 / (1 - self.ratio))
+            self.xp.multiply(self.xp.asarray(kept), scale, out=self.mask.new_data())
+            self.kernels.multiply(x, self.mask.data_tensor, y, shape)
+        elif y is not x:
+            self.kernels.sum_of([x], y, shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Apply the same mask to the gradient."""
         if not propagate_down[0]:
             return
-        top_diff = top[0].const_diff
+        dy, dx, shape = top[0].diff_tensor, bottom[0].diff_tensor, bottom[0].shape
         if self.phase == TRAIN:
-            top_diff = top_diff * self.mask
-        bottom[0].set_diff(top_diff)
+            self.kernels.multiply(dy, self.mask.data_tensor, dx, shape)
+        elif dx is not dy:
+            self.kernels.sum_of([dy], dx, shape)

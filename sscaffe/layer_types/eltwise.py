@@ -54,6 +54,11 @@ class EltwiseLayer(Layer):
         is_sum = self.operation == EltwiseParameter.SUM and self.coeff == [1.0, 1.0]
         return Fusion.SUM if is_sum else None
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Combine the bottoms."""
         if self._operator is not None:

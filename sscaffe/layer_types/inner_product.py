@@ -1,19 +1,15 @@
 """InnerProduct: a fully connected layer."""
 
 import math
-from typing import Any
-
-import numpy.typing as npt
 
 from sscaffe import sparsity
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.kernels import ConvolutionOperator
-from sscaffe.layer import TRAIN, Layer, canonical_axis, register
+from sscaffe.ip import AutoIp, ConcatenatedIp, CsrIp, DenseIp, IpKernel, IpSizes
+from sscaffe.layer import TEST, TRAIN, Layer, canonical_axis, register
 from sscaffe.proto import caffe_pb2
-from sscaffe.weight_matrix import CsrMatrix, Prepared
-
-Array = npt.NDArray[Any]
+from sscaffe.tensor import Fresh
+from sscaffe.weighted.base import Epilogue, Propagate
 
 _Param = caffe_pb2.InnerProductParameter
 
@@ -40,10 +36,10 @@ class InnerProductLayer(Layer):
         self.outputs, self.transpose = int(param.num_output), bool(param.transpose)
         self.axis = canonical_axis(param.axis, bottom[0].ndim)
         self.inputs = math.prod(bottom[0].shape[self.axis :])
-        self._sparse = param.gemm_mode == _Param.SPMDM
-        self._prepared = Prepared(self._store)
-        self._operator: ConvolutionOperator | None = None
-        self._batch = -1
+        self.kernel_class = _MODES[param.gemm_mode]
+        if self.phase == TEST and not param.HasField("gemm_mode"):
+            self.kernel_class = AutoIp
+        self._kernel: IpKernel | None = None
         if not self.blobs:
             shape = (self.outputs, self.inputs)
             self.add_param(shape[::-1] if self.transpose else shape, param.weight_filler)
@@ -58,62 +54,74 @@ class InnerProductLayer(Layer):
                 f"bottom: expected {self.inputs} elements from axis {self.axis} on, as in the "
                 f"weights {self.blobs[0].shape}, got {shape}"
             )
-        batch = math.prod(shape[: self.axis])
-        if batch != self._batch and not (self.transpose or self._sparse):
-            self._operator = self.kernels.inner_product(
-                batch, self.inputs, self.outputs, self.dtype, self.phase == TRAIN
-            )
-        self._batch = batch
+        sizes = IpSizes(math.prod(shape[: self.axis]), self.inputs, self.outputs, self.transpose)
+        if self._kernel is None or (
+            sizes != self._kernel.sizes and not self._may_keep_kernel(sizes)
+        ):
+            self.use_kernel(self.kernel_class, sizes)
         top[0].reshape(*shape[: self.axis], self.outputs)
+
+    def use_kernel(self, kernel_class: type[IpKernel], sizes: IpSizes | None = None) -> None:
+        """Compute by a kernel of `sscaffe.ip.KERNELS` from now on."""
+        self.kernel_class = kernel_class
+        sizes = sizes or self.kernel.sizes
+        self._kernel = kernel_class(sizes, self.device, self.dtype, self.phase)
+        self._kernel.layer_name = self.name
+
+    def _may_keep_kernel(self, sizes: IpSizes) -> bool:
+        """Let a kernel that alone has the weights go on with another batch, if it can."""
+        is_alone = bool(self.blobs) and self.blobs[0].data_tensor.fresh is Fresh.GONE
+        return is_alone and self.kernel.resize(sizes.batch)
+
+    @property
+    def kernel(self) -> IpKernel:
+        """What computes the layer, once it has been reshaped."""
+        assert self._kernel is not None, "a kernel before reshape"
+        return self._kernel
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the data of the top."""
-        weights, bias = self.blobs[0], self._bias
-        if self._operator is not None:
-            self._operator.forward(bottom[0], weights, bias, top[0])
-            return
-        x = bottom[0].const_data.reshape(self._batch, self.inputs)
-        y = top[0].data_tensor.overwrite().reshape(self._batch, self.outputs)
-        if self._sparse:
-            self._multiply_sparse(x, y)
-        else:
-            self.kernels.gemm(x, weights.const_data, y, transpose_b=not self.transpose)
-        if bias is not None:
-            y += bias.const_data
+        self.kernel.forward(bottom[0], self.blobs[0], self._bias, top[0])
+
+    @property
+    def may_fold(self) -> bool:
+        """Whether row i of the weights makes channel i, along axis 1, of the top."""
+        return self.axis == 1 and not self.transpose
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether the kernel has the weights in a form of its own and needs their blob no more."""
+        return self.kernel.holds_weights
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.kernel.replays
+
+    def forward_with(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
+    ) -> None:
+        """Set the data of a top by other weights of the same shape, and do what follows."""
+        self.kernel.forward(bottom, weights, bias, top, epilogue)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the diff of the bottom and add to the diff of `blobs`."""
-        if self._sparse:
-            raise UnsupportedError(_CANNOT_TRAIN)
         weights_flag, *rest = self.param_propagate_down
-        bias, bias_flag = self._bias, any(rest)
-        operator = self._operator
-        # The operator computes both parameter gradients or none.
-        if operator is not None and (bias is None or weights_flag == bias_flag):
-            if weights_flag:
-                operator.backward_weights(top[0], bottom[0], self.blobs[0], bias)
-        else:
-            self._backward_params(top[0], bottom[0], weights_flag, bias if bias_flag else None)
-        if propagate_down[0]:
-            if operator is not None:
-                operator.backward_data(top[0], self.blobs[0], bottom[0])
-            else:
-                self._backward_data(top[0], bottom[0])
+        wanted = Propagate(propagate_down[0], weights_flag, any(rest))
+        self.kernel.backward(top[0], bottom[0], self.blobs[0], self._bias, wanted)
 
     @property
     def kernel_description(self) -> str:
         """Which code computes the layer."""
-        if self._operator is not None:
-            return self._operator.description
-        return "csrmm of the non-zero columns" if self._sparse else "gemm"
+        return self.kernel.description
 
     def macs(self) -> int:
         """Return the multiply-adds of one forward pass of the batch with dense weights."""
-        return self.blobs[0].count * self._batch
+        return self.blobs[0].count * self.kernel.sizes.batch
 
     def kept_macs(self) -> int:
         """Return the multiply-adds left without the zero rows and columns."""
-        return sparsity.kept_size(self.blobs[0].const_data) * self._batch
+        return sparsity.kept_size(self.blobs[0].const_data) * self.kernel.sizes.batch
 
     @property
     def _bias(self) -> Blob | None:
@@ -124,36 +132,13 @@ class InnerProductLayer(Layer):
             raise UnsupportedError("relu: InnerProduct has no rectifier; put a ReLU layer after it")
         if param.gemm_mode == _Param.SPGEMM:
             raise UnsupportedError("gemm_mode: SPGEMM has no kernel; use SPMDM")
-        if param.gemm_mode == _Param.SPMDM and self.phase == TRAIN:
-            raise UnsupportedError(_CANNOT_TRAIN)
-
-    def _store(self, weights: Array) -> CsrMatrix:
-        return CsrMatrix.from_dense(weights.T if self.transpose else weights, self.device)
-
-    def _multiply_sparse(self, x: Array, y: Array) -> None:
-        matrix = self._prepared.get(self.blobs[0])
-        rows = x.T if matrix.kept_columns is None else x.T[matrix.kept_columns]
-        product = self.xp.empty((self.outputs, self._batch), self.dtype)
-        matrix.matmul(self.xp.ascontiguousarray(rows), product, self.kernels)
-        y[...] = product.T
-
-    def _backward_params(
-        self, top: Blob, bottom: Blob, propagate_weights: bool, bias: Blob | None
-    ) -> None:
-        x = bottom.const_data.reshape(self._batch, self.inputs)
-        top_diff = top.const_diff.reshape(self._batch, self.outputs)
-        if propagate_weights:
-            a, b = (x, top_diff) if self.transpose else (top_diff, x)
-            self.kernels.gemm(a, b, self.blobs[0].diff, transpose_a=True, accumulate=True)
-        if bias is not None:
-            diff = bias.diff
-            diff += top_diff.sum(axis=0)
-
-    def _backward_data(self, top: Blob, bottom: Blob) -> None:
-        top_diff = top.const_diff.reshape(self._batch, self.outputs)
-        out = bottom.diff_tensor.overwrite().reshape(self._batch, self.inputs)
-        weights = self.blobs[0].const_data
-        self.kernels.gemm(top_diff, weights, out, transpose_b=self.transpose)
+        kernel_class = _MODES[param.gemm_mode]
+        if self.phase == TRAIN and not kernel_class.trains:
+            raise UnsupportedError(kernel_class.cannot_train())
 
 
-_CANNOT_TRAIN = "gemm_mode: SPMDM cannot train; use GEMM in TRAIN and SPMDM in TEST"
+_MODES: dict[int, type[IpKernel]] = {
+    int(_Param.GEMM): DenseIp,
+    int(_Param.SPMDM): CsrIp,
+    int(_Param.CCNMM): ConcatenatedIp,
+}

@@ -30,5 +30,10 @@ class InputLayer(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Keep the shapes, which the program may have changed."""
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Keep the values, which are the program's."""

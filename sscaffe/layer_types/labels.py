@@ -30,7 +30,13 @@ def require_labels(scores: Blob, labels: Blob, count: int) -> None:
         )
 
 
-def read_labels(blob: Blob, classes: int, ignored: int | None) -> tuple[Array, Array]:
+def read_labels(
+    blob: Blob,
+    classes: int,
+    ignored: int | None,
+    name: str = "labels",
+    noun: str = "classes",
+) -> tuple[Array, Array]:
     """Return the labels that count, and where they are.
 
     Parameters
@@ -41,6 +47,8 @@ def read_labels(blob: Blob, classes: int, ignored: int | None) -> tuple[Array, A
         The number of classes.
     ignored : int, optional
         The label that does not count.
+    name, noun : str
+        What the numbers and the classes are, for the message.
 
     Returns
     -------
@@ -63,5 +71,5 @@ def read_labels(blob: Blob, classes: int, ignored: int | None) -> tuple[Array, A
     known = (labels >= 0) & (labels < classes)
     if not known.all():
         wrong = float(labels[~known][0])
-        raise DataError(f"labels: expected 0 to {classes - 1} for {classes} classes, got {wrong:g}")
+        raise DataError(f"{name}: expected 0 to {classes - 1} for {classes} {noun}, got {wrong:g}")
     return labels.astype(np.int64), places

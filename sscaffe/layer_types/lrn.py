@@ -2,7 +2,6 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.geometry import PoolGeometry
 from sscaffe.layer import Layer, register
 from sscaffe.proto import caffe_pb2
 
@@ -28,7 +27,6 @@ class LRNLayer(Layer):
     may_run_in_place = True
 
     saved: Array | None  # the bottom, where forward overwrote it
-    power: Array  # scale^-beta, WITHIN_CHANNEL only
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the size of the window."""
@@ -37,69 +35,52 @@ class LRNLayer(Layer):
             raise ShapeError(f"local_size: expected an odd number, got {param.local_size}")
         self.size, self.alpha, self.beta = param.local_size, param.alpha, param.beta
         self.across = param.norm_region == LRNParameter.ACROSS_CHANNELS
+        self.k = param.k if self.across else 1.0
+        self.share = self.alpha / (self.size if self.across else self.size**2)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the top the bottom's shape."""
         if bottom[0].ndim != 4:
             raise ShapeError(f"expected a bottom of shape (N, C, H, W), got {bottom[0].shape}")
         top[0].reshape_like(bottom[0])
-        self.scale = self.xp.empty(bottom[0].shape, self.dtype)
-        if not self.across:
-            batch, channels, height, width = bottom[0].shape
-            half = (self.size - 1) // 2
-            geometry = PoolGeometry(
-                channels, (height, width), (self.size,) * 2, (1, 1), (half, half)
-            )
-            self.pooling = self.kernels.pooling(geometry, batch, "AVE", self.dtype)
-            self.squares = Blob(bottom[0].shape, self.dtype, self.device)
-            self.means = Blob(bottom[0].shape, self.dtype, self.device)
+        self._operator = self.kernels.lrn(
+            bottom[0].shape, self.across, self.size, self.alpha, self.beta, self.k, self.dtype
+        )
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize."""
+        if self._operator is not None:
+            self._operator.forward(bottom[0], top[0])
+            return
         x = bottom[0].const_data
         # In place, forward overwrites x and backward still needs it.
         self.saved = x.copy() if top[0] is bottom[0] else None
-        if not self.across:
-            self._find_power_within(x)
-            top[0].set_data(x * self.power)
-            return
-        x, y = x if self.saved is None else self.saved, top[0].new_data()
-        k = self.layer_param.lrn_param.k
-        self.kernels.lrn_forward(x, self.size, self.alpha, self.beta, k, self.scale, y)
+        self.scale = self.k + self.share * self._window_sums(x * x)
+        top[0].set_data(x * self.scale**-self.beta)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Set the bottom's gradient."""
+        """Set ``dx = dy scale^-beta - 2 share beta x (sum of dy x scale^-(beta + 1))``."""
         if not propagate_down[0]:
             return
-        x = bottom[0].const_data if self.saved is None else self.saved
-        top_diff = top[0].const_diff
-        if not self.across:
-            bottom[0].set_diff(self._backward_within(x, top_diff))
+        if self._operator is not None:
+            self._operator.backward(top[0], bottom[0])
             return
-        if top[0] is bottom[0]:
-            top_diff = top_diff.copy()
-        self.kernels.lrn_backward(
-            x,
-            self.scale,
-            top_diff,
-            self.size,
-            self.alpha,
-            self.beta,
-            bottom[0].new_diff(),
-        )
+        x = bottom[0].const_data if self.saved is None else self.saved
+        diff = top[0].const_diff * self.scale**-self.beta
+        spread = self._window_sums(diff * x / self.scale)
+        bottom[0].set_diff(diff - 2 * self.share * self.beta * x * spread)
 
-    def _find_power_within(self, x: Array) -> None:
-        """Set `power` to ``scale^-beta``."""
-        self.squares.set_data(x * x)
-        self.pooling.forward(self.squares, self.means)
-        self.xp.multiply(self.means.const_data, self.dtype.type(self.alpha), out=self.scale)
-        self.scale += 1
-        self.power = self.xp.power(self.scale, self.dtype.type(-self.beta))
-
-    def _backward_within(self, x: Array, top_diff: Array) -> Array:
-        """Return ``dx = dy scale^-beta - 2 alpha beta x mean^T(dy x scale^-(beta + 1))``."""
-        self.means.set_diff(top_diff * x * self.power / self.scale)
-        self.pooling.backward(self.means, self.squares)
-        spread = self.squares.const_diff * self.dtype.type(-2 * self.alpha * self.beta)
-        dx: Array = spread * x + top_diff * self.power
-        return dx
+    def _window_sums(self, values: Array) -> Array:
+        """Return the sum over the window around each element."""
+        half = self.size // 2
+        for axis in (1,) if self.across else (2, 3):
+            margins = [(half, half) if i == axis else (0, 0) for i in range(values.ndim)]
+            padded = self.xp.moveaxis(self.xp.pad(values, margins), axis, -1)
+            windows = [padded[..., i : i + values.shape[axis]] for i in range(self.size)]
+            values = self.xp.moveaxis(sum(windows[1:], start=windows[0]), -1, axis)
+        return values

@@ -22,6 +22,11 @@ class ReLULayer(Layer):
         """Give the top the bottom's shape."""
         top[0].reshape_like(bottom[0])
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Rectify."""
         self.kernels.relu_forward(bottom[0], top[0], self.layer_param.relu_param.negative_slope)

@@ -5,7 +5,8 @@ import math
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
 from sscaffe.kernels import ScaleOperator
-from sscaffe.layer import Fusion, Layer, canonical_axis, register
+from sscaffe.layer import Fusion, Layer, register
+from sscaffe.layer_types.covered import covered_axes
 from sscaffe.proto import caffe_pb2
 
 
@@ -29,7 +30,7 @@ class ScaleLayer(Layer):
         """Create the factor and the bias."""
         param = self.layer_param.scale_param
         self.has_bias, self.is_given = param.bias_term, len(bottom) > 1
-        _, shape = self._covered(bottom)
+        _, shape = covered_axes(param, bottom, "factor")
         wanted = (not self.is_given) + self.has_bias
         if len(self.blobs) < wanted and not self.is_given:
             one = caffe_pb2.FillerParameter(type="constant", value=1)
@@ -40,7 +41,7 @@ class ScaleLayer(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Line the factor up with the bottom, and give the top the bottom's shape."""
         x = bottom[0]
-        axis, shape = self._covered(bottom)
+        axis, shape = covered_axes(self.layer_param.scale_param, bottom, "factor")
         for blob in self.blobs:
             if blob.shape != shape:
                 raise ShapeError(
@@ -54,6 +55,11 @@ class ScaleLayer(Layer):
             x.shape if by_channel else self.flat, self.dtype
         )
         top[0].reshape_like(x)
+
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return self.dtype == "float32" and not self.is_given
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Scale, and add the bias."""
@@ -120,23 +126,3 @@ class ScaleLayer(Layer):
         x = bottom.const_data.reshape(self.flat) if self.saved is None else self.saved
         diff: Array = self.xp.einsum("ods,ods->d", top_diff, x)
         return diff
-
-    def _covered(self, bottom: list[Blob]) -> tuple[int, tuple[int, ...]]:
-        """Return the first axis of x that the factor covers, and the shape of the factor."""
-        param, shape = self.layer_param.scale_param, bottom[0].shape
-        if self.is_given:
-            # A single number fits anywhere.
-            axis = canonical_axis(param.axis, len(shape)) if bottom[1].ndim else 0
-            if shape[axis : axis + bottom[1].ndim] != bottom[1].shape:
-                raise ShapeError(
-                    f"expected a factor that fits {shape} at axis {axis}, got {bottom[1].shape}"
-                )
-            return axis, bottom[1].shape
-        axis = canonical_axis(param.axis, len(shape)) if param.num_axes else 0
-        axes = len(shape) - axis if param.num_axes == -1 else param.num_axes
-        if not 0 <= axes <= len(shape) - axis:
-            raise ShapeError(
-                f"num_axes: expected -1, or 0 to {len(shape) - axis} from axis {axis} of {shape}, "
-                f"got {param.num_axes}"
-            )
-        return axis, shape[axis : axis + axes]

@@ -13,6 +13,7 @@ class _SharingLayer(Layer):
     num_bottom = 1
     num_top = 1
     shares_data = True
+    replays = True
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Share the data; nothing is copied."""
@@ -100,6 +101,7 @@ class SplitLayer(Layer):
     num_bottom = 1
     min_top = 1
     shares_data = True
+    replays = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give every top the bottom's shape."""

@@ -1,16 +1,7 @@
 """Softmax: scores to probabilities."""
 
-from types import ModuleType
-
-from sscaffe.blob import Array, Blob
-from sscaffe.layer import Layer, canonical_axis, register
-
-
-def softmax(scores: Array, axis: int, out: Array, xp: ModuleType) -> None:
-    """Set ``out = exp(scores) / sum(exp(scores))`` along an axis, safe for large scores."""
-    xp.subtract(scores, scores.max(axis=axis, keepdims=True), out=out)
-    xp.exp(out, out=out)
-    out /= out.sum(axis=axis, keepdims=True)
+from sscaffe.blob import Blob
+from sscaffe.layer import Layer, canonical_axis, outer_inner, register
 
 
 @register("Softmax")
@@ -29,11 +20,17 @@ class SoftmaxLayer(Layer):
         self.axis = canonical_axis(self.layer_param.softmax_param.axis, bottom[0].ndim)
         top[0].reshape_like(bottom[0])
 
+    @property
+    def replays(self) -> bool:
+        """See `Layer.replays`."""
+        return bool(self.dtype == "float32")
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the probabilities."""
-        scores = bottom[0].const_data
+        outer, inner = outer_inner(bottom[0].shape, self.axis)
+        shape = outer, bottom[0].shape[self.axis], inner
         out = top[0].data if top[0] is bottom[0] else top[0].new_data()
-        softmax(scores, self.axis, out, self.xp)
+        self.kernels.softmax(bottom[0].const_data.reshape(shape), out.reshape(shape))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set ``dx = y (dy - sum(y dy))``."""

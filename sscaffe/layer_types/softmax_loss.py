@@ -6,38 +6,7 @@ from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, outer_inner, register
 from sscaffe.layer_types.labels import read_labels, require_labels
-from sscaffe.layer_types.softmax import softmax
-from sscaffe.proto import caffe_pb2
-
-LossParameter = caffe_pb2.LossParameter
-
-
-def normalization_of(param: caffe_pb2.LossParameter) -> int:
-    """Return what a loss is divided by; the old field `normalize` decides where only it is set.
-
-    Raises
-    ------
-    UnsupportedError
-        If it is PRE_FIXED.
-    """
-    if param.HasField("normalize") and not param.HasField("normalization"):
-        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
-    if param.normalization == LossParameter.PRE_FIXED:
-        raise UnsupportedError(
-            "normalization: expected FULL, VALID, BATCH_SIZE or NONE, got PRE_FIXED"
-        )
-    return param.normalization
-
-
-def divisor_of(normalization: int, *, batch: int, full: int, valid: int) -> int:
-    """Return the number that a loss is divided by, at least 1."""
-    sizes: dict[int, int] = {
-        LossParameter.FULL: full,
-        LossParameter.VALID: valid,
-        LossParameter.BATCH_SIZE: batch,
-        LossParameter.NONE: 1,
-    }
-    return max(sizes[normalization], 1)
+from sscaffe.layer_types.normalization import divisor_of, normalization_of
 
 
 @register("SoftmaxWithLoss")
@@ -76,17 +45,18 @@ class SoftmaxWithLossLayer(Layer):
         if len(top) > 1:
             top[1].reshape_like(scores)
         self.probabilities = self.xp.empty((self.outer, self.classes, self.inner), self.dtype)
+        self.labels = self.xp.empty(self.outer * self.inner, np.int32)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the loss, and the probabilities if there is a top for them."""
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
-        softmax(scores, 1, self.probabilities, self.xp)
-        self.labels, places = read_labels(bottom[1], self.classes, self.ignored)
-        self.rows, self.columns = places // max(self.inner, 1), places % max(self.inner, 1)
-        picked = self.probabilities[self.rows, self.labels, self.columns]
-        # The least number that is not 0 keeps the logarithm finite.
-        picked = self.xp.maximum(picked, np.finfo(np.float32).tiny)
-        top[0].set_data(-self.xp.log(picked).sum(dtype=np.float64) / self._divisor())
+        self.kernels.softmax(scores, self.probabilities)
+        total, self.counted = self.kernels.softmax_loss(
+            self.probabilities, bottom[1].const_data.reshape(-1), self.ignored, self.labels
+        )
+        if self.counted < 0:
+            read_labels(bottom[1], self.classes, self.ignored)  # which says what is wrong
+        top[0].set_data(total / self._divisor())
         if len(top) > 1:
             top[1].set_data(self.probabilities.reshape(top[1].shape))
 
@@ -98,13 +68,7 @@ class SoftmaxWithLossLayer(Layer):
             return
         factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
         diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-        if len(self.labels) == self.outer * self.inner:
-            self.xp.multiply(self.probabilities, factor, out=diff)
-        else:
-            diff[...] = 0
-            counted = self.rows, slice(None), self.columns
-            diff[counted] = self.probabilities[counted] * factor
-        diff[self.rows, self.labels, self.columns] -= factor
+        self.kernels.softmax_loss_backward(self.probabilities, self.labels, factor, diff)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""
@@ -115,5 +79,5 @@ class SoftmaxWithLossLayer(Layer):
             self.normalization,
             batch=self.outer,
             full=self.outer * self.inner,
-            valid=len(self.labels),
+            valid=self.counted,
         )

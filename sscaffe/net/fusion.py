@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import Epilogue
 from sscaffe.layer import TEST, Fusion, Layer
 from sscaffe.net.step import Step
 from sscaffe.tensor import Tensor
+from sscaffe.weighted.base import Epilogue
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from sscaffe.log import logger
 from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
 from sscaffe.net.plan import Plan, Unit
+from sscaffe.net.replay import Replay
 from sscaffe.net.step import Step, add_location
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -46,6 +47,8 @@ class Net:
         The folder that relative paths of data layers start from; the working directory by default.
     source : str
         The file that `param_or_path` came from, for errors.
+    allow_python : bool
+        Let layers of type Python run their code; a prototxt runs none otherwise.
 
     Attributes
     ----------
@@ -95,6 +98,7 @@ class Net:
         rng: RandomNumbers | None = None,
         root: str = "",
         source: str = "",
+        allow_python: bool = False,
     ) -> None:
         if isinstance(param_or_path, caffe_pb2.NetParameter):
             param, self.source = param_or_path, source
@@ -102,7 +106,7 @@ class Net:
             param, self.source = read_net(param_or_path), source or os.fspath(param_or_path)
         self.phase = phase
         prepared = _prepare(param, phase, level, stages, self.source)
-        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source)
+        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)
@@ -119,6 +123,7 @@ class Net:
     def _describe(self, graph: Graph) -> None:
         steps = self._steps = graph.steps
         self._plan = Plan(steps, self.phase)
+        self._replay: Replay | None = None
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.layers: list[Layer] = [step.layer for step in steps]
@@ -163,7 +168,14 @@ class Net:
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        first, last = self._range(start, end)
+        if self._replay is not None and start is None and end is None:
+            return self._replay.run(self._forward_all)
+        return self._forward_between(*self._range(start, end))
+
+    def _forward_all(self) -> float:
+        return self._forward_between(0, len(self._steps) - 1)
+
+    def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
         for unit in self._plan.between(first, last):
             try:
@@ -301,6 +313,8 @@ class Net:
             )
         kept = [self.blobs[name] for name in (*self.inputs, *self.outputs, *keep)]
         self._plan = Plan(self._steps, self.phase, kept)
+        inputs = [self.blobs[name] for name in self.inputs]
+        self._replay = Replay(self._steps, inputs, kept)
 
     @property
     def units(self) -> Sequence[Unit]:

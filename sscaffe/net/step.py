@@ -15,7 +15,7 @@ class LossTop:
     Its diff is the loss weight from the start and, as in Caffe, stays what a user makes of it.
     """
 
-    __slots__ = ("blob", "has_reader", "is_in_place", "weight")
+    __slots__ = ("_filled", "blob", "has_reader", "is_in_place", "weight")
 
     def __init__(self, blob: Blob, weight: float, is_in_place: bool) -> None:
         self.blob, self.weight = blob, weight
@@ -24,12 +24,15 @@ class LossTop:
         self.fill_diff()
 
     def value(self) -> float:
-        """Return the weighted sum of its elements."""
+        """Return the weighted sum of its elements, just set."""
+        if self.blob.diff_tensor is not self._filled and not self.has_reader:
+            self.fill_diff()  # The layer has found out only now how many elements there are.
         return self.weight * float(self.blob.const_data.sum())
 
     def fill_diff(self) -> None:
         """Make its diff the loss weight."""
         self.blob.set_diff(self.weight)
+        self._filled = self.blob.diff_tensor
 
     def refresh_diff(self) -> None:
         """Put the loss weight back into a diff that a layer has overwritten."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sscaffe.blob import Array, Param
-from sscaffe.kernels import LassoFactors, PackedMask
+from sscaffe.kernels import LassoFactors, PackedMask, UpdateStep
 from sscaffe.solver.regularizers import L1, L2, GroupLasso, Regularizer
 from sscaffe.solver.settings import is_pruned
 from sscaffe.solver.updates import UpdateRule
@@ -70,6 +70,8 @@ class FusedUpdate(ParamUpdate):
 
     _mask: Array | None = None
     _packed: PackedMask | None = None
+    _last: UpdateStep | None = None
+    _made_for = (1.0, 0.0, 0.0, 0)
 
     def __init__(
         self,
@@ -93,11 +95,7 @@ class FusedUpdate(ParamUpdate):
 
     def apply(self, clip: float, rate: float, iteration: int, want_value: bool) -> float:
         """See `ParamUpdate.apply`."""
-        step = self._rule.step(rate * self._param.lr_mult, iteration)
-        assert step is not None
-        step = step._replace(
-            clip=clip, mean=self._mean, l2=self._l2, l1=self._l1, limit=self._limit()
-        )
+        step = self._step(clip, rate * self._param.lr_mult, iteration)
         total = sum(term.value(self._param) for term in self._decays) if want_value else 0.0
         factors: list[LassoFactors] = []
         for lasso in self._lassos:
@@ -108,6 +106,17 @@ class FusedUpdate(ParamUpdate):
         blob.device.kernels.update(step, blob, self._history, self._packed_mask(), factors)
         blob.publish()
         return total
+
+    def _step(self, clip: float, rate: float, iteration: int) -> UpdateStep:
+        key = clip, rate, self._limit(), iteration if self._rule.counts_iterations else 0
+        if self._last is None or key != self._made_for:
+            step = self._rule.step(rate, iteration)
+            assert step is not None
+            self._made_for = key
+            self._last = step._replace(
+                clip=clip, mean=self._mean, l2=self._l2, l1=self._l1, limit=key[2]
+            )
+        return self._last
 
     def _packed_mask(self) -> PackedMask | None:
         mask = self._param.mask

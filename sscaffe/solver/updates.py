@@ -30,6 +30,8 @@ class UpdateRule(ABC):
     slots: ClassVar[int] = 1
     """Blobs remembered of each parameter."""
     has_momentum: ClassVar[bool] = True
+    counts_iterations: ClassVar[bool] = False
+    """Whether `step` depends on the iteration, and not on the rate alone."""
 
     def __init__(self, settings: caffe_pb2.SolverParameter, params: Sequence[Param]) -> None:
         if settings.momentum and not self.has_momentum:
@@ -192,6 +194,7 @@ class Adam(UpdateRule):
     """
 
     slots = 2
+    counts_iterations = True
 
     def __init__(self, settings: caffe_pb2.SolverParameter, params: Sequence[Param]) -> None:
         super().__init__(settings, params)

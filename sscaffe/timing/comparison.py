@@ -130,7 +130,10 @@ def _variant(net: Net, modes: Mapping[str, str]) -> Net:
     param.CopyFrom(net.param)
     set_modes(param, modes)
     first = net.layers[0]
-    other = Net(param, TEST, device=first.device, root=first.root, source=net.source)
+    # Python layers that are there were allowed.
+    other = Net(
+        param, TEST, device=first.device, root=first.root, source=net.source, allow_python=True
+    )
     other.share_with(net)
     for name in net.inputs:
         other.blobs[name].reshape(*net.blobs[name].shape)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sscaffe.blob import Blob
-from sscaffe.conv.auto import WORTH_IT
-from sscaffe.conv.base import NOTHING, Epilogue
 from sscaffe.errors import SscaffeError
 from sscaffe.layer import TEST, Layer
 from sscaffe.net.fusion import Absorbing, FusedStep
@@ -18,6 +16,8 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.timing.rounds import in_turns
 from sscaffe.timing.rows import Weighted, work
 from sscaffe.timing.spread import Spread, milliseconds
+from sscaffe.weighted.base import NOTHING, Epilogue
+from sscaffe.weighted.choice import WORTH_IT
 
 _LAYER, _KERNEL, _LOWERING = "layer", "kernel", "lowering"
 _WITHOUT_ZERO_ROWS = ("LOWERED_CCNMM", "CCNMM")

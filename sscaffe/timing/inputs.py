@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sscaffe.data.transformer import read_mean
 from sscaffe.errors import DataError
-from sscaffe.layer_types.data import merged_transform_param
+from sscaffe.layer_types.prefetched import merged_transform_param
 from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.net.rules import is_included

@@ -16,6 +16,7 @@ def test_the_facts_as_json(sscaffe):
     assert facts["threads"] >= 1
     assert facts["numpy"] == metadata.version("numpy")
     assert facts["instruction set"]
+    assert "(SSCAFFE_BLAS=" in facts["matrix products"]
 
 
 @pytest.mark.parametrize("name", ["device_query", "device-query", "doctor"])

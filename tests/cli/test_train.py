@@ -183,5 +183,6 @@ def test_an_unknown_conv_mode_is_refused_with_the_list(tiny, sscaffe):
 
 def test_the_command_that_goes_on_has_the_conv_mode():
     flags = {"solver": "s", "settings": [], "conv_mode": "AUTO", "sigint_effect": "stop"}
-    command = resume_command(flags | {"sighup_effect": "snapshot"}, "x.solverstate")
+    flags |= {"sighup_effect": "snapshot", "allow_python": False}
+    command = resume_command(flags, "x.solverstate")
     assert "--conv_mode AUTO" in command

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from sscaffe.blob import Blob
-from sscaffe.conv import KERNELS, auto, make_kernel, memo
-from sscaffe.conv.base import Epilogue
+from sscaffe.conv import KERNELS, make_kernel
 from sscaffe.conv.direct_dense import DirectDense
 from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.proto import caffe_pb2
+from sscaffe.weighted import choice, memo
+from sscaffe.weighted.base import Epilogue
 
 MODE = caffe_pb2.ConvolutionParameter
 AUTO = int(MODE.AUTO)
@@ -45,7 +46,7 @@ def stopwatch(monkeypatch):
             calls.append(list(kernels))
             return {name: times.get(name, 50.0) for name in kernels}
 
-        monkeypatch.setattr(auto, "race", made_up)
+        monkeypatch.setattr(choice, "race", made_up)
         return calls
 
     return set_times

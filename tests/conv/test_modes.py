@@ -11,11 +11,11 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.conv import KERNELS, make_kernel
-from sscaffe.conv.base import Propagate
 from sscaffe.errors import UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.proto import caffe_pb2
+from sscaffe.weighted.base import Propagate
 from tests import reference
 from tests.helpers import blob_of
 

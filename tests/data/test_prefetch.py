@@ -20,9 +20,7 @@ class Counter:
     def fill(self, batch):
         if self.next == self.raises_at:
             raise DataError(f"record {self.next}: expected a Datum")
-        if not batch.arrays:
-            batch.arrays = [np.empty(3)]
-        batch.arrays[0][...] = self.next
+        batch.labels = np.full(3, self.next)
         self.next += 1
         batch.state = {"record": self.next}
 
@@ -32,7 +30,7 @@ def test_batches_come_in_order_with_their_own_state(depth):
     prefetcher = Prefetcher(Counter().fill, depth)
     for i in range(20):
         batch = prefetcher.get()
-        assert batch.arrays[0].tolist() == [i] * 3
+        assert batch.labels.tolist() == [i] * 3
         assert batch.state == {"record": i + 1}
         prefetcher.give_back(batch)
     prefetcher.close()
@@ -43,7 +41,7 @@ def test_does_not_read_further_ahead_than_its_depth():
     prefetcher = Prefetcher(counter.fill, 3)
     held = [prefetcher.get() for _ in range(3)]
     assert counter.next == 3
-    assert [batch.arrays[0][0] for batch in held] == [0, 1, 2]
+    assert [batch.labels[0] for batch in held] == [0, 1, 2]
     prefetcher.close()
     assert counter.next == 3
 
@@ -51,7 +49,7 @@ def test_does_not_read_further_ahead_than_its_depth():
 def test_an_error_comes_where_it_belongs_and_again():
     prefetcher = Prefetcher(Counter(raises_at=2).fill, 4)
     for i in range(2):
-        assert prefetcher.get().arrays[0][0] == i
+        assert prefetcher.get().labels[0] == i
     for _ in range(2):
         with pytest.raises(DataError, match="record 2: expected a Datum"):
             prefetcher.get()
@@ -100,4 +98,4 @@ def test_the_thread_ends_with_the_prefetcher():
 
 
 def test_a_batch_starts_empty():
-    assert Batch().arrays == []
+    assert len(Batch().images) == 0

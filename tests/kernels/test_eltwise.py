@@ -76,3 +76,20 @@ def test_refuses():
         _core.memory_largest([x, x], x, np.zeros(5, np.int32))
     with pytest.raises(ValueError, match="winner: expected 6 elements, got 5"):
         _core.memory_select_winner(0, np.zeros(5, np.int32), x, x)
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in_place"])
+@pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
+@pytest.mark.parametrize("channels", [3, 16, 28])
+def test_dropout_draws_in_plain_order(channels, native, in_place, rng):
+    """The mask of a seed is the same in every layout, and in double precision."""
+    shape = 3, channels, 9, 11
+    text = "type: 'Dropout' dropout_param { dropout_ratio: 0.3 }"
+    layout = native_layout(shape) if native else None
+    # One pass: the next one would draw another mask.
+    x, top_diff = (1 + rng.uniform(size=(2, *shape))).astype(np.float32)
+    got = run(text, [x], top_diff, layout, in_place=in_place)
+    expected = run(text, [x], top_diff, None, dtype=np.float64)
+    np.testing.assert_allclose(got.top, expected.top, rtol=1e-6)
+    np.testing.assert_allclose(got.bottom_diffs, expected.bottom_diffs, rtol=1e-6)
+    assert got.kept_layout

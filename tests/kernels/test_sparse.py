@@ -40,35 +40,6 @@ def test_dense_to_csr_drops_minus_zero_and_keeps_nan():
     np.testing.assert_array_equal(values, [np.nan, 1e-300])
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(0, 3, 5), (3, 4, 0), (5, 6, 1), (5, 6, 7), (5, 6, 16), (9, 30, 67), (33, 50, 169)],
-    ids=str,
-)
-@pytest.mark.parametrize("density", [0, 0.2, 1])
-@pytest.mark.usefixtures("isa")
-def test_csrmm(shape, density, dtype, rng):
-    m, k, p = shape
-    matrix = sparse_matrix(rng, m, k, density, dtype)
-    columns = rng.standard_normal((k, p)).astype(dtype)
-    out = np.full((m, p), np.nan, dtype)
-    _core.csrmm(*_core.dense_to_csr(matrix), columns, out)
-    expected = matrix.astype(np.float64) @ columns.astype(np.float64)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance(dtype, k))
-
-
-@pytest.mark.parametrize("shape", [(64, 100, 169), (8, 100, 3001)], ids=str)
-@pytest.mark.usefixtures("threads")
-def test_csrmm_in_any_number_of_threads(shape, dtype, rng):
-    m, k, p = shape
-    matrix = sparse_matrix(rng, m, k, 0.5, dtype)
-    columns = rng.standard_normal((k, p)).astype(dtype)
-    out = np.full((m, p), np.nan, dtype)
-    _core.csrmm(*_core.dense_to_csr(matrix), columns, out)
-    expected = matrix.astype(np.float64) @ columns.astype(np.float64)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance(dtype, k))
-
-
 # in_channels, out_channels, group, input, kernel, stride, pad, dilation
 CONVOLUTIONS = [
     (1, 1, 1, (1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
@@ -121,37 +92,6 @@ def test_direct_sparse_conv_in_any_number_of_threads(dtype, rng):
 
 class TestRefuses:
     row_ptr, indices, values = _core.dense_to_csr(np.eye(3, dtype=np.float32))
-    columns, out = np.zeros((3, 4), np.float32), np.zeros((3, 4), np.float32)
-
-    def test_other_dtypes(self):
-        with pytest.raises(TypeError):
-            _core.csrmm(
-                self.row_ptr.astype(np.int64), self.indices, self.values, self.columns, self.out
-            )
-        with pytest.raises(TypeError):
-            _core.csrmm(
-                self.row_ptr, self.indices, self.values.astype(np.float64), self.columns, self.out
-            )
-        with pytest.raises(TypeError):
-            _core.dense_to_csr(np.eye(3, dtype=np.int32))
-
-    def test_other_sizes(self):
-        with pytest.raises(ValueError, match="out: expected 12 elements, got 8"):
-            _core.csrmm(self.row_ptr, self.indices, self.values, self.columns, self.out[:2])
-        with pytest.raises(ValueError, match="values: expected 3 elements, got 2"):
-            _core.csrmm(self.row_ptr, self.indices, self.values[:2], self.columns, self.out)
-        with pytest.raises(ValueError, match="matrix: expected 2 axes, got 1"):
-            _core.dense_to_csr(np.zeros(3))
-
-    def test_what_is_no_csr_matrix(self):
-        with pytest.raises(ValueError, match="row_ptr: expected numbers that ascend from 0"):
-            _core.csrmm(
-                self.row_ptr[::-1].copy(), self.indices, self.values, self.columns, self.out
-            )
-        with pytest.raises(ValueError, match="row_ptr: expected numbers that ascend from 0"):
-            _core.csrmm(self.row_ptr[:0], self.indices, self.values, self.columns, self.out)
-        with pytest.raises(ValueError, match="indices: expected columns below 2, got 2"):
-            _core.csrmm(self.row_ptr, self.indices, self.values, self.columns[:2], self.out)
 
     def test_convolutions_that_do_not_fit(self):
         image, out = np.zeros((2, 4, 4), np.float32), np.zeros((3, 4, 4), np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sscaffe.blob import Blob
+from sscaffe.data.sources import LmdbSource
 from sscaffe.errors import DataError, ShapeError, UnsupportedError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.random_numbers import RandomNumbers
@@ -14,6 +15,14 @@ from tests.data.databases import make_lmdb, random_images
 from tests.helpers import make_layer
 
 RANDOM = "transform_param { crop_size: 4 mirror: true }"
+
+
+@pytest.fixture(autouse=True, params=["in memory", "read ahead"])
+def way(request, monkeypatch):
+    """Let the layer keep the small databases of the tests in memory, or not."""
+    if request.param == "read ahead":
+        monkeypatch.setattr(LmdbSource, "load", lambda source: False)
+    return request.param
 
 
 @pytest.fixture
@@ -160,13 +169,31 @@ def test_runs_in_double_precision(db, images):
     layer.close()
 
 
-def test_close_ends_the_thread(set_up, db):
+def test_reads_ahead_only_what_is_not_in_memory_and_close_ends_the_thread(set_up, db, way):
     before = threading.active_count()
     layer, top = set_up(db)
     layer.forward([], top)
-    assert threading.active_count() == before + 1
+    assert threading.active_count() == before + (way == "read ahead")
     layer.close()
     assert threading.active_count() == before
+
+
+def test_batches_and_places_are_the_same_in_memory(set_up, db, monkeypatch):
+    more = "transform_param { crop_size: 4 mirror: true }"
+    taken = []
+    for in_memory in (True, False):
+        with monkeypatch.context() as patch:
+            if not in_memory:
+                patch.setattr(LmdbSource, "load", lambda source: False)
+            layer, top = set_up(db, more)
+            for _ in range(6):
+                layer.forward([], top)
+                batch = [blob.const_data.copy() for blob in top]
+                taken.append((batch, layer.data_state()))
+    for (ours, our_state), (theirs, their_state) in zip(taken[:6], taken[6:], strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+        assert our_state == their_state
 
 
 def test_close_is_harmless_before_setup_and_twice(set_up, db):

@@ -7,6 +7,7 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
+from sscaffe.ip import KERNELS
 from sscaffe.layer import TRAIN
 from sscaffe.testing import check_gradient
 from tests.helpers import blob_of, make_layer, run_layer
@@ -26,7 +27,7 @@ def set_up(layer, shape):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("mode", ["GEMM", "SPMDM"])
+@pytest.mark.parametrize("mode", ["GEMM", "SPMDM", "CCNMM"])
 @pytest.mark.parametrize("transpose", [False, True])
 def test_values_by_hand(transpose, mode, dtype, device):
     text = f"num_output: 2 bias_filler {{ value: 10 }} gemm_mode: {mode} transpose: {transpose}"
@@ -71,7 +72,7 @@ def test_backward_by_hand(transpose, dtype, device):
         ("transpose: true axis: 2", (2, 3, 6, 5), (2, 3, 4), (30, 4)),
     ],
 )
-@pytest.mark.parametrize("mode", ["GEMM", "SPMDM"])
+@pytest.mark.parametrize("mode", ["GEMM", "SPMDM", "CCNMM"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shapes(text, shape, top_shape, weights_shape, mode, dtype, device, rng):
     layer = inner_product(f"num_output: 4 gemm_mode: {mode} {text} {FILLERS}", device, dtype=dtype)
@@ -117,8 +118,9 @@ def test_float32_agrees_with_float64_and_does_what_the_flags_say(bias_term, flag
         assert flag != bool((expected == 0.5).all())
 
 
-def test_sees_weights_that_change(device, rng):
-    layer = inner_product("num_output: 2 gemm_mode: SPMDM bias_term: false", device)
+@pytest.mark.parametrize("mode", ["GEMM", "SPMDM", "CCNMM"])
+def test_sees_weights_that_change(mode, device, rng):
+    layer = inner_product(f"num_output: 2 gemm_mode: {mode} bias_term: false", device)
     bottom, top = set_up(layer, (3, 4))
     bottom[0].set_data(rng.standard_normal((3, 4)))
     layer.forward(bottom, top)
@@ -129,8 +131,9 @@ def test_sees_weights_that_change(device, rng):
     np.testing.assert_array_equal(top[0].const_data, np.stack([x[:, 2], -x[:, 3]], axis=1))
 
 
-def test_follows_a_batch_that_changes(device, rng):
-    layer = inner_product(f"num_output: 2 {FILLERS}", device, dtype=np.float32)
+@pytest.mark.parametrize("mode", ["GEMM", "SPMDM", "CCNMM"])
+def test_follows_a_batch_that_changes(mode, device, rng):
+    layer = inner_product(f"num_output: 2 gemm_mode: {mode} {FILLERS}", device, dtype=np.float32)
     bottom, top = set_up(layer, (3, 4))
     for batch in (5, 1):
         x = rng.standard_normal((batch, 4)).astype(np.float32)
@@ -152,11 +155,18 @@ def test_counts_multiply_adds(device):
 
 def test_says_which_kernel_runs(device):
     descriptions = []
-    for mode in ("GEMM", "SPMDM"):
+    for mode in ("GEMM", "SPMDM", "CCNMM"):
         layer = inner_product(f"num_output: 4 gemm_mode: {mode}", device)
-        set_up(layer, (5, 3))
+        bottom, top = set_up(layer, (5, 3))
         descriptions.append(layer.kernel_description)
-    assert descriptions == ["gemm", "csrmm of the non-zero columns"]
+        layer.blobs[0].data[1, 1:] = 1
+        layer.forward(bottom, top)
+        descriptions.append(layer.kernel_description)
+    assert descriptions == [
+        *("gemm", "gemm"),
+        *("csrmm of the non-zero weights", "own csrmm of 16.7 % of the weights"),
+        *("dense product of the non-zero rows and columns", "gemm of 1 x 2 of 4 x 3"),
+    ]
 
 
 def test_refuses_a_bottom_of_another_size(device):
@@ -182,15 +192,30 @@ def test_refuses_sizes(text, message, device):
         set_up(inner_product(text, device), (2, 3))
 
 
-def test_sparse_weights_do_not_train(device):
-    text = "num_output: 2 gemm_mode: SPMDM"
-    message = "^gemm_mode: SPMDM cannot train; use GEMM in TRAIN and SPMDM in TEST$"
+@pytest.mark.parametrize("mode", ["SPMDM", "CCNMM"])
+def test_sparse_weights_do_not_train(mode, device):
+    text = f"num_output: 2 gemm_mode: {mode}"
+    message = f"^gemm_mode: {mode} cannot train; use GEMM in TRAIN and {mode} in TEST$"
     with pytest.raises(UnsupportedError, match=message):
         set_up(inner_product(text, device, phase=TRAIN), (2, 3))
     layer = inner_product(text, device)
     bottom, top = set_up(layer, (2, 3))
     with pytest.raises(UnsupportedError, match=message):
         layer.backward(top, [True], bottom)
+
+
+def test_the_kernel_may_be_another_one(device, rng):
+    layer = inner_product(f"num_output: 3 {FILLERS}", device, dtype=np.float32)
+    bottom, top = set_up(layer, (4, 5))
+    bottom[0].set_data(rng.standard_normal((4, 5)))
+    tops = []
+    for kernel_class in KERNELS.values():
+        layer.use_kernel(kernel_class)
+        layer.reshape(bottom, top)
+        assert isinstance(layer.kernel, kernel_class)
+        layer.forward(bottom, top)
+        tops.append(top[0].const_data.copy())
+    np.testing.assert_allclose(tops, [tops[0]] * len(KERNELS), rtol=1e-5, atol=1e-5)
 
 
 def test_refuses_what_has_no_kernel(device):

@@ -9,8 +9,8 @@ from tests.helpers import make_layer
 @pytest.mark.parametrize(
     ("layer_type", "message"),
     [
-        ("PReLU", "type: PReLU layers are not built yet"),
-        ("Slice", "type: Slice layers are not built yet"),
+        ("MultiBoxLoss", "type: MultiBoxLoss layers are not built yet"),
+        ("VideoData", "type: VideoData layers are not built yet"),
         ("Convolutoin", "there is no layer type 'Convolutoin'; did you mean 'Convolution'"),
         ("Nonsense", "there is no layer type 'Nonsense'$"),
         ("", "type: expected a layer type, got none"),

@@ -239,3 +239,65 @@ def test_part_of_a_chain_runs_layer_by_layer():
     for step in other._steps[:3]:
         step.forward()
     np.testing.assert_array_equal(normalized, other.blobs["a"].const_data)
+
+
+def replayed(net):
+    """Run a compact net until it goes by its tape."""
+    net.compact()
+    for _ in range(4):
+        net.blobs["x"].set_data(net.blobs["x"].const_data.copy())
+        net.forward()
+    assert net._replay._tape is not None
+    return net
+
+
+def test_a_tape_gives_what_the_layers_give_for_every_input():
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
+    net.layers[1].forward = None  # it is not asked any more
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=net.blobs["x"].shape)
+        for each in (net, other):
+            each.blobs["x"].set_data(x)
+        net.forward()
+        assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_arrays_that_are_held_follow_a_tape():
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
+    x, y = net.blobs["x"].data, net.blobs["y"].data
+    for factor in (2, 3):
+        x[...] *= factor
+        other.blobs["x"].data[...] *= factor
+        net.forward()
+        assert_close(y, run_one_by_one(other)["y"])
+
+
+@pytest.mark.parametrize("change", ["weights", "held weights", "shape", "load"])
+def test_a_tape_ends_with_what_it_was_made_for(change, tmp_path):
+    # Weights that a sparse kernel alone has cannot be folded anew.
+    text = RESIDUAL if change == "shape" else RESIDUAL.replace("conv_mode: LOWERED_CCNMM", "")
+    net, other = replayed(make_net(text)), make_net(text)
+    if change == "load":
+        other.params["Convolution_k"][0].data[...] *= 2
+        other.save(tmp_path / "w.caffemodel")
+        net.copy_from(tmp_path / "w.caffemodel")
+    for each in (net, other):
+        if change == "weights":
+            each.params["Convolution_k"][0].data[...] *= 2
+        elif change == "held weights":
+            held = each.params["Convolution_k"][0].data
+            each.forward()
+            held[...] *= 2
+        elif change == "shape":
+            each.blobs["x"].reshape(1, 8, 9, 7)
+            each.blobs["x"].set_data(1)
+    for _ in range(5):
+        net.forward()
+        assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_what_was_folded_for_good_cannot_change():
+    net = replayed(make_net(RESIDUAL))
+    net.params["Scale_c"][1].data[...] += 1
+    with pytest.raises(UnsupportedError, match="compact"):
+        net.forward()

@@ -65,7 +65,8 @@ def train(kind, name, terms, shape, *, masked, layout=None):
         if layout:
             param.blob.data_tensor.memory_in(layout[0], shape)
             param.blob.diff_tensor.memory_in(layout[1], shape)
-        values.append(update.apply(0.7, 0.3, iteration, True))
+        clip, rate = (0.7, 0.3) if iteration else (0.5, 0.6)
+        values.append(update.apply(clip, rate, iteration, True))
     return [array.copy() for array in state_of(param, rule)], values
 
 

@@ -11,8 +11,7 @@ from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.prototxt import parse_net
 from sscaffe.timing import compare, comparison, contest, fill_inputs
-from sscaffe.timing.contest import contest as run_contest
-from sscaffe.timing.contest import is_comparable
+from sscaffe.timing.contest import contest as run_contest, is_comparable
 
 NET = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 9 dim: 9 } } }
@@ -83,7 +82,7 @@ def test_every_mode_computes_what_the_net_does(net):
                 compared += 1
         else:
             unit.forward()
-    assert compared == 5 + 5 + 2
+    assert compared == 5 + 5 + 3
 
 
 def test_a_contest_leaves_the_net_as_it_was(net):
@@ -137,7 +136,7 @@ def test_what_is_counted(net):
     assert [timing.macs for timing in conv1.modes] == [macs, kept, kept, kept, macs]
     assert [timing.lowering is not None for timing in conv1.modes] == [True, True] + [False] * 3
     assert all(timing.lowering is None for timing in conv2.modes)  # 1 x 1: the image itself
-    assert [timing.mode for timing in ip.modes] == ["GEMM", "SPMDM"]
+    assert [timing.mode for timing in ip.modes] == ["GEMM", "SPMDM", "CCNMM"]
     assert ip.refused == {"SPGEMM": "gemm_mode: SPGEMM has no kernel; use SPMDM"}
     assert {layer.rounds for layer in (conv1, conv2, ip)} == {2}
     assert all(timing.description for timing in conv1.modes)

@@ -38,6 +38,7 @@ def infer(spec):
     """Return a function that takes the images from an array and the results to an array."""
     _core.set_num_threads(spec["threads"])
     net = _net(spec, spec["batch"], Path(spec["folder"], "weights.caffemodel"))
+    net.compact()
     images = image_batch(spec)
 
     def run():

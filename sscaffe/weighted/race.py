@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 
 from sscaffe.blob import Blob
-from sscaffe.conv.base import ConvKernel, Epilogue
+from sscaffe.weighted.base import Epilogue, WeightedKernel
 
 ROUNDS = 9
 LEAST_ROUNDS = 3
@@ -13,7 +13,7 @@ SECONDS = 0.25  # all runs of a race together, after LEAST_ROUNDS
 
 
 def race(
-    kernels: Mapping[str, ConvKernel],
+    kernels: Mapping[str, WeightedKernel],
     bottom: Blob,
     weights: Blob,
     bias: Blob | None,
@@ -27,7 +27,7 @@ def race(
 
     Parameters
     ----------
-    kernels : mapping of str to ConvKernel
+    kernels : mapping of str to WeightedKernel
         What runs; they keep what they prepare from the weights.
     bottom, weights, bias : Blob
         What they compute with.

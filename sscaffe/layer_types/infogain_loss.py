@@ -1,0 +1,105 @@
+"""InfogainLoss: a cross-entropy in which some mistakes count more than others."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sscaffe.blob import Array, Blob
+from sscaffe.errors import ShapeError, UnsupportedError
+from sscaffe.layer import Layer, canonical_axis, outer_inner, register
+from sscaffe.layer_types.labels import read_labels, require_labels
+from sscaffe.layer_types.multinomial_logistic_loss import LEAST_PROBABILITY
+from sscaffe.layer_types.normalization import divisor_of, normalization_of
+from sscaffe.proto import caffe_pb2
+from sscaffe.serialized import blobproto_to_array, read_binary
+
+
+@register("InfogainLoss")
+class InfogainLossLayer(Layer):
+    """``-sum_k H[label, k] log softmax(x)[k]``, summed over the labels.
+
+    It is divided as `normalization` says; labels equal to `ignore_label` do not count. With the
+    identity as H this is SoftmaxWithLoss.
+
+    Bottoms: scores x ``(N, C, ...)`` with the classes along `axis`, labels, one for each place of
+    the other axes, and H, C * C elements, unless `source` is its file. Tops: the loss, shape
+    ``()``, and if wanted the probabilities, shaped like the scores.
+    """
+
+    min_bottom = 2
+    max_bottom = 3
+    min_top = 1
+    max_top = 2
+    auto_top_blobs = True
+    is_loss = True
+
+    probabilities: Array
+    rows_of_h: Array  # H[label], for each label that counts
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Read H, what the loss is divided by, and which label does not count."""
+        param, loss_param = self.layer_param.infogain_loss_param, self.layer_param.loss_param
+        self.normalization = normalization_of(loss_param)
+        self.ignored = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
+        self.read_h: Array | None = None
+        if len(bottom) < 3:
+            if not param.source:
+                raise ShapeError(
+                    "source: expected the file of H, a binary BlobProto, or H as a third bottom; "
+                    "got neither"
+                )
+            proto = read_binary(Path(self.root, param.source), caffe_pb2.BlobProto)
+            self.read_h = self.xp.asarray(blobproto_to_array(proto), self.dtype)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Check the labels and H, and set the shapes of the tops."""
+        scores, labels = bottom[:2]
+        axis = canonical_axis(self.layer_param.infogain_loss_param.axis, scores.ndim)
+        self.classes = scores.shape[axis]
+        self.outer, self.inner = outer_inner(scores.shape, axis)
+        require_labels(scores, labels, self.outer * self.inner)
+        shape = bottom[2].shape if self.read_h is None else self.read_h.shape
+        if np.prod(shape) != self.classes**2:
+            raise ShapeError(
+                f"expected {self.classes} * {self.classes} elements in H for {self.classes} "
+                f"classes, got {shape}"
+            )
+        top[0].reshape()
+        if len(top) > 1:
+            top[1].reshape_like(scores)
+        self.probabilities = self.xp.empty((self.outer, self.classes, self.inner), self.dtype)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Set the loss, and the probabilities if there is a top for them."""
+        xp, h = self.xp, bottom[2].const_data if self.read_h is None else self.read_h
+        scores = bottom[0].const_data.reshape(self.probabilities.shape)
+        self.kernels.softmax(scores, self.probabilities)
+        labels, places = read_labels(bottom[1], self.classes, self.ignored)
+        self.place = places // max(self.inner, 1), slice(None), places % max(self.inner, 1)
+        self.rows_of_h = h.reshape(self.classes, self.classes)[labels]
+        picked = xp.maximum(self.probabilities[self.place], LEAST_PROBABILITY)
+        loss = -(self.rows_of_h * xp.log(picked)).sum(dtype=np.float64)
+        top[0].set_data(loss / self._divisor())
+        if len(top) > 1:
+            top[1].set_data(self.probabilities.reshape(top[1].shape))
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Set ``dx = (softmax(x) sum_k H[label, k] - H[label]) * loss weight / divisor``."""
+        if any(propagate_down[1:]):
+            raise UnsupportedError("propagate_down: labels and H of InfogainLoss have no gradient")
+        if propagate_down[0]:
+            factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
+            sums = self.rows_of_h.sum(axis=1, keepdims=True)
+            diff = bottom[0].new_diff().reshape(self.probabilities.shape)
+            diff[...] = 0
+            diff[self.place] = factor * (self.probabilities[self.place] * sums - self.rows_of_h)
+
+    def allow_force_backward(self, index: int) -> bool:
+        """Tell that labels and H have no gradient."""
+        return index == 0
+
+    def _divisor(self) -> int:
+        full = self.outer * self.inner
+        return divisor_of(
+            self.normalization, batch=self.outer, full=full, valid=len(self.rows_of_h)
+        )

@@ -1,0 +1,43 @@
+"""What a loss is divided by, as losses read loss_param."""
+
+from sscaffe.errors import UnsupportedError
+from sscaffe.proto import caffe_pb2
+
+LossParameter = caffe_pb2.LossParameter
+
+
+def normalization_of(param: caffe_pb2.LossParameter, unset: int = LossParameter.VALID) -> int:
+    """Return what a loss is divided by; the old field `normalize` decides where only it is set.
+
+    Parameters
+    ----------
+    param : LossParameter
+        The settings.
+    unset : int
+        What counts where neither field is set.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is PRE_FIXED.
+    """
+    if param.HasField("normalization"):
+        if param.normalization == LossParameter.PRE_FIXED:
+            raise UnsupportedError(
+                "normalization: expected FULL, VALID, BATCH_SIZE or NONE, got PRE_FIXED"
+            )
+        return param.normalization
+    if param.HasField("normalize"):
+        return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
+    return unset
+
+
+def divisor_of(normalization: int, *, batch: int, full: int, valid: int) -> int:
+    """Return the number that a loss is divided by, at least 1."""
+    sizes: dict[int, int] = {
+        LossParameter.FULL: full,
+        LossParameter.VALID: valid,
+        LossParameter.BATCH_SIZE: batch,
+        LossParameter.NONE: 1,
+    }
+    return max(sizes[normalization], 1)

@@ -1,0 +1,1 @@
+"""What the kernels of convolutions and inner products have in common, and how AUTO chooses."""

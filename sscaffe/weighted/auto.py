@@ -1,0 +1,72 @@
+"""The kernel that is another one: dense, or a sparse one that was measured to be faster."""
+
+from sscaffe.blob import Blob
+from sscaffe.log import logger
+from sscaffe.proto import caffe_pb2
+from sscaffe.weighted.base import NOTHING, Epilogue, Propagate, WeightedKernel
+from sscaffe.weighted.choice import Choice, Zeros
+
+
+class AutoKernel(WeightedKernel):
+    """Dense, or a sparse kernel where that was measured to be faster on this machine.
+
+    In TRAIN it is dense. In TEST it looks at the zeros of the weights whenever they have changed,
+    times the kernels that might gain from them, and remembers their times: see
+    `sscaffe.weighted.memo`.
+    """
+
+    mode_name = "AUTO"
+    trains = True
+
+    def _start(self, dense: WeightedKernel, group: int, work: str, batch: int) -> None:
+        """Begin with the dense kernel; `work` says what all kernels compute."""
+        self._dense = self._running = dense
+        self._choice = Choice(self._candidates, group, work)
+        self._is_fixed = self.phase == caffe_pb2.TRAIN or batch == 0
+
+    def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
+        """Return the kernels that weights with such zeros may gain from, the dense one first."""
+        raise NotImplementedError
+
+    @property
+    def description(self) -> str:
+        """Which code really runs, and why where that is not what was asked for."""
+        if self._is_fixed:
+            return self._dense.description
+        return f"{self._running.description} (AUTO: {self._choice.reason})"
+
+    @property
+    def holds_weights(self) -> bool:
+        """See `WeightedKernel.holds_weights`."""
+        return self._running.holds_weights
+
+    @property
+    def replays(self) -> bool:
+        """See `WeightedKernel.replays`."""
+        return self._running.replays
+
+    def resize(self, batch: int) -> bool:
+        """See `WeightedKernel.resize`; the choice stays."""
+        return self._running.resize(batch)
+
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
+        if not self._is_fixed:
+            self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
+        self._running.forward(bottom, weights, bias, top, epilogue)
+        if self._choice.is_news and self.layer_name:
+            logger.info("%s: %s", self.layer_name, self.description)
+            self._choice.is_news = False
+
+    def backward(
+        self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
+    ) -> None:
+        """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says."""
+        self._dense.backward(top, bottom, weights, bias, wanted)

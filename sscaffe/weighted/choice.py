@@ -1,0 +1,118 @@
+"""Choosing the fastest kernel for weights as they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from sscaffe import __version__, machine, sparsity
+from sscaffe.blob import Blob
+from sscaffe.weight_matrix import Prepared
+from sscaffe.weighted import memo
+from sscaffe.weighted.base import Epilogue, WeightedKernel
+from sscaffe.weighted.race import race
+
+Array = npt.NDArray[Any]
+
+WORTH_IT = 0.95  # of dense's time: what is hardly faster is not taken
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """How much of a weight matrix is left."""
+
+    kept: float  # share of the elements in rows and columns that are not zero
+    density: float  # share of the elements that are not zero
+
+    @classmethod
+    def of(cls, matrix: Array, group: int) -> "Zeros":
+        """Look at a weight matrix of some conv groups."""
+        size = max(matrix.size, 1)
+        return cls(sparsity.kept_size(matrix, group) / size, int((matrix != 0).sum()) / size)
+
+    def __str__(self) -> str:
+        rows = f"{100 * (1 - self.kept):.0f} % in zero rows and columns"
+        return f"{100 * (1 - self.density):.0f} % zeros, {rows}"
+
+    def bucket(self) -> str:
+        """Return a name for about as many zeros: what was measured for one holds for the other."""
+        return f"{20 * self.kept:.0f}/20 kept, {40 * self.density:.0f}/40 dense"
+
+
+class Choice:
+    """Chooses among kernels that compute the same, once for each state of the weights.
+
+    Parameters
+    ----------
+    kernels : function of Zeros
+        Returns the kernels that may be the fastest for weights with such zeros, by their names;
+        the first is the dense one.
+    group : int
+        Conv groups of the weight matrix.
+    work : str
+        What the kernels compute: layer type and sizes.
+    """
+
+    def __init__(
+        self, kernels: Callable[[Zeros], dict[str, WeightedKernel]], group: int, work: str
+    ) -> None:
+        self._kernels, self._group, self._work = kernels, group, work
+        self._zeros = Prepared(self._look)
+        self._chosen_for: Zeros | None = None
+        self._chosen: WeightedKernel | None = None
+        self._best = ""
+        self.is_news = False  # whether the choice is another one and not told yet
+        self.reason = "nothing has run yet"
+
+    def _look(self, weights: Array) -> Zeros:
+        return Zeros.of(weights.reshape(weights.shape[0], -1), self._group)
+
+    def kernel(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
+    ) -> WeightedKernel:
+        """Return the kernel for the weights as they are."""
+        zeros = self._zeros.get(weights)
+        if self._chosen is not None and zeros == self._chosen_for:
+            return self._chosen
+        candidates = self._kernels(zeros)
+        dense = next(iter(candidates))
+        if len(candidates) == 1:
+            best, self.reason = dense, f"{zeros} is too few"
+        else:
+            times = self._times(candidates, zeros, bottom, weights, bias, top, epilogue)
+            best = min(times, key=lambda name: times[name] * (name == dense or 1 / WORTH_IT))
+            self.reason = _sentence(times, best, dense, zeros)
+        self.is_news = best != self._best and zeros.density < 1
+        self._best = best
+        self._chosen, self._chosen_for = candidates[best], zeros
+        return self._chosen
+
+    def _times(
+        self,
+        candidates: dict[str, WeightedKernel],
+        zeros: Zeros,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue,
+    ) -> memo.Times:
+        layout = "plain" if bottom.data_tensor.is_plain else "native"
+        facts = [f"sscaffe {__version__}", machine.place(), self._work, f"{layout} bottom"]
+        key = "; ".join([*facts, zeros.bucket()])
+        known = memo.recall(key)
+        if known is None or known.keys() != candidates.keys():
+            known = race(candidates, bottom, weights, bias, top.shape, epilogue)
+            memo.remember(key, known)
+        return known
+
+
+def _sentence(times: memo.Times, best: str, dense: str, zeros: Zeros) -> str:
+    """Say why a kernel was chosen."""
+    if best == dense:
+        rival = min((name for name in times if name != dense), key=times.__getitem__)
+        took = f"{rival} took {times[rival]:.3g} ms, dense {times[dense]:.3g}"
+        return f"{zeros}, but {took}"
+    spared = f"{times[best]:.3g} ms instead of {times[dense]:.3g}"
+    return f"{zeros}; {times[dense] / times[best]:.1f}x as fast as dense, {spared}"
