@@ -13,7 +13,7 @@ from sscaffe.layer import TEST, TRAIN, Layer
 from sscaffe.log import logger
 from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
-from sscaffe.net.plan import Plan
+from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
 from sscaffe.net.step import Step, add_location
 from sscaffe.proto import caffe_pb2
@@ -179,12 +179,10 @@ class Net:
         loss = 0.0
         for unit in self._plan.between(first, last):
             try:
-                loss += unit.step.forward()
+                loss += unit.forward()
             except Exception as error:
                 self._locate(error, self._steps[unit.places[0]])
                 raise
-            for blob in unit.dying:
-                blob.data_tensor.release()
         if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
             self._plan.drop_weights()
         _publish(self._steps[first : last + 1])
@@ -317,6 +315,11 @@ class Net:
         self._plan = Plan(self._steps, self.phase, kept)
         inputs = [self.blobs[name] for name in self.inputs]
         self._replay = Replay(self._steps, inputs, kept)
+
+    @property
+    def units(self) -> Sequence[Unit]:
+        """What runs in a forward pass, in this order: single layers, and chains that run as one."""
+        return self._plan.units
 
     def close(self) -> None:
         """Let go of the files and threads of data layers; a second time does nothing."""
