@@ -6,8 +6,10 @@
 #include "geometry.h"
 #include "implicit_gemm.h"
 #include "lowering.h"
+#include "memory.h"
 #include "pooling.h"
 #include "softmax.h"
+#include "sparse_convolution.h"
 
 namespace {
 
@@ -184,10 +186,15 @@ void softmax_loss_backward(const Floats& probabilities, const Ints& labels, floa
     sscaffe::softmax_loss_backward(sizes, probabilities.data(), labels.data(), factor, out);
 }
 
-sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_channels, int64_t group,
-                                         const Sizes& input, const Sizes& kernel,
-                                         const Sizes& stride, const Sizes& pad,
-                                         const Sizes& dilation) {
+// The weights of a convolution of two spatial axes, and all that is known about them.
+struct Weights {
+    sscaffe::ConvGeometry geometry;
+    int64_t group, rows;
+};
+
+Weights conv_weights(const Floats& weights, int64_t in_channels, int64_t group, const Sizes& input,
+                     const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+                     const Sizes& dilation) {
     if (input.size() != 2) refuse("input", 2, "axes", input.size());
     if (in_channels < 1) refuse("in_channels", 1, "or more", in_channels);
     auto g = conv_geometry(0, input, kernel, stride, pad, dilation);
@@ -199,8 +206,17 @@ sscaffe::ImplicitGemm make_implicit_gemm(const Floats& weights, int64_t in_chann
     const int64_t m = weights.shape(0);
     if (m < 1 || m % group) refuse("weights", group, "groups of equal rows", m);
     require_size(weights, m * (in_channels / group) * g.kernel_size(), "weights");
+    return {g, group, m};
+}
+
+// What convolves with weights that it has packed.
+template <typename Convolution>
+Convolution make_packed(const Floats& weights, int64_t in_channels, int64_t group,
+                        const Sizes& input, const Sizes& kernel, const Sizes& stride,
+                        const Sizes& pad, const Sizes& dilation) {
+    const auto w = conv_weights(weights, in_channels, group, input, kernel, stride, pad, dilation);
     py::gil_scoped_release unlocked;
-    return sscaffe::ImplicitGemm(g, group, m, weights.data());
+    return Convolution(w.geometry, w.group, w.rows, weights.data());
 }
 
 void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
@@ -212,6 +228,43 @@ void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
     float* top = out.mutable_data();
     py::gil_scoped_release unlocked;
     self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
+}
+
+sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_t in_channels,
+                                                   int64_t group, const Sizes& input,
+                                                   const Sizes& kernel, const Sizes& stride,
+                                                   const Sizes& pad, const Sizes& dilation) {
+    if (!sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation))) {
+        throw py::value_error("kernel: expected one that fits, see SparseConvolution.fits");
+    }
+    return make_packed<sscaffe::SparseConvolution>(weights, in_channels, group, input, kernel,
+                                                   stride, pad, dilation);
+}
+
+// The blocks of channels of a memory whose dims are (batch, *image).
+sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t batch,
+                                      const sscaffe::Dims& image, const char* name) {
+    const int64_t block = memory.layout().image_block();
+    if (block == 0) throw py::value_error(std::string(name) + ": expected blocks of channels");
+    sscaffe::Dims dims{batch};
+    dims.insert(dims.end(), image.begin(), image.end());
+    const int64_t count = sscaffe::count_of(dims);
+    if (memory.layout().count() != count) refuse(name, count, "elements", memory.layout().count());
+    if (block > 1 && memory.layout().dims() != dims)
+        refuse(name, count, "elements in its shape", 0);
+    return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
+}
+
+void sparse_convolution_forward(sscaffe::SparseConvolution& self, const sscaffe::Memory& bottom,
+                                const std::optional<Floats>& bias, bool relu,
+                                sscaffe::Memory& top) {
+    const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
+    const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
+    const auto from = channel_blocks(bottom, batch, in, "bottom");
+    const auto to = channel_blocks(top, batch, out, "top");
+    if (bias) require_size(*bias, out[0], "bias");
+    py::gil_scoped_release unlocked;
+    self.forward(batch, from, bias ? bias->data() : nullptr, relu, to);
 }
 
 template <typename T>
@@ -246,9 +299,22 @@ void bind_layers(py::module_& m) {
     m.def("softmax_loss_backward", &softmax_loss_backward, "probabilities"_a.noconvert(),
           "labels"_a.noconvert(), "factor"_a, "dx"_a.noconvert());
     py::class_<sscaffe::ImplicitGemm>(m, "ImplicitGemm")
-        .def(py::init(&make_implicit_gemm), "weights"_a.noconvert(), "in_channels"_a, "group"_a,
-             "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(),
+             "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
         .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
              "out"_a.noconvert());
+    py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
+        .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
+             "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_static(
+            "fits",
+            [](const Sizes& input, const Sizes& kernel, const Sizes& stride, const Sizes& pad,
+               const Sizes& dilation) {
+                return sscaffe::has_tiling(conv_geometry(0, input, kernel, stride, pad, dilation));
+            },
+            "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
+        .def_property_readonly("nnz", &sscaffe::SparseConvolution::nnz)
+        .def("forward", &sparse_convolution_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
+             "top"_a);
 }

@@ -57,6 +57,16 @@ void bind_memory(py::module_& m) {
             })
         .def_property_readonly(
             "by_channel", [](const Layout& l) { return sscaffe::channel_sizes(l).has_value(); })
+        .def_property_readonly("image_block", &Layout::image_block)
+        .def_static(
+            "with_channel_block",
+            [](const Dims& dims, int64_t block) {
+                if (dims.size() != 4) refuse("dims", 4, "axes", dims.size());
+                if (block != 1 && block != 8 && block != 16)
+                    refuse("block", 1, "or 8 or 16", block);
+                return Layout::with_channel_block(dims, block);
+            },
+            "dims"_a, "block"_a)
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
         .def("__hash__", [](const Layout& l) { return l.count(); });

@@ -6,6 +6,51 @@
 
 namespace {
 
+// x^exponent for a normal x, where the result is normal too; within 1e-6 of it for exponents and
+// logarithms of one digit, and the same bits for any instruction set.
+inline float power_of(float x, float exponent) {
+    // x = mantissa * 2^whole, the mantissa from the square root of a half to that of 2.
+    int32_t bits;
+    __builtin_memcpy(&bits, &x, sizeof(bits));
+    const int32_t whole = (bits - 0x3f3504f3) >> 23;
+    bits -= whole * (1 << 23);
+    float mantissa;
+    __builtin_memcpy(&mantissa, &bits, sizeof(mantissa));
+    // log2 of the mantissa by the series of the inverse hyperbolic tangent.
+    const float ratio = (mantissa - 1) / (mantissa + 1), square = ratio * ratio;
+    float logarithm = 0.320598898f;
+    logarithm = logarithm * square + 0.412198583f;
+    logarithm = logarithm * square + 0.577078016f;
+    logarithm = logarithm * square + 0.961796694f;
+    logarithm = (logarithm * square + 2.885390082f) * ratio;
+    const float of_whole = exponent * static_cast<float>(whole);
+    constexpr float kRounding = 12582912.0f;  // 1.5 * 2^23
+    const float rounded = (of_whole + exponent * logarithm + kRounding) - kRounding;
+    const float rest = ((of_whole - rounded) + exponent * logarithm) * 0.693147181f;
+    float sum = 1 / 5040.0f;
+    sum = sum * rest + 1 / 720.0f;
+    sum = sum * rest + 1 / 120.0f;
+    sum = sum * rest + 1 / 24.0f;
+    sum = sum * rest + 1 / 6.0f;
+    sum = sum * rest + 0.5f;
+    sum = (sum * rest + 1) * rest + 1;
+    bits = (static_cast<int32_t>(rounded) + 127) * (1 << 23);
+    float scale;
+    __builtin_memcpy(&scale, &bits, sizeof(scale));
+    return sum * scale;
+}
+
+// Whether power_of may be asked: x^exponent for all x lies well within the normal numbers.
+bool all_powers_are_normal(int64_t n, const float* x, float exponent) {
+    // x from 2^-limit to 2^limit; a comparison with NaN is false.
+    const float limit = 120 / (1 + __builtin_fabsf(exponent));
+    const float least = __builtin_exp2f(-limit), most = __builtin_exp2f(limit);
+    int odd = 0;
+#pragma omp simd reduction(| : odd)
+    for (int64_t i = 0; i < n; ++i) odd |= !(x[i] >= least) | !(x[i] <= most);
+    return odd == 0;
+}
+
 // y = factor * scale^-beta; y may be scale or factor
 void times_power(int64_t n, const float* factor, const float* scale, float beta, float* y) {
     if (beta == 0.75f) {
@@ -15,6 +60,11 @@ void times_power(int64_t n, const float* factor, const float* scale, float beta,
             const float root = __builtin_sqrtf(scale[i]);
             y[i] = factor[i] / (root * __builtin_sqrtf(root));
         }
+        return;
+    }
+    if (all_powers_are_normal(n, scale, -beta)) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = factor[i] * power_of(scale[i], -beta);
         return;
     }
     for (int64_t i = 0; i < n; ++i) y[i] = factor[i] * __builtin_powf(scale[i], -beta);
@@ -183,16 +233,22 @@ void lrn_within_forward(const sscaffe::LrnPlane& p, const sscaffe::LrnFactors& f
                         float* scale, float* y, float* room) {
     const int64_t n = p.width * p.block;
     float* inside = room + p.size / 2 * p.block;
-    for (int64_t row = 0; row < p.height; ++row) {
-        const RowsAround rows = rows_around(p, row);
-        set_squares(n, x + rows.first * n, inside);
-        for (int64_t other = rows.first + 1; other < rows.last; ++other) {
-            add_more_squares(n, x + other * n, inside);
+    // Short rows are finished several at a time.
+    constexpr int64_t kTogether = 1024;
+    const int64_t most = n < kTogether ? kTogether / n : 1;
+    for (int64_t begin = 0; begin < p.height; begin += most) {
+        const int64_t end = begin + most < p.height ? begin + most : p.height;
+        for (int64_t row = begin; row < end; ++row) {
+            const RowsAround rows = rows_around(p, row);
+            set_squares(n, x + rows.first * n, inside);
+            for (int64_t other = rows.first + 1; other < rows.last; ++other) {
+                add_more_squares(n, x + other * n, inside);
+            }
+            sum_window(n, p.size, p.block, room, scale + row * n);
         }
-        float* sums = scale + row * n;
-        sum_window(n, p.size, p.block, room, sums);
-        make_scale(n, f.k, f.share, sums);
-        times_power(n, x + row * n, sums, f.beta, y + row * n);
+        const int64_t at = begin * n, count = (end - begin) * n;
+        make_scale(count, f.k, f.share, scale + at);
+        times_power(count, x + at, scale + at, f.beta, y + at);
     }
 }
 

@@ -50,6 +50,21 @@ int64_t Layout::stored() const {
     return desc_.get_size() / sizeof(float);
 }
 
+int64_t Layout::image_block() const {
+    if (plain_) return 1;
+    if (dims_.size() != 4 || desc_.get_inner_nblks() != 1) return 0;
+    const int64_t block = desc_.get_inner_blks()[0];
+    const bool known = block == 8 || block == 16;
+    return known && *this == with_channel_block(dims_, block) ? block : 0;
+}
+
+Layout Layout::with_channel_block(const Dims& dims, int64_t block) {
+    using dnnl::memory;
+    if (block == 1) return Layout(dims);
+    const auto tag = block == 8 ? memory::format_tag::aBcd8b : memory::format_tag::aBcd16b;
+    return Layout(memory::desc(dims, memory::data_type::f32, tag));
+}
+
 bool Layout::operator==(const Layout& other) const {
     return desc_ == other.desc_;
 }
@@ -72,6 +87,14 @@ Layout::Layout(Dims plain_dims) : dims_(plain_dims.empty() ? Dims{1} : std::move
 
 int64_t Layout::stored() const {
     return count();
+}
+
+int64_t Layout::image_block() const {
+    return 1;
+}
+
+Layout Layout::with_channel_block(const Dims& dims, int64_t) {
+    return Layout(dims);
 }
 
 bool Layout::operator==(const Layout& other) const {

@@ -7,6 +7,7 @@
 
 // After the tables that they fill.
 #include "channels_body.h"
+#include "direct_sparse_body.h"
 #include "elementwise_body.h"
 #include "eltwise_body.h"
 #include "gemm_body.h"
@@ -44,6 +45,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
     {lrn_forward, lrn_backward, lrn_rows_forward, lrn_rows_backward, lrn_within_forward,
      lrn_within_backward},
     softmax,
+    kDirectSparseKernel,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

@@ -105,6 +105,56 @@ struct ImplicitGemmKernel {
     void (*tile)(const ImplicitTile& t);
 };
 
+// The next `count` weights belong to this filter: in fours, the first of which may be incomplete
+// and then has its weights last.
+struct SparseFilter {
+    int32_t filter, count;
+};
+
+// Neighbouring lanes of a vector of sums, and where they go.
+struct SparseRun {
+    int64_t lane, count, target;
+};
+
+constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
+
+// sums[filter][y][x] (+)=
+//     sum over its weights: value * packed[place * kSparseStep + y * pitch + x * lanes]
+struct SparseTile {
+    int64_t rows, columns;  // of vectors
+    const float* packed;
+    int64_t pitch;  // from row to row of packed
+    int64_t filter_count;
+    const SparseFilter* filters;  // [filter_count + 1], the last one without weights
+    const uint64_t* places;       // of four weights, 16 bits each; there is one more
+    const float* values;
+    bool start;         // with the bias, or from what the sums are
+    const float* bias;  // by filter, or nullptr
+    float* sums;        // [filters][rows][columns][lanes]
+    // What will be packed next, ahead[ahead_places[i]], is asked for meanwhile.
+    int64_t ahead_count;
+    const int64_t* ahead_places;
+    const float* ahead;
+};
+
+// How SparseConvolution multiplies a tile, and moves what it reads and writes.
+struct DirectSparseKernel {
+    int64_t lanes;          // elements of a vector
+    int64_t sums;           // the most vectors of a tile
+    int64_t rows, columns;  // the most rows; and columns, if there are several rows
+    void (*tile)(const SparseTile& t);
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
+    void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
+                   int64_t stride);
+    // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
+    // lane_count lanes
+    void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
+                    int64_t lane_count, float least, float* target);
+    // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
+    void (*write_runs)(const float* source, int64_t run_count, const SparseRun* runs, float least,
+                       float* target);
+};
+
 // See eltwise.h.
 struct EltwiseKernels {
     void (*scaled_copy)(int64_t n, float factor, const float* x, float* y);
@@ -256,6 +306,7 @@ struct VectorKernels {
     LrnKernels lrn;
     // See softmax.h; x and y are [classes][inner].
     void (*softmax)(int64_t classes, int64_t inner, const float* x, float* y);
+    DirectSparseKernel direct_sparse;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -171,6 +171,12 @@ class Blob:
         other._shape, other._data = self._shape, self._data.alias()
         return other
 
+    def swapped(self) -> "Blob":
+        """Return a blob whose data are the gradients of this one, and the other way round."""
+        other = Blob(self._shape, self.dtype, self.device)
+        other._data, other._diff = self._diff, self._data
+        return other
+
     def publish(self) -> None:
         """Bring arrays of this blob that somebody outside still holds up to date."""
         self._data.publish()

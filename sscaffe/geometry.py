@@ -70,6 +70,12 @@ class PoolGeometry:
     stride: Sizes
     pad: Sizes
     ceil: bool = True  # Caffe rounds pooled sizes up; PoolingParameter.round_mode FLOOR does not
+    pad_end: Sizes | None = None  # after the image, where it is not as much as before it
+
+    @property
+    def end(self) -> Sizes:
+        """The padding after the image."""
+        return self.pad if self.pad_end is None else self.pad_end
 
     @property
     def output(self) -> Sizes:
@@ -77,13 +83,13 @@ class PoolGeometry:
 
         Where there is padding, a last window that would start beyond the image is dropped.
         """
-        axes = zip(self.input, self.kernel, self.stride, self.pad, strict=True)
+        axes = zip(self.input, self.kernel, self.stride, self.pad, self.end, strict=True)
         return tuple(self._output_size(*axis) for axis in axes)
 
-    def _output_size(self, size: int, kernel: int, stride: int, pad: int) -> int:
-        span = size + 2 * pad - kernel
+    def _output_size(self, size: int, kernel: int, stride: int, pad: int, end: int) -> int:
+        span = size + pad + end - kernel
         pooled = (-(-span // stride) if self.ceil else span // stride) + 1
-        if any(self.pad) and (pooled - 1) * stride >= size + pad:
+        if any(self.pad + self.end) and (pooled - 1) * stride >= size + pad:
             pooled -= 1
         return pooled
 
@@ -93,8 +99,9 @@ class PoolGeometry:
             raise ShapeError(f"kernel_size: expected 1 or more on each axis, got {self.kernel}")
         if min(self.stride, default=1) < 1:
             raise ShapeError(f"stride: expected 1 or more on each axis, got {self.stride}")
-        if any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
-            raise ShapeError(f"pad: expected less than the kernel {self.kernel}, got {self.pad}")
+        for pad in (self.pad, self.end):
+            if any(p >= k for p, k in zip(pad, self.kernel, strict=True)):
+                raise ShapeError(f"pad: expected less than the kernel {self.kernel}, got {pad}")
         if min(self.output, default=1) < 1:
             raise ShapeError(
                 f"kernel_size: {self.kernel} does not fit into a bottom of {self.input} "

@@ -184,6 +184,11 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
     return axis % ndim
 
 
+def on_host(array: Any) -> Array:
+    """Return an array of any device as one of NumPy."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:
     """Return the number of elements before an axis, and that after it."""
     return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])

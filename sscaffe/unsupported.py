@@ -53,15 +53,18 @@ FIELDS: dict[str, dict[str, Field]] = {
         "filler": Field(None, _SCALE),
         "bias_filler": Field(None, _SCALE),
     },
-    "PoolingParameter": {
-        "avg_include_pad": Field(True, "leave the field out if pad is 0, for then it is the same")
-    },
     "ConvolutionParameter": {
         "dump_parameter": _WARNED,
         "dump_activation": _WARNED,
         "parameter_sparsity_pattern_histogram": _WARNED,
     },
     "InnerProductParameter": {"dump_parameter": _WARNED, "dump_activation": _WARNED},
+    "RecurrentParameter": {"debug_info": _WARNED},
+    "DetectionOutputParameter": {
+        "save_output_param": Field(None, refused=False),
+        "visualize": _WARNED,
+        "save_file": Field("", refused=False),
+    },
 }
 """The fields of each message."""
 

@@ -7,6 +7,7 @@ name of the part of the case that it belongs to.
 import re
 from contextlib import contextmanager
 
+import h5py
 import numpy as np
 
 from sscaffe import prototxt
@@ -93,7 +94,9 @@ def missing_types(case_path):
 
 def run_layer(case, check):
     info = case.info
-    net = Net("net.prototxt", PHASES[info["phase"]], rng=RandomNumbers(info.get("seed") or 1701))
+    rng = RandomNumbers(info.get("seed") or 1701)
+    phase = PHASES[info.get("phase", "TEST")]
+    net = Net("net.prototxt", phase, rng=rng, allow_python=True)
     _set_weights(net, case.group("param"))
     for name, array in case.group("in").items():
         net.blobs[name].set_data(array)
@@ -248,14 +251,25 @@ def run_data(case, check):
     for layer in net.layers:
         if layer.type == "MemoryData":
             layer.reset(case["feed/data"], case["feed/label"])
+    written = read_rows("out.h5") if info["name"] == "hdf5_output" else {}
     outputs = {name: [] for name in case.group("out")}
-    for _ in range(info["forwards"]):
+    for i in range(info["forwards"]):
+        for name in net.inputs:
+            net.blobs[name].set_data(case[f"out/{name}"][i])
         net.forward()
         for name, values in outputs.items():
             values.append(net.blobs[name].const_data.copy())
     net.close()
     for name, array in case.group("out").items():
         check.close("out", name, np.stack(outputs[name]), array)
+    for name, array in written.items():
+        check.close("file", name, read_rows("out.h5")[name], array)
+
+
+def read_rows(path):
+    """Return the datasets of an HDF5 file."""
+    with h5py.File(path) as file:
+        return {name: dataset[()] for name, dataset in file.items()}
 
 
 def run_net(case, check):

@@ -53,6 +53,7 @@ HARMLESS = {
         "force_nd_im2col",  # there is one way for any number of axes
         "negative_slope",  # relu is refused
     },
+    "DetectionOutputParameter": {"visualize_threshold"},  # visualize is told of
     "EltwiseParameter": {"engine"},
     "InnerProductParameter": {
         "engine",
@@ -62,8 +63,10 @@ HARMLESS = {
     },
     "LRNParameter": {"engine"},
     "PoolingParameter": {"engine"},
+    "PythonParameter": {"share_in_parallel"},  # one device trains
     "ReLUParameter": {"engine"},
     "SigmoidParameter": {"engine"},
+    "SPPParameter": {"engine"},
     "SoftmaxParameter": {"engine"},
     "TanHParameter": {"engine"},
 }
@@ -133,11 +136,6 @@ SCALE = "put a Scale layer after this one and leave the field out"
     ("text", "message"),
     [
         (
-            "type: 'Pooling' pooling_param { avg_include_pad: false }",
-            "avg_include_pad: false is not supported; leave the field out if pad is 0, for then it "
-            "is the same",
-        ),
-        (
             "type: 'BatchNorm' batch_norm_param { use_weight_bias: true }",
             f"use_weight_bias: true is not supported; {SCALE}",
         ),
@@ -201,6 +199,8 @@ def test_what_changes_nothing_is_accepted_in_silence(text, caplog):
         ("Convolution", "convolution_param", "parameter_sparsity_pattern_histogram"),
         ("InnerProduct", "inner_product_param", "dump_parameter"),
         ("InnerProduct", "inner_product_param", "dump_activation"),
+        ("LSTM", "recurrent_param", "debug_info"),
+        ("DetectionOutput", "detection_output_param", "visualize"),
     ],
 )
 def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, caplog):
@@ -210,6 +210,7 @@ def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, 
 
 
 def test_debug_info_of_a_net_is_told_of(caplog):
+    caplog.set_level(logging.WARNING, "sscaffe")
     make_net('name: "n" debug_info: true ' + INPUT)
     (record,) = caplog.records
     assert record.getMessage() == "debug_info: not supported; the field of net 'n' has no effect"

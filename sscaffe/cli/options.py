@@ -41,6 +41,12 @@ def net_state(function: Callable[..., Any]) -> Callable[..., Any]:
     return stage(level(function))
 
 
+def allow_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--allow-python-layers``."""
+    text = "Let layers of type Python run their code."
+    return click.option("--allow-python-layers", "allow_python", is_flag=True, help=text)(function)
+
+
 def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--json``."""
     text = "Print the results as JSON."
@@ -65,7 +71,15 @@ def device(gpu_number: str) -> Device:
 
 
 def open_net(
-    *, model: Any, phase: int, weights: str, level: int, stage: str, gpu: str, source: str = ""
+    *,
+    model: Any,
+    phase: int,
+    weights: str,
+    level: int,
+    stage: str,
+    gpu: str,
+    source: str = "",
+    allow_python: bool = False,
 ) -> Net:
     """Build the net that the shared flags describe.
 
@@ -75,7 +89,7 @@ def open_net(
         The prototxt, or what was read from it; then `source` is its name.
     phase : int
         TRAIN or TEST.
-    weights, level, stage, gpu
+    weights, level, stage, gpu, allow_python
         As the flags of these names.
 
     Raises
@@ -91,6 +105,7 @@ def open_net(
         weights=split(weights),
         device=device(gpu),
         source=source,
+        allow_python=allow_python,
     )
 
 

@@ -29,6 +29,7 @@ _EPILOG = (
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TEST", help="Of the net.")
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, phase: str, iterations: int, **flags: Any) -> int:

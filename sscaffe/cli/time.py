@@ -40,6 +40,7 @@ _COLUMNS += ["MFLOP", "kept %", "zero columns %", "zero rows %"]
 @click.option("--shape", metavar="C,H,W", help="Of images whose database is not here.")
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, iterations: int, forward_only: bool, **flags: Any) -> int:

@@ -32,6 +32,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
 @options.net_state
 @options.gpu_option
+@options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(as_json: bool, log: str, **flags: Any) -> int:
@@ -65,7 +66,7 @@ def _make_solver(flags: dict[str, Any]) -> Solver:
         param.train_state.level = flags["level"]
     param.train_state.stage.extend(options.split(flags["stage"]))
     require_writable(param.snapshot_prefix)
-    return Solver(param, device=place, source=flags["solver"])
+    return Solver(param, device=place, source=flags["solver"], allow_python=flags["allow_python"])
 
 
 def _solve(solver: Solver, snapshot: str) -> None:
@@ -148,6 +149,8 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     for name in ("level", "stage", "log"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
+    if flags["allow_python"]:
+        words.append("--allow-python-layers")
     for name, default in (("sigint_effect", "stop"), ("sighup_effect", "snapshot")):
         if flags[name] != default:
             words += [f"--{name}", flags[name]]

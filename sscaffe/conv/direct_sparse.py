@@ -25,13 +25,32 @@ class DirectSparse(ConvKernel):
     mode_name = "DIRECT_SCONV"
     trains = False
     holds_weights = True
-    description = "direct sparse convolution"
 
     def __init__(
         self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
     ) -> None:
         super().__init__(geometry, batch, device, dtype, phase)
+        make = device.kernels.sparse_convolution(geometry, self.dtype)
+        self._convolution = None if make is None else Prepared(make)
         self._prepared = Prepared(self._compress)
+
+    @property
+    def description(self) -> str:
+        """Which code really runs; how many weights are left, once they have been used."""
+        if self._convolution is None:
+            return "direct sparse convolution, one image after the other"
+        made = self._convolution.last
+        return "direct sparse convolution" if made is None else made.description
+
+    @property
+    def replays(self) -> bool:
+        """See `WeightedKernel.replays`."""
+        return self._convolution is not None
+
+    def resize(self, batch: int) -> bool:
+        """See `WeightedKernel.resize`."""
+        self.batch = batch
+        return True
 
     @classmethod
     def refusal(cls, geometry: ConvGeometry, phase: int) -> str | None:
@@ -50,6 +69,16 @@ class DirectSparse(ConvKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
+        if self._convolution is None:
+            self._forward_plainly(bottom, weights, bias, top)
+        elif epilogue.add is None:
+            self._convolution.get(weights).forward(bottom, bias, top, relu=epilogue.relu)
+            return
+        else:
+            self._convolution.get(weights).forward(bottom, bias, top)
+        self._finish(top, epilogue)
+
+    def _forward_plainly(self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob) -> None:
         g = self.geometry
         row_ptr, indices, values = self._prepared.get(weights)
         images = bottom.const_data.reshape(self.batch, g.in_channels, *g.input)
@@ -59,7 +88,6 @@ class DirectSparse(ConvKernel):
             self.device.kernels.direct_sparse_conv(
                 image, g, row_ptr, indices, values, start_values, out
             )
-        self._finish(top, epilogue)
 
     def _compress(self, weights: Array) -> tuple[Array, Array, Array]:
         matrix = weights.reshape(self.geometry.out_channels, self.geometry.kernel_dim)

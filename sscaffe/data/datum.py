@@ -22,6 +22,8 @@ Shape = tuple[int, ...]
 # How Pillow calls what Caffe makes of an image file: one, three or four channels.
 _KEPT_MODES = {"L": "L", "1": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGBA", "PA": "RGBA"}
 
+_COLOURS = ("RGB", "RGBA", "P")  # what a PNG file with colours is called
+
 
 def array_to_datum(array: Array, label: int | None = None) -> caffe_pb2.Datum:
     """Return a Datum with the values of an array.
@@ -118,12 +120,21 @@ def decode_image(content: bytes, channels: int | None = None) -> Array:
         with Image.open(io.BytesIO(content)) as image:
             if channels == 1:
                 image.draft("L", image.size)  # The luminance that a JPEG stores, as Caffe reads it.
-            pixels = np.asarray(image.convert(_pillow_mode(image, channels)))
+            if channels == 1 and image.format == "PNG" and image.mode in _COLOURS:
+                pixels = _png_gray(np.asarray(image.convert("RGB")))
+            else:
+                pixels = np.asarray(image.convert(_pillow_mode(image, channels)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"encoded: expected an image file, got {len(content)} bytes: {error}"
         ) from (error)
     return _to_bgr(pixels)
+
+
+def _png_gray(pixels: Array) -> Array:
+    """Return the luminance of (H, W, 3), as libpng computes it, which Caffe has it from."""
+    weights = np.array([9797, 19234, 3737], np.uint32)
+    return np.asarray((pixels @ weights) >> 15, np.uint8)
 
 
 def _pillow_mode(image: Any, channels: int | None) -> str:

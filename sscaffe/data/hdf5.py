@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import DataError, WeightsError
-from sscaffe.hdf5 import open_hdf5, read_array
+from sscaffe.hdf5 import import_h5py, open_hdf5, read_array
 from sscaffe.random_numbers import RandomNumbers
 
 Array = npt.NDArray[Any]
@@ -199,3 +199,41 @@ def _read_dataset(file: Any, name: str, path: Path) -> Array:
     if not values.shape:
         raise DataError(f"{name}: expected rows of numbers, got a single value in {path}")
     return np.asarray(values, np.float32)
+
+
+def append_rows(path: Path, arrays: dict[str, Array], *, new: bool) -> None:
+    """Write rows to datasets of a file, after those that are there.
+
+    Parameters
+    ----------
+    path : Path
+        The HDF5 file.
+    arrays : dict
+        The rows of each dataset, ``(rows, ...)``.
+    new : bool
+        Start the file anew.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written, or its rows have another shape.
+    UnsupportedError
+        If h5py is not installed.
+    """
+    h5py = import_h5py()
+    try:
+        with h5py.File(path, "w" if new else "a") as file:
+            for name, rows in arrays.items():
+                if name not in file:
+                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+                    continue
+                dataset = file[name]
+                if dataset.shape[1:] != rows.shape[1:]:
+                    raise DataError(
+                        f"{name}: expected rows of shape {dataset.shape[1:]} as before in {path}, "
+                        f"got {rows.shape[1:]}"
+                    )
+                dataset.resize(len(dataset) + len(rows), axis=0)
+                dataset[-len(rows) :] = rows
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"file_name: {path} cannot be written as HDF5: {error}") from error

@@ -19,6 +19,7 @@ from sscaffe.kernels import (
     PackedMask,
     PoolingOperator,
     ScaleOperator,
+    SparseConvolution,
     SparseProduct,
     UpdateStep,
     cpu_blas,
@@ -26,6 +27,7 @@ from sscaffe.kernels import (
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
+from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
@@ -121,10 +123,19 @@ def concatenated_convolution(
     geometry: "ConvGeometry", dtype: Any
 ) -> Callable[[Array], ConcatenatedConvolution] | None:
     """See `Kernels.concatenated_convolution`."""
-    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
-    if np.dtype(dtype) != np.float32 or len(geometry.input) != 2 or 0 in sizes:
+    return partial(ImplicitGemm, geometry) if _packs(geometry, dtype) else None
+
+
+def sparse_convolution(
+    geometry: "ConvGeometry", dtype: Any
+) -> Callable[[Array], SparseConvolution] | None:
+    """See `Kernels.sparse_convolution`."""
+    g = geometry
+    if not _packs(g, dtype):
         return None
-    return partial(ImplicitGemm, geometry)
+    if not _core.SparseConvolution.fits(g.input, g.kernel, g.stride, g.pad, g.dilation):
+        return None
+    return partial(DirectSparseConvolution, g)
 
 
 def inner_product(
@@ -358,3 +369,9 @@ def group_lasso_factors(
 def _in_place(tensor: "Tensor") -> "_core.Memory":
     layout = tensor.memory((tensor.count,)).layout
     return tensor.memory_in(layout, (tensor.count,))
+
+
+def _packs(geometry: "ConvGeometry", dtype: Any) -> bool:
+    """Tell whether the core's own convolutions, which pack their weights, can do this one."""
+    sizes = geometry.in_channels, geometry.out_channels, *geometry.input
+    return np.dtype(dtype) == np.float32 and len(geometry.input) == 2 and 0 not in sizes

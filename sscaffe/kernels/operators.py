@@ -161,6 +161,19 @@ class PackedMask(Protocol):
     """A mask of a parameter in the form that `Kernels.update` likes best."""
 
 
+class SparseConvolution(Protocol):
+    """A convolution by weights that have zeros anywhere."""
+
+    @property
+    def description(self) -> str:
+        """Which code computes it, and how many weights are left."""
+
+    def forward(
+        self, bottom: "Blob", bias: "Blob | None", top: "Blob", *, relu: bool = False
+    ) -> None:
+        """Set ``top.data``; with `relu`, negative results become 0."""
+
+
 class SparseProduct(Protocol):
     """A sparse matrix W of shape (M, K), laid out for products with dense ones.
 

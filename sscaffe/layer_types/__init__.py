@@ -10,6 +10,7 @@ from sscaffe import unsupported
 from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import REGISTRY, TEST, Layer
+from sscaffe.layer_types.python import PythonLayer, make_python_layer
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_names import nearest
 from sscaffe.random_numbers import RandomNumbers
@@ -26,20 +27,25 @@ def create_layer(
     dtype: Any = np.float32,
     rng: RandomNumbers | None = None,
     root: str = "",
+    allow_python: bool = False,
 ) -> Layer:
-    """Create the layer that a prototxt names; the arguments are those of `Layer`.
+    """Create the layer that a prototxt names.
+
+    The arguments are those of `Layer`; `allow_python` lets layers of type Python run their code.
 
     Raises
     ------
     UnsupportedError
         If there is no such layer type, in which case the message names the nearest one, or a field
-        of the layer would change the result and cannot be obeyed.
+        of the layer would change the result and cannot be obeyed, or the layer runs code and may
+        not.
     """
     layer_class = REGISTRY.get(layer_param.type)
     if layer_class is None:
         raise UnsupportedError(_why_there_is_none(layer_param.type))
     unsupported.check(layer_param, f"layer {layer_param.name!r}")
-    return layer_class(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
+    make = make_python_layer if layer_class is PythonLayer and allow_python else layer_class
+    return make(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
 
 
 # Types of Caffe and its forks; those that are registered are built.
@@ -48,42 +54,17 @@ _KNOWN = frozenset(
         "AnnotatedData",
         "BoxAnnotatorOHEM",
         "BoxData",
-        "CConvolution",
-        "CInnerProduct",
-        "ConvolutionReLU",
-        "ConvolutionReLUPool",
-        "ConvolutionReLUPoolLRN",
-        "Crop",
-        "Deconvolution",
-        "DepthwiseConvolution",
         "DetectionEvaluate",
-        "DetectionOutput",
         "EvalDetection",
-        "HDF5Output",
-        "Im2col",
-        "ImageData",
-        "InnerProductReLUDropout",
-        "Interp",
-        "LSTM",
-        "LSTMUnit",
         "MultiBoxLoss",
-        "PSROIPooling",
-        "PriorBox",
-        "Python",
-        "RNN",
-        "ROIPooling",
-        "ReLUPooling",
         "RegionLoss",
         "Reorg",
-        "SPP",
         "SmoothL1LossOHEM",
         "SoftmaxWithLossOHEM",
         "Sparsify",
         "SpatialDropout",
-        "Upsample",
         "VideoData",
         "Winograd",
-        "WindowData",
     ]
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sscaffe import conv, sparsity
 from sscaffe.blob import Blob
 from sscaffe.conv.base import ConvKernel
+from sscaffe.conv.padding import read_padding
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import Layer, canonical_axis, register
@@ -35,7 +36,7 @@ class ConvolutionLayer(Layer):
         """Check the bottoms and the layer's parameters, and create `blobs`."""
         param = self.layer_param.convolution_param
         if param.relu:
-            raise UnsupportedError("relu: Convolution has no rectifier; put a ReLU layer after it")
+            raise UnsupportedError(f"relu: {self.type} has no rectifier; put a ReLU layer after it")
         self._key: tuple[Shape, int] | None = None
         self.axis = canonical_axis(param.axis, bottom[0].ndim)
         self._spatial_axes = bottom[0].ndim - self.axis - 1
@@ -44,8 +45,7 @@ class ConvolutionLayer(Layer):
         self._check_channels(param)
         self._make_kernel(bottom)
         if not self.blobs:
-            shape = (param.num_output, self._channels // self.group, *self._kernel)
-            self.add_param(shape, param.weight_filler)
+            self.add_param(self._weights_shape(param), param.weight_filler)
             if param.bias_term:
                 self.add_param((param.num_output,), param.bias_filler)
 
@@ -60,7 +60,7 @@ class ConvolutionLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the data of the tops."""
         for x, y in zip(bottom, top, strict=True):
-            self.kernel.forward(x, self.blobs[0], self._bias, y)
+            self.kernel.forward(self._padded(x), self.blobs[0], self._bias, y)
 
     @property
     def may_fold(self) -> bool:
@@ -75,20 +75,23 @@ class ConvolutionLayer(Layer):
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""
-        return self.kernel.replays
+        return self._padding is None and self.kernel.replays
 
     def forward_with(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
     ) -> None:
         """Set the data of a top by other weights of the same shape, and do what follows."""
-        self.kernel.forward(bottom, weights, bias, top, epilogue)
+        self.kernel.forward(self._padded(bottom), weights, bias, top, epilogue)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the diff of the bottoms and add to the diff of `blobs`."""
         weights_flag, *bias_flag = self.param_propagate_down
         for y, data_flag, x in zip(top, propagate_down, bottom, strict=True):
             wanted = Propagate(data_flag, weights_flag, any(bias_flag))
-            self.kernel.backward(y, x, self.blobs[0], self._bias, wanted)
+            padded = self._padded(x)
+            self.kernel.backward(y, padded, self.blobs[0], self._bias, wanted)
+            if data_flag and self._padding is not None:
+                self._padding.cut(padded, x)
 
     @property
     def kernel_description(self) -> str:
@@ -108,6 +111,13 @@ class ConvolutionLayer(Layer):
     def _bias(self) -> Blob | None:
         return self.blobs[1] if len(self.blobs) > 1 else None
 
+    def _weights_shape(self, param: caffe_pb2.ConvolutionParameter) -> Shape:
+        return (param.num_output, self._channels // self.group, *self._kernel)
+
+    def _padded(self, bottom: Blob) -> Blob:
+        """Return a bottom with the padding that the kernel does not add itself."""
+        return bottom if self._padding is None else self._padding.pad(bottom)
+
     def _uses(self) -> int:
         """Return how often each weight is used in one forward pass."""
         return self._bottoms * self.kernel.batch * math.prod(self.kernel.geometry.output)
@@ -117,10 +127,11 @@ class ConvolutionLayer(Layer):
         named = param.HasField("kernel_h") or param.HasField("kernel_w")
         if axes and not param.kernel_size and not named:
             raise ShapeError("kernel_size: expected one number, or kernel_h and kernel_w, got none")
-        self._kernel = _sizes(param, "kernel_size", "kernel", axes, 1)
-        self._stride = _sizes(param, "stride", "stride", axes, 1)
-        self._pad = _sizes(param, "pad", "pad", axes, 0)
-        self._dilation = _one_for_each("dilation", param.dilation, axes, 1)
+        self._kernel = sizes(param, "kernel_size", "kernel", axes, 1)
+        self._stride = sizes(param, "stride", "stride", axes, 1)
+        self._pad = sizes(param, "pad", "pad", axes, 0)
+        self._padding = read_padding(param, axes)
+        self._dilation = one_for_each("dilation", param.dilation, axes, 1)
 
     def _check_channels(self, param: caffe_pb2.ConvolutionParameter) -> None:
         if param.num_output < 1:
@@ -176,7 +187,7 @@ class ConvolutionLayer(Layer):
             in_channels=image[0],
             out_channels=param.num_output,
             group=self.group,
-            input=image[1:],
+            input=image[1:] if self._padding is None else self._padding.size_of(image[1:]),
             kernel=self._kernel,
             stride=self._stride,
             pad=self._pad,
@@ -187,14 +198,14 @@ class ConvolutionLayer(Layer):
         return conv.make_kernel(mode, geometry, batch, self.device, self.dtype, self.phase)
 
 
-def _sizes(
+def sizes(
     param: caffe_pb2.ConvolutionParameter, listed: str, stem: str, axes: int, default: int
 ) -> Shape:
     """Return a size for each spatial axis, from a list or from the fields ending in _h and _w."""
     values = list(getattr(param, listed))
     names = (f"{stem}_h", f"{stem}_w")
     if not any(param.HasField(name) for name in names):
-        return _one_for_each(listed, values, axes, default)
+        return one_for_each(listed, values, axes, default)
     if axes != 2:
         raise ShapeError(f"{names[0]}: expected 2 spatial axes, got {axes}; use {listed}")
     if values:
@@ -202,7 +213,7 @@ def _sizes(
     return getattr(param, names[0]), getattr(param, names[1])
 
 
-def _one_for_each(name: str, values: Sequence[int], axes: int, default: int) -> Shape:
+def one_for_each(name: str, values: Sequence[int], axes: int, default: int) -> Shape:
     """Return a size for each spatial axis, where one number stands for all."""
     if not values:
         return (default,) * axes

@@ -12,6 +12,7 @@ from sscaffe.layer import Layer
 from sscaffe.layer_types import create_layer
 from sscaffe.log import logger
 from sscaffe.net import need_backward
+from sscaffe.net.fused import expand
 from sscaffe.net.inputs import inputs_to_layer
 from sscaffe.net.params import ParamTable
 from sscaffe.net.rules import filter_net, is_included
@@ -31,6 +32,7 @@ class Place:
     rng: RandomNumbers
     root: str  # the folder that relative paths of data layers start from
     source: str  # the file, for errors
+    allow_python: bool = False  # layers of type Python may run their code
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Graph:
 
 
 def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
-    """Return the net of one state: layers chosen by their rules, old inputs as a layer, splits.
+    """Return the net of one state: layers chosen by rules, inputs as one, fused ones apart, splits.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_p
         )
     whole = inputs_to_layer(param)
     left_out = [layer for layer in whole.layer if not is_included(layer, state)]
-    return insert_splits(filter_net(whole, state), left_out)
+    return insert_splits(expand(filter_net(whole, state)), left_out)
 
 
 def build(param: caffe_pb2.NetParameter, place: Place) -> Graph:
@@ -130,6 +132,7 @@ class _Builder:
                 dtype=np.float32,
                 rng=place.rng,
                 root=place.root,
+                allow_python=place.allow_python,
             )
             top_ids = self._tops(layer)
             _check_counts(layer, len(bottom_ids), len(top_ids))

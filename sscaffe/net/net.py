@@ -47,6 +47,8 @@ class Net:
         The folder that relative paths of data layers start from; the working directory by default.
     source : str
         The file that `param_or_path` came from, for errors.
+    allow_python : bool
+        Let layers of type Python run their code; a prototxt runs none otherwise.
 
     Attributes
     ----------
@@ -96,6 +98,7 @@ class Net:
         rng: RandomNumbers | None = None,
         root: str = "",
         source: str = "",
+        allow_python: bool = False,
     ) -> None:
         if isinstance(param_or_path, caffe_pb2.NetParameter):
             param, self.source = param_or_path, source
@@ -103,7 +106,7 @@ class Net:
             param, self.source = read_net(param_or_path), source or os.fspath(param_or_path)
         self.phase = phase
         prepared = _prepare(param, phase, level, stages, self.source)
-        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source)
+        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)

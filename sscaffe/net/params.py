@@ -8,7 +8,7 @@ from sscaffe.layer import Layer
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import block_size
 
-_CONVOLUTIONS = ("Convolution", "Deconvolution")
+_CONVOLUTIONS = ("Convolution", "Deconvolution", "DepthwiseConvolution", "ConvolutionDepthwise")
 
 # What layers that share a parameter may each leave out, but must not contradict.
 _AGREED = (

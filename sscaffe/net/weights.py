@@ -12,6 +12,7 @@ from sscaffe.blob import Blob
 from sscaffe.caffemodel import Caffemodel, Parts, open_caffemodel
 from sscaffe.errors import ShapeError, WeightsError
 from sscaffe.log import logger
+from sscaffe.net.fused import masked_blobs
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import (
     blobproto_shape,
@@ -230,7 +231,7 @@ def _match(
 
 def _saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
     """Return name and blobs of each layer, in whichever of the three forms it was written."""
-    saved: list[_SavedLayer] = [(layer.name, layer.blobs) for layer in model.layer]
+    saved: list[_SavedLayer] = [(layer.name, masked_blobs(layer)) for layer in model.layer]
     for old in model.layers:
         oldest = old.HasField("layer")
         saved.append((old.layer.name, old.layer.blobs) if oldest else (old.name, old.blobs))

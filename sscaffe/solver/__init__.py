@@ -57,13 +57,17 @@ _CLASSES: dict[str, type[Solver]] = {
 }
 
 
-def get_solver(param_or_path: caffe_pb2.SolverParameter | str | os.PathLike[str]) -> Solver:
+def get_solver(
+    param_or_path: caffe_pb2.SolverParameter | str | os.PathLike[str], *, allow_python: bool = False
+) -> Solver:
     """Return a solver of the class that its `type` names.
 
     Parameters
     ----------
     param_or_path : SolverParameter or path-like
         What to do, or the prototxt that says so.
+    allow_python : bool
+        Let layers of type Python run their code.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def get_solver(param_or_path: caffe_pb2.SolverParameter | str | os.PathLike[str]
         source, param_or_path = os.fspath(param_or_path), read_solver(param_or_path)
     # A type that there is not is for the solver to refuse.
     solver = _CLASSES.get(checked(param_or_path).type, Solver)
-    return solver(param_or_path, source=source)
+    return solver(param_or_path, source=source, allow_python=allow_python)
 
 
 __all__ = [

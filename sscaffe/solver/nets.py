@@ -1,6 +1,7 @@
 """The nets of a solver: one to train, any number to test."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sscaffe.device import Device
@@ -33,13 +34,21 @@ class NetMaker:
         The folder that relative paths start from.
     source : str
         The solver's file, for errors.
+    allow_python : bool
+        Let layers of type Python run their code.
     """
 
     def __init__(
-        self, settings: _Settings, device: Device, rng: RandomNumbers, root: str, source: str
+        self,
+        settings: _Settings,
+        device: Device,
+        rng: RandomNumbers,
+        root: str,
+        source: str,
+        allow_python: bool = False,
     ) -> None:
         self._settings, self._device, self._rng = settings, device, rng
-        self._root, self._source = root, source
+        self._root, self._source, self._allow_python = root, source, allow_python
 
     def train(self) -> Net:
         """Build the training net.
@@ -115,4 +124,11 @@ class NetMaker:
             rng=self._rng,
             root=self._root,
             source=source,
+            allow_python=self._allow_python,
         )
+
+
+def share_weights(net: Net, others: Sequence[Net]) -> None:
+    """Make the weights of a net those of others too."""
+    for other in others:
+        other.share_with(net)

@@ -20,7 +20,7 @@ from sscaffe.solver.connectivity import Connectivity, disconnected
 from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
 from sscaffe.solver.divergence import require_finite_loss, require_finite_weights
 from sscaffe.solver.learning_rate import current_step, learning_rate
-from sscaffe.solver.nets import NetMaker
+from sscaffe.solver.nets import NetMaker, share_weights
 from sscaffe.solver.scores import outputs_of, run_tests
 from sscaffe.solver.settings import checked, device_for
 from sscaffe.solver.smoothed_loss import SmoothedLoss
@@ -45,6 +45,8 @@ class Solver:
         The folder that relative paths start from; the working directory by default.
     source : str
         The file that `param_or_path` came from, for errors and the names of snapshots.
+    allow_python : bool
+        Let layers of type Python run their code.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class Solver:
         device: Device | None = None,
         root: str = "",
         source: str = "",
+        allow_python: bool = False,
     ) -> None:
         if not isinstance(param_or_path, caffe_pb2.SolverParameter):
             source = source or os.fspath(param_or_path)
@@ -97,12 +100,12 @@ class Solver:
         self._losses, self._speed = SmoothedLoss(self.param.average_loss), display.Speed()
         self._stop_requested = self._snapshot_requested = False
         self.test_nets: list[Net] = []
-        self._build(device_for(self.param, device))
+        self._build(device_for(self.param, device), allow_python)
 
-    def _build(self, device: Device) -> None:
+    def _build(self, device: Device, allow_python: bool) -> None:
         self.rng = RandomNumbers(self.param.random_seed)
         logger.info("random_seed: %d", self.rng.seed)
-        maker = NetMaker(self.param, device, self.rng, self._root, self._source)
+        maker = NetMaker(self.param, device, self.rng, self._root, self._source, allow_python)
         self.net = maker.train()
         try:
             frozen = disconnected(self.net)
@@ -113,7 +116,7 @@ class Solver:
                     logger.info("Finetuning from %s", name)
                     self.net.copy_from(Path(self._root, name))
             self.test_nets = maker.test()
-            self._share_weights()
+            share_weights(self.net, self.test_nets)
         except BaseException:
             self.close()
             raise
@@ -265,7 +268,7 @@ class Solver:
         SscaffeError
             If a layer cannot run.
         """
-        self._share_weights()
+        share_weights(self.net, self.test_nets)
         self.test_results = run_tests(
             self.test_nets, self.param, self.iter, self.rng, lambda: self._stop_requested
         )
@@ -368,10 +371,6 @@ class Solver:
         self._losses.restore(proto.smoothed_losses)
         if proto.random_state:
             self.rng.set_state(proto.random_state)
-
-    def _share_weights(self) -> None:
-        for net in self.test_nets:
-            net.share_with(self.net)
 
     def _is_test_due(self) -> bool:
         return bool(self.test_nets) and self.iter % self.param.test_interval == 0

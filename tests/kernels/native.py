@@ -11,7 +11,7 @@ from sscaffe.layer import TRAIN
 from tests.helpers import make_layer
 
 # Channels-last where a block of 16 channels would be filled up by much, else blocked.
-CHANNELS = [1, 3, 16, 20, 28, 32, 96]
+CHANNELS = [1, 3, 11, 16, 20, 28, 32, 96]
 
 
 def native_layout(shape):

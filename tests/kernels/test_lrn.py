@@ -72,6 +72,37 @@ def test_against_loops(case, rng):
     np.testing.assert_allclose(arrays[4], expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("beta", [0.75, 0.1, 0.5, 1, 2.5, -1.5])
+@pytest.mark.parametrize("sizes", [(1e-3, 30), (1e-18, 1e18), (1, 1)], ids=str)
+@pytest.mark.usefixtures("isa")
+def test_powers(sizes, beta):
+    """Of scales from very small to very large: a window of 1 without a constant."""
+    x = np.geomspace(*sizes, 5000, dtype=np.float32).reshape(1, 1, 5000)
+    scale, y = np.empty_like(x), np.empty_like(x)
+    memories = [_core.Memory(array, array.shape) for array in (x, scale, y)]
+    _core.lrn_across_forward(1, 1.0, beta, 0.0, *memories)
+    with np.errstate(over="ignore"):
+        power = (scale.astype(np.float64) ** -np.float32(beta)).astype(np.float32)
+        expected = x * power
+    rtol = 1e-6 if sizes[1] < 1e3 else 4e-6  # the logarithm is rounded
+    np.testing.assert_allclose(y, expected, rtol=rtol, atol=2e-38)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
+def test_nan_and_infinity(native, rng):
+    shape = 1, 16, 4, 5
+    x = rng.standard_normal(shape).astype(np.float32)
+    x[0, 3, 1, 1], x[0, 8, 2, 2] = np.nan, 1e30
+    layout = native_layout(shape) if native else None
+    got = run(ACROSS.format(3, 1, 0.6, 1), [x], np.zeros_like(x), layout)
+    with np.errstate(over="ignore"):
+        expected = reference(x, 3, 1, np.float32(0.6), 1)[1]
+    assert np.isnan(got.top[0, 2:5, 1, 1]).all()
+    finite = np.isfinite(expected)
+    finite[0, 7:10, 2, 2] = False  # the square overflows
+    np.testing.assert_allclose(got.top[finite], expected[finite], rtol=1e-5)
+
+
 @pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in_place"])
 @pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
 @pytest.mark.parametrize("channels", CHANNELS)

@@ -5,7 +5,7 @@ import pytest
 
 from sscaffe import _core
 from sscaffe.blob import Blob
-from sscaffe.errors import ShapeError, UnsupportedError
+from sscaffe.errors import ShapeError
 from sscaffe.testing import check_gradient
 from tests.helpers import blob_of, make_layer, run_layer, spread_out
 
@@ -159,8 +159,3 @@ def test_refuses(text, message):
 def test_refuses_bottoms_without_an_image():
     with pytest.raises(ShapeError, match=r"shape \(N, C, H, W\), got \(2, 3\)"):
         run_layer(pooling("MAX", "kernel_size: 2"), np.zeros((2, 3)))
-
-
-def test_stochastic_pooling_says_that_it_is_missing():
-    with pytest.raises(UnsupportedError, match="STOCHASTIC is not built yet"):
-        run_layer(pooling("STOCHASTIC", "kernel_size: 2"), np.zeros((1, 1, 4, 4)))

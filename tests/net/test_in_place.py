@@ -17,7 +17,10 @@ def reads_and_writes(layer_class: type[Layer]) -> bool:
 OWN = {
     name: layer_class
     for name, layer_class in sorted(REGISTRY.items())
-    if layer_class.__module__.startswith("sscaffe.") and reads_and_writes(layer_class)
+    if layer_class.__module__.startswith("sscaffe.")
+    and reads_and_writes(layer_class)
+    # Whatever a Python layer is, it runs only where that is allowed.
+    and name != "Python"
 }
 NO_GRADIENT = {"Threshold"}
 IN_PLACE = [name for name, layer_class in OWN.items() if layer_class.may_run_in_place]

@@ -131,6 +131,7 @@ ADDED = {
         annotated_data_param 200 multibox_loss_param 201 permute_param 202 prior_box_param 203
         detection_output_param 204 detection_evaluate_param 205 norm_param 206 video_data_param 207
         split_param 208 region_loss_param 209 eval_detection_param 301 smooth_l1_loss_param 2148
+        cconvolution_param 3011 cinner_product_param 3012 interp_param 3013 upsample_param 3014
         shuffle_channel_param 3021""",
     "SparsifyParameter": "thre 1 coef 2",
     "SymmetricRectifyParameter": "filler 1 channel_shared 2 thre_decay 3",
@@ -147,12 +148,19 @@ ADDED = {
     "BatchNormParameter": "engine 4 use_weight_bias 5 bias_term 6 filler 7 bias_filler 8",
     "ConcatParameter": "engine 3",
     "ConvolutionParameter": """relu 19 negative_slope 20 conv_mode 21 dump_parameter 22
-        dump_activation 23 parameter_sparsity_pattern_histogram 24 conv_algorithm 2021""",
+        dump_activation 23 parameter_sparsity_pattern_histogram 24 conv_algorithm 2021 pad_l 3001
+        pad_r 3002 pad_t 3003 pad_b 3004""",
     "DataParameter": "shuffle 11",
     "EltwiseParameter": "engine 4",
     "InnerProductParameter": """gemm_mode 7 spmdm_transpose_in 8 spmdm_transpose_out 9
         dump_parameter 10 dump_activation 11 engine 2007 relu 2008 negative_slope 2009""",
-    "PoolingParameter": "avg_include_pad 2013 ceil_mode 3001",
+    "PoolingParameter": """avg_include_pad 2013 ceil_mode 3001 pad_l 3002 pad_r 3003 pad_t 3004
+        pad_b 3005""",
+    "CConvolutionParameter": """gamma 1 power 2 c_rate 3 iter_stop 4 weight_mask_filler 5
+        bias_mask_filler 6""",
+    "InterpParameter": "height 1 width 2 zoom_factor 3 shrink_factor 4 pad_beg 5 pad_end 6",
+    "UpsampleParameter": """scale 1 scale_h 2 scale_w 3 pad_out_h 4 pad_out_w 5 upsample_h 6
+        upsample_w 7""",
     "ShuffleChannelParameter": "group 1",
 }
 

@@ -1,0 +1,211 @@
+#pragma once
+
+// Included by vector_body.h: the inner loops of sparse_convolution.cpp.
+
+#include "simd.h"
+
+namespace {
+
+constexpr int kSparseLanes = kLanes<float>;
+// Sums of a tile, in registers next to a weight; a tile of several rows has kSparseColumns or less.
+#if defined(__AVX512F__)
+constexpr int kSparseSums = 24;
+#else
+constexpr int kSparseSums = 12;
+#endif
+constexpr int kSparseRows = 4, kSparseColumns = 8;
+
+// The vectors that a place of the kernel reads for a tile: neighbours in each row of it.
+template <int kRows, int kColumns>
+struct SparseWindow {
+    const float* rows[kRows];
+
+    inline void add(uint64_t place, float weight, Vector<float> (&sums)[kRows * kColumns]) const {
+        const Vector<float> value = broadcast(weight);
+#pragma GCC unroll 4
+        for (int y = 0; y < kRows; ++y) {
+            const float* source = rows[y] + place * sscaffe::kSparseStep;
+#pragma GCC unroll 32
+            for (int x = 0; x < kColumns; ++x) {
+                Vector<float>& sum = sums[y * kColumns + x];
+                sum = multiply_add(value, load(source + x * kSparseLanes), sum);
+            }
+        }
+    }
+};
+
+// See DirectSparseKernel::tile.
+//
+// What is to be read next is asked for early: the sums of the next filter, from the second cache;
+// and the places of the next four weights. A processor that is busy with loads of vectors starts
+// those of places, which are younger, late, and then waits for them: with places of their own, each
+// loaded when it is needed, the loop took a fifth longer.
+template <int kRows, int kColumns>
+[[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
+    constexpr int kCount = kRows * kColumns;
+    constexpr int64_t kFilter = kCount * kSparseLanes;
+    SparseWindow<kRows, kColumns> window;
+#pragma GCC unroll 4
+    for (int y = 0; y < kRows; ++y) {
+        window.rows[y] = t.packed + y * t.pitch;
+        asm("" : "+r"(window.rows[y]));
+    }
+    float* const all_sums = t.sums;
+    const sscaffe::SparseFilter *filter = t.filters, *const last = filter + t.filter_count;
+    const uint64_t* places = t.places;
+    const float* values = t.values;
+    uint64_t place = *places;
+    const int64_t each =
+        (t.ahead_count + t.filter_count - 1) / (t.filter_count > 0 ? t.filter_count : 1);
+    const int64_t* ahead = t.ahead_places;
+    const int64_t* const all_ahead = ahead + t.ahead_count;
+    for (; filter != last; ++filter) {
+        float* target = all_sums + filter->filter * kFilter;
+        const float* next = all_sums + filter[1].filter * kFilter;
+        Vector<float> sums[kCount];
+        if (t.start) {
+            const Vector<float> start = broadcast(t.bias ? t.bias[filter->filter] : 0.0f);
+#pragma GCC unroll 32
+            for (int j = 0; j < kCount; ++j) sums[j] = start;
+        } else {
+#pragma GCC unroll 32
+            for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
+        }
+#pragma GCC unroll 32
+        for (int j = 0; j < kCount * kVectorBytes / 64; ++j) __builtin_prefetch(next + j * 16, 1);
+        const int64_t* const end_ahead = all_ahead - ahead < each ? all_ahead : ahead + each;
+        for (; ahead < end_ahead; ++ahead) __builtin_prefetch(t.ahead + *ahead, 0, 2);
+        const int count = filter->count;
+        if (count % 4) {
+            const uint64_t coming = *++places;
+            switch (count % 4) {
+                case 3:
+                    window.add(place >> 16 & 0xffff, values[1], sums);
+                    [[fallthrough]];
+                case 2:
+                    window.add(place >> 32 & 0xffff, values[2], sums);
+                    [[fallthrough]];
+                default:
+                    window.add(place >> 48, values[3], sums);
+            }
+            place = coming;
+            values += 4;
+        }
+        for (const uint64_t* end = places + count / 4; places != end;) {
+            const uint64_t coming = *++places;
+            window.add(place & 0xffff, values[0], sums);
+            window.add(place >> 16 & 0xffff, values[1], sums);
+            window.add(place >> 32 & 0xffff, values[2], sums);
+            window.add(place >> 48, values[3], sums);
+            place = coming;
+            values += 4;
+        }
+#pragma GCC unroll 32
+        for (int j = 0; j < kCount; ++j) store(sums[j], target + j * kSparseLanes);
+    }
+}
+
+// Find the loop for so many rows and columns.
+template <int kRows = kSparseRows, int kColumns = kSparseSums>
+void sparse_tile(const sscaffe::SparseTile& t) {
+    constexpr int kMost = kRows == 1                             ? kSparseSums
+                          : kSparseSums / kRows < kSparseColumns ? kSparseSums / kRows
+                                                                 : kSparseColumns;
+    if constexpr (kColumns > kMost) {
+        return sparse_tile<kRows, kMost>(t);
+    } else {
+        if constexpr (kRows > 1) {
+            if (t.rows < kRows) return sparse_tile<kRows - 1, kSparseSums>(t);
+        }
+        if constexpr (kColumns > 1) {
+            if (t.columns < kColumns) return sparse_tile<kRows, kColumns - 1>(t);
+        }
+        sparse_sums<kRows, kColumns>(t);
+    }
+}
+
+typedef int32_t SparseIndices __attribute__((vector_size(kVectorBytes)));
+
+template <int kStep>
+inline void exchange(Vector<float> (&v)[kSparseLanes]) {
+    SparseIndices low{}, high{};
+    for (int i = 0; i < kSparseLanes; ++i) {
+        low[i] = i & kStep ? kSparseLanes + i - kStep : i;
+        high[i] = i & kStep ? kSparseLanes + i : i + kStep;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kSparseLanes; ++i) {
+        if (i & kStep) continue;
+        const Vector<float> a = v[i], b = v[i + kStep];
+        v[i] = __builtin_shuffle(a, b, low);
+        v[i + kStep] = __builtin_shuffle(a, b, high);
+    }
+}
+
+inline void transpose(Vector<float> (&v)[kSparseLanes]) {
+    exchange<1>(v);
+    exchange<2>(v);
+    if constexpr (kSparseLanes > 4) exchange<4>(v);
+    if constexpr (kSparseLanes > 8) exchange<8>(v);
+}
+
+// See DirectSparseKernel::gather.
+void sparse_gather(const float* source, const int64_t* lanes, int64_t count, float* target,
+                   int64_t stride) {
+    Vector<float> v[kSparseLanes];
+    if (count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) v[i] = load(source + lanes[i]);
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) v[i] = load_first(source + lanes[i], count);
+    }
+    transpose(v);
+#pragma GCC unroll 16
+    for (int k = 0; k < kSparseLanes; ++k) {
+        if (k < count) store(v[k], target + k * stride);
+    }
+}
+
+// See DirectSparseKernel::scatter.
+void sparse_scatter(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
+                    int64_t lane_count, float least, float* target) {
+    const Vector<float> floor = broadcast(least);
+    Vector<float> v[kSparseLanes];
+#pragma GCC unroll 16
+    for (int k = 0; k < kSparseLanes; ++k) {
+        v[k] = Vector<float>{};
+        if (k >= count) continue;
+        v[k] = load(source + k * stride);
+        v[k] = v[k] < floor ? floor : v[k];
+    }
+    transpose(v);
+    if (count == kSparseLanes && lane_count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) store(v[i], target + lanes[i]);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kSparseLanes; ++i) {
+        if (i < lane_count) store_first(v[i], target + lanes[i], count);
+    }
+}
+
+// See DirectSparseKernel::write_runs.
+void sparse_write_runs(const float* source, int64_t run_count, const sscaffe::SparseRun* runs,
+                       float least, float* target) {
+    const Vector<float> floor = broadcast(least);
+    for (int64_t r = 0; r < run_count; ++r) {
+        // All that is loaded belongs to the sums, which have room behind them.
+        Vector<float> v = load(source + runs[r].lane);
+        v = v < floor ? floor : v;
+        store_first(v, target + runs[r].target, runs[r].count);
+    }
+}
+
+constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
+    kSparseLanes,  kSparseSums,   kSparseRows,    kSparseColumns,
+    sparse_tile<>, sparse_gather, sparse_scatter, sparse_write_runs,
+};
+
+}  // namespace

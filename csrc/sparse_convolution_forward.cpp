@@ -1,0 +1,330 @@
+#include <algorithm>
+#include <atomic>
+#include <limits>
+
+#include "parallel.h"
+#include "sparse_convolution.h"
+
+// How SparseConvolution computes: the other file has what it prepares.
+
+namespace sscaffe {
+namespace {
+
+constexpr int64_t kMostLanes = SparseConvolution::kMostLanes;
+
+int64_t divide_up(int64_t value, int64_t unit) {
+    return (value + unit - 1) / unit;
+}
+
+// Grow a zeroed array.
+void make_room(AlignedArray<float>& array, int64_t& size, int64_t wanted) {
+    if (size >= wanted) return;
+    size = 0;
+    array = make_aligned<float>(wanted);
+    std::fill_n(array.get(), wanted, 0.0f);
+    size = wanted;
+}
+
+// Call fn(channel, count) for the channels, as many at once as are neighbours in memory.
+template <typename Function>
+void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, const Function& fn) {
+    for (int64_t c = first; c < first + count;) {
+        const int64_t n = std::min({block - c % block, first + count - c, most});
+        fn(c, n);
+        c += n;
+    }
+}
+
+}  // namespace
+
+void SparseConvolution::make_rooms(Plan& plan, int64_t elements) {
+    const SparseTiling& t = plan.tiling;
+    const int64_t lanes = kernel_.lanes;
+    // What is packed for the last rows and never used may come from behind the last channel.
+    const int64_t behind = (t.plane_rows * phases_.columns + t.plane_columns + lanes) * lanes;
+    make_room(plan.split, plan.split_size, elements * channels_ * phases_.channel_size() + behind);
+    int64_t most = 0;
+    for (const Part& part : plan.parts) most = std::max(most, part.count);
+    rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
+    for (Room& room : rooms_) {
+        make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
+        make_room(room.sums, room.sums_size, (most * t.down * t.across + 1) * lanes);
+        if (t.lanes == Lanes::kImages) continue;
+        make_room(room.planes, room.planes_size,
+                  kMostLanes * (phases_.down.input * phases_.across.input + lanes));
+    }
+}
+
+// Put a plain channel of `lanes` images side by side.
+void SparseConvolution::stage_plane(const float* source, const int64_t* images,
+                                    float* target) const {
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    const int64_t lanes = kernel_.lanes;
+    alignas(64) float moved[kMostLanes * kMostLanes];
+    for (int64_t y = 0; y < down.input; ++y, source += across.input) {
+        for (int64_t x = 0; x < across.input; x += lanes) {
+            const int64_t count = std::min(lanes, across.input - x);
+            if (across.stride == 1) {
+                float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
+                kernel_.gather(source + x, images, count, place, lanes);
+                continue;
+            }
+            kernel_.gather(source + x, images, count, moved, lanes);
+            for (int64_t i = 0; i < count; ++i) {
+                std::copy_n(moved + i * lanes, lanes,
+                            target + phases_.at(y + down.pad, x + i + across.pad) * lanes);
+            }
+        }
+    }
+}
+
+// Put a block of channels of `lanes` images side by side.
+void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
+    const ChannelBlocks& bottom = call.bottom;
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size() * lanes;
+    const int64_t blocks = divide_up(channels_, bottom.block);
+    const int64_t time = item / blocks, first = item % blocks * bottom.block;
+    int64_t images[kMostLanes];
+    for (int64_t i = 0; i < lanes; ++i) {
+        // What has no image gets the last one's, which nobody will look at.
+        images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
+    }
+    const float* source = bottom.data + first * down.input * across.input;
+    float* target = plan.split.get() + (time * channels_ + first) * channel;
+    if (bottom.block == 1) return stage_plane(source, images, target);
+    const int64_t count = std::min(bottom.block, channels_ - first);
+    for (int64_t y = 0; y < down.input; ++y) {
+        for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
+            float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
+            for (int64_t c = 0; c < count; c += lanes) {
+                kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * channel,
+                               channel);
+            }
+        }
+    }
+}
+
+// Split a channel into its phases.
+void SparseConvolution::copy_channel(const float* plane, float* split) const {
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    if (down.stride > 1 || across.stride > 1) return split_channel(phases_, plane, split);
+    packing_.copy_rows(down.input, across.input, plane, split + phases_.at(down.pad, across.pad),
+                       phases_.columns);
+}
+
+// Split a block of channels of one image into their phases.
+void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
+                                     float* planes) const {
+    const ChannelBlocks& bottom = call.bottom;
+    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
+    const int64_t positions = phases_.down.input * phases_.across.input;
+    const int64_t blocks = divide_up(channels_, bottom.block);
+    const int64_t image = item / blocks, first = item % blocks * bottom.block;
+    const float* source = bottom.data + image * bottom.image + first * positions;
+    float* target = plan.split.get() + (image * channels_ + first) * channel;
+    if (bottom.block == 1) return copy_channel(source, target);
+    const int64_t count = std::min(bottom.block, channels_ - first), plane = positions + lanes;
+    for (int64_t p = 0; p < positions; p += lanes) {
+        int64_t places[kMostLanes];
+        for (int64_t i = 0; i < lanes; ++i)
+            places[i] = std::min(p + i, positions - 1) * bottom.block;
+        for (int64_t c = 0; c < count; c += lanes) {
+            kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
+                           plane);
+        }
+    }
+    for (int64_t c = 0; c < count; ++c) {
+        copy_channel(planes + c * plane, target + c * channel);
+    }
+}
+
+// Units that share filters follow each other.
+SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t index) const {
+    const SparseTiling& t = plan.tiling;
+    const int64_t parts = plan.parts.size(), rows = plan.tile_rows, columns = plan.tile_columns;
+    const int64_t column = index % columns, row = index / columns % rows;
+    const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
+    const int64_t y = height * row / rows;
+    Unit unit{plan.parts[index / columns / rows % parts],
+              index / columns / rows / parts,
+              y,
+              height * (row + 1) / rows - y,
+              0,
+              1};
+    if (t.lanes == Lanes::kStrips) {
+        unit.time = column;
+    } else {
+        unit.x = width * column / columns;
+        unit.columns = width * (column + 1) / columns - unit.x;
+    }
+    return unit;
+}
+
+// What of the tile does not depend on the block of channels.
+SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const Unit& unit,
+                                      const Room& room) const {
+    const bool strips = plan.tiling.lanes == Lanes::kStrips;
+    SparseTile tile{};
+    tile.rows = strips ? 1 : unit.rows;
+    tile.columns = strips ? unit.rows : unit.columns;
+    tile.packed = room.packed.get();
+    tile.pitch = plan.tiling.plane_columns * kernel_.lanes;
+    tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
+    tile.sums = room.sums.get();
+    tile.ahead_places = plan.places.data();
+    return tile;
+}
+
+void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
+                                 const Room& room) const {
+    static const std::vector<ImplicitRun> kWholeVector{{0, 0}};
+    const SparseTiling& t = plan.tiling;
+    const Part& part = unit.part;
+    const bool strips = t.lanes == Lanes::kStrips;
+    const std::vector<ImplicitRun>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
+    const int64_t element = strips ? 1 : kernel_.lanes, time = strips ? 0 : unit.time;
+    const int64_t channels = channels_ / groups_, channel = phases_.channel_size() * element;
+    const float* source = plan.split.get() + (time * channels_ + part.group * channels) * channel +
+                          (unit.y * phases_.columns + unit.x) * element;
+    const auto vectors_from = [&](int64_t first) {
+        return std::clamp<int64_t>(channels - first, 0, t.channels) * t.channel_vectors();
+    };
+    SparseTile tile = tile_of(plan, call, unit, room);
+    for (size_t block = 0; block < part.blocks.size(); ++block) {
+        const int64_t first = block * t.channels, next = first + t.channels;
+        const auto [place, filter] = part.blocks[block];
+        const bool last = block + 1 == part.blocks.size();
+        const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
+        packing_.pack(vectors_from(first), plan.places.data(), source + first * channel,
+                      runs.size(), runs.data(), kernel_.lanes, room.packed.get());
+        tile.start = block == 0;
+        tile.filter_count = end - 1 - filter;
+        tile.filters = part.filters.data() + filter;
+        tile.places = part.places.data() + place;
+        tile.values = part.values.data() + place * 4;
+        // The phases of a few images are in the second cache as it is.
+        tile.ahead_count = strips ? 0 : vectors_from(next);
+        tile.ahead = source + next * channel;
+        kernel_.tile(tile);
+    }
+    if (strips) {
+        write_strips(plan, call, unit, tile.sums);
+    } else {
+        write_images(call, unit, tile.sums);
+    }
+}
+
+void SparseConvolution::write_images(const Call& call, const Unit& unit, const float* sums) const {
+    const ChannelBlocks& top = call.top;
+    const Part& part = unit.part;
+    const int64_t lanes = kernel_.lanes, width = phases_.across.output();
+    const int64_t plane = phases_.down.output() * width * top.block;
+    const int64_t filter = unit.rows * unit.columns * lanes;
+    const int64_t images = std::min(lanes, call.images - unit.time * lanes);
+    int64_t places[kMostLanes];
+    for (int64_t i = 0; i < images; ++i) places[i] = i * top.image;
+    float* data = top.data + unit.time * lanes * top.image;
+    for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
+        const float* source = sums + (c - part.first) * filter;
+        for (int64_t y = 0; y < unit.rows; ++y) {
+            float* target = data + c / top.block * plane + c % top.block +
+                            ((unit.y + y) * width + unit.x) * top.block;
+            if (top.block > 1) {
+                for (int64_t x = 0; x < unit.columns; ++x) {
+                    kernel_.scatter(source + (y * unit.columns + x) * lanes, filter, count, places,
+                                    images, call.least, target + x * top.block);
+                }
+                continue;
+            }
+            for (int64_t x = 0; x < unit.columns; x += lanes) {
+                kernel_.scatter(source + (y * unit.columns + x) * lanes, lanes,
+                                std::min(lanes, unit.columns - x), places, images, call.least,
+                                target + x);
+            }
+        }
+    });
+}
+
+void SparseConvolution::write_strips(const Plan& plan, const Call& call, const Unit& unit,
+                                     const float* sums) const {
+    const ChannelBlocks& top = call.top;
+    const Part& part = unit.part;
+    const Column& column = plan.columns[unit.time];
+    const int64_t lanes = kernel_.lanes, width = phases_.across.output();
+    const int64_t plane = phases_.down.output() * width * top.block;
+    const int64_t filter = unit.rows * lanes;
+    for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
+        for (int64_t y = 0; y < unit.rows; ++y) {
+            const float* source = sums + (c - part.first) * filter + y * lanes;
+            float* target =
+                top.data + c / top.block * plane + c % top.block + (unit.y + y) * width * top.block;
+            if (top.block > 1) {
+                kernel_.scatter(source, filter, count, column.targets.data(), column.targets.size(),
+                                call.least, target);
+            } else {
+                kernel_.write_runs(source, column.target_runs.size(), column.target_runs.data(),
+                                   call.least, target);
+            }
+        }
+    });
+}
+
+void SparseConvolution::run(Plan& plan, const Call& call) {
+    const bool strips = plan.tiling.lanes == Lanes::kStrips;
+    const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
+    make_rooms(plan, strips ? times : times * kernel_.lanes);
+    const int64_t items = times * divide_up(channels_, call.bottom.block);
+    const int64_t staged = phases_.down.input * phases_.across.input * call.bottom.block;
+    parallel_for(0, items, grain_of(staged), [&](int64_t first, int64_t last) {
+        float* planes = rooms_[omp_get_thread_num()].planes.get();
+        for (int64_t item = first; item < last; ++item) {
+            if (strips) {
+                stage_strips(plan, call, item, planes);
+            } else {
+                stage_images(plan, call, item);
+            }
+        }
+    });
+    const int64_t units =
+        (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
+    const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
+    // Each thread takes the next unit when it is ready: they differ in size, and so do the threads
+    // in speed where the machine is shared.
+    std::atomic<int64_t> next{0};
+    parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
+        const Room& room = rooms_[omp_get_thread_num()];
+        for (int64_t i = next++; i < units; i = next++) {
+            multiply(plan, call, unit_at(plan, i), room);
+        }
+    });
+}
+
+void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, const float* bias,
+                                bool relu, const ChannelBlocks& top) {
+    const float least = relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    const auto part = [&](int64_t first, int64_t count) {
+        return Call{count,
+                    {bottom.data + first * bottom.image, bottom.block, bottom.image},
+                    {top.data + first * top.image, top.block, top.image},
+                    bias,
+                    least};
+    };
+    const int64_t rest = batch % kernel_.lanes;
+    const bool strips = rest && is_better_as_strips(rest);
+    const int64_t side_by_side = strips ? batch - rest : batch;
+    // As few as are worth starting the threads twice, for the caches.
+    constexpr int64_t kWorthStarting = 1 << 20;
+    const int64_t work = nnz() * phases_.down.output() * phases_.across.output() + 1;
+    const int64_t most = std::max<int64_t>(1, kWorthStarting / work) * kernel_.lanes;
+    for (int64_t first = 0; first < side_by_side; first += most) {
+        prepare(image_plan_, Lanes::kImages, std::min(side_by_side, most), top);
+        run(image_plan_, part(first, std::min(most, side_by_side - first)));
+    }
+    if (strips) {
+        prepare(strip_plan_, Lanes::kStrips, rest, top);
+        run(strip_plan_, part(side_by_side, rest));
+    }
+}
+
+}  // namespace sscaffe
