@@ -6,7 +6,7 @@ those with numbers that are not packed, are read whole.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -84,11 +84,14 @@ class Caffemodel:
         What it holds; the numbers of its blobs may be left out, and are had from `values`.
     """
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: BinaryIO, whole_types: Collection[str]) -> None:
         self._path, self._file = path, file
         self._spans: list[list[_Span]] | None = None
         try:
-            self._spans, self.model = _without_numbers(file)
+            spans, self.model = _without_numbers(file)
+            if any(layer.type in whole_types for layer in self.model.layer):
+                raise _IrregularError
+            self._spans = spans
         except (_IrregularError, DecodeError):
             self.model = read_binary(path, caffe_pb2.NetParameter)
 
@@ -127,8 +130,17 @@ class Caffemodel:
 
 
 @contextmanager
-def open_caffemodel(path: str | os.PathLike[str]) -> Iterator[Caffemodel]:
+def open_caffemodel(
+    path: str | os.PathLike[str], whole_types: Collection[str] = ()
+) -> Iterator[Caffemodel]:
     """Open a binary caffemodel.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    whole_types : collection of str
+        A file with layers of these types is read whole, and no number is left out.
 
     Raises
     ------
@@ -137,7 +149,7 @@ def open_caffemodel(path: str | os.PathLike[str]) -> Iterator[Caffemodel]:
         what it seems to be.
     """
     with open_binary(path) as file:
-        yield Caffemodel(os.fspath(path), file)
+        yield Caffemodel(os.fspath(path), file, whole_types)
 
 
 def _without_numbers(file: BinaryIO) -> tuple[list[list[_Span]], caffe_pb2.NetParameter]:

@@ -68,6 +68,14 @@ def is_read_whole(path):
         return any(blob.data for layer in file.model.layer for blob in layer.blobs)
 
 
+def test_layers_of_some_types_keep_their_numbers(tmp_path):
+    path = tmp_path / "w"
+    write_binary(path, example())
+    with open_caffemodel(path, whole_types=["ReLU"]) as file:
+        assert list(file.model.layer[3].blobs[0].data) == [0.25]
+        assert joined(file.values(file.model.layer[3].blobs[0])) == [0.25]
+
+
 @pytest.mark.parametrize("part", [8, 4 << 20])
 def test_all_forms_are_read_without_their_numbers(tmp_path, monkeypatch, part):
     monkeypatch.setattr(caffemodel, "PART", part)

@@ -177,6 +177,7 @@ class Net:
 
     def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
+        drops = self._plan.is_compact and not (self._shares_weights or self._graph.params.shared)
         for unit in self._plan.between(first, last):
             try:
                 loss += unit.step.forward()
@@ -185,8 +186,8 @@ class Net:
                 raise
             for blob in unit.dying:
                 blob.data_tensor.release()
-        if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
-            self._plan.drop_weights()
+            if drops:
+                self._plan.drop_weights(unit)
         _publish(self._steps[first : last + 1])
         return loss
 

@@ -12,7 +12,7 @@ from sscaffe.blob import Blob
 from sscaffe.caffemodel import Caffemodel, Parts, open_caffemodel
 from sscaffe.errors import ShapeError, WeightsError
 from sscaffe.log import logger
-from sscaffe.net.fused import masked_blobs
+from sscaffe.net.fused import MASKED, masked_blobs
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import (
     blobproto_shape,
@@ -64,7 +64,7 @@ def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
     if is_hdf5(path):
         _set_from(path, layers, _read_hdf5(path, layers, shared))
         return
-    with open_caffemodel(path) as file:
+    with open_caffemodel(path, whole_types=MASKED) as file:
         _set_from(path, layers, _read_binary(path, file, layers))
 
 

@@ -185,6 +185,23 @@ def test_weights_that_a_sparse_kernel_packed_are_dropped():
     assert net.params["Convolution_k"][0].data.shape == (4, 4, 3, 3)
 
 
+def test_weights_wait_for_the_kernel_that_packs_them():
+    text = RESIDUAL
+    net, other = make_net(text), make_net(text)
+    other.share_with(net)
+    wanted = run_one_by_one(other)["y"]
+    alone = make_net(text)
+    for name, blobs in alone.params.items():
+        for blob, source in zip(blobs, net.params[name], strict=True):
+            blob.set_data(source.const_data)
+    alone.compact()
+    alone.forward(end=0)
+    assert alone.params["Convolution_e"][0].const_data.any()  # not needed yet
+    alone.blobs["x"].set_data(other.blobs["x"].const_data)
+    alone.forward()
+    assert_close(alone.blobs["y"].const_data, wanted)
+
+
 def test_weights_that_another_net_uses_too_are_not_dropped():
     net, other = make_net(RESIDUAL), make_net(RESIDUAL)
     other.share_with(net)
