@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sscaffe import machine
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
@@ -88,6 +89,11 @@ class Plan:
         if unit.has_dropped:
             return
         unit.has_dropped = True
+        self._drop_weights(unit)
+        if unit is self.units[-1]:
+            machine.give_back_memory()
+
+    def _drop_weights(self, unit: Unit) -> None:
         layer = self._steps[unit.places[0]].layer
         if not isinstance(layer, Absorbing) or not layer.blobs:
             return

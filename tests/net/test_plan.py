@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sscaffe import machine
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -183,6 +184,16 @@ def test_weights_that_a_sparse_kernel_packed_are_dropped():
     with pytest.raises(UnsupportedError, match="compact"):
         _ = net.params["Convolution_e"][0].data
     assert net.params["Convolution_k"][0].data.shape == (4, 4, 3, 3)
+
+
+def test_freed_memory_goes_back_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(machine, "give_back_memory", lambda: calls.append(1))
+    net = make_net(RESIDUAL)
+    net.compact()
+    for _ in range(4):
+        net.forward()
+    assert calls == [1]
 
 
 def test_weights_wait_for_the_kernel_that_packs_them():
