@@ -208,7 +208,8 @@ class CsrIp(IpKernel):
 class _Smaller(NamedTuple):
     """A dense inner product without rows and columns of zeros."""
 
-    matrix: ConcatenatedMatrix
+    kept_rows: Array | None
+    kept_columns: Array | None
     kernel: DenseIp
     weights: Blob
     bottom: Blob | None  # None where all columns are kept
@@ -256,7 +257,7 @@ class ConcatenatedIp(IpKernel):
         """Set ``top.data``, with what `epilogue` adds."""
         made = self._prepared.get(weights)
         if made.bottom is not None:
-            xp, kept = self.device.xp, made.matrix.kept_columns
+            xp, kept = self.device.xp, made.kept_columns
             out = made.bottom.new_data()
             xp.take(self._vectors(bottom), kept, axis=1, out=out, mode="clip")
         small_bottom = made.bottom or bottom
@@ -266,7 +267,7 @@ class ConcatenatedIp(IpKernel):
         made.kernel.forward(small_bottom, made.weights, None, made.top)
         y = self._products(top)
         y[...] = 0
-        y[:, made.matrix.kept_rows] = made.top.const_data
+        y[:, made.kept_rows] = made.top.const_data
         if bias is not None:
             y += bias.const_data
         self._finish(top, epilogue)
@@ -280,7 +281,8 @@ class ConcatenatedIp(IpKernel):
         bottom = Blob((batch, columns), self.dtype, self.device)
         top = Blob((batch, rows), self.dtype, self.device)
         return _Smaller(
-            matrix,
+            matrix.kept_rows,
+            matrix.kept_columns,
             DenseIp(IpSizes(batch, columns, rows), self.device, self.dtype, self.phase),
             small,
             None if matrix.kept_columns is None else bottom,

@@ -79,7 +79,7 @@ class _Weighted:
         run(
             primitive.forward,
             bottom.data_tensor.memory(bottom.shape),
-            weights.data_tensor.memory_as(self._weights_layout, weights.shape),
+            weights.data_tensor.settle(self._weights_layout, weights.shape),
             None if bias is None else bias.data_tensor.memory(bias.shape),
             out,
         )

@@ -177,14 +177,15 @@ class Net:
 
     def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
+        drops = self._plan.is_compact and not (self._shares_weights or self._graph.params.shared)
         for unit in self._plan.between(first, last):
             try:
                 loss += unit.forward()
             except Exception as error:
                 self._locate(error, self._steps[unit.places[0]])
                 raise
-        if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
-            self._plan.drop_weights()
+            if drops:
+                self._plan.drop_weights(unit)
         _publish(self._steps[first : last + 1])
         return loss
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sscaffe import machine
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -183,6 +184,33 @@ def test_weights_that_a_sparse_kernel_packed_are_dropped():
     with pytest.raises(UnsupportedError, match="compact"):
         _ = net.params["Convolution_e"][0].data
     assert net.params["Convolution_k"][0].data.shape == (4, 4, 3, 3)
+
+
+def test_freed_memory_goes_back_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(machine, "give_back_memory", lambda: calls.append(1))
+    net = make_net(RESIDUAL)
+    net.compact()
+    for _ in range(4):
+        net.forward()
+    assert calls == [1]
+
+
+def test_weights_wait_for_the_kernel_that_packs_them():
+    text = RESIDUAL
+    net, other = make_net(text), make_net(text)
+    other.share_with(net)
+    wanted = run_one_by_one(other)["y"]
+    alone = make_net(text)
+    for name, blobs in alone.params.items():
+        for blob, source in zip(blobs, net.params[name], strict=True):
+            blob.set_data(source.const_data)
+    alone.compact()
+    alone.forward(end=0)
+    assert alone.params["Convolution_e"][0].const_data.any()  # not needed yet
+    alone.blobs["x"].set_data(other.blobs["x"].const_data)
+    alone.forward()
+    assert_close(alone.blobs["y"].const_data, wanted)
 
 
 def test_weights_that_another_net_uses_too_are_not_dropped():
