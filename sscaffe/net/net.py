@@ -185,10 +185,14 @@ class Net:
                 raise
             for blob in unit.dying:
                 blob.data_tensor.release()
-        if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
-            self._plan.drop_weights()
+        if self._plan.is_compact and last - first == len(self._steps) - 1:  # all kernels have run
+            self._drop_weights()
         _publish(self._steps[first : last + 1])
         return loss
+
+    def _drop_weights(self) -> None:
+        if not (self._shares_weights or self._graph.params.shared):
+            self._plan.drop_weights()
 
     def backward(self, start: int | None = None, end: int | None = None) -> None:
         """Run layers backward: set the diffs of blobs, add to those of parameters.
