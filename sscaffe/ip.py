@@ -4,6 +4,7 @@ To add a way: a class here, a row in `KERNELS`; the table-driven test covers it.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -205,7 +206,8 @@ class CsrIp(IpKernel):
         return CsrMatrix.from_dense(self._matrix(weights), self.device, keep_all_columns=True)
 
 
-class _Smaller(NamedTuple):
+@dataclass
+class _Smaller:
     """A dense inner product without rows and columns of zeros."""
 
     kept_rows: Array | None
@@ -214,6 +216,14 @@ class _Smaller(NamedTuple):
     weights: Blob
     bottom: Blob | None  # None where all columns are kept
     top: Blob | None  # None where all rows are kept
+
+    def resize(self, batch: int) -> None:
+        """Go on with another number of vectors."""
+        old = self.kernel
+        self.kernel = DenseIp(old.sizes._replace(batch=batch), old.device, old.dtype, old.phase)
+        for blob in (self.bottom, self.top):
+            if blob is not None:
+                blob.reshape(batch, blob.shape[1])
 
 
 class ConcatenatedIp(IpKernel):
@@ -235,6 +245,13 @@ class ConcatenatedIp(IpKernel):
     def may_pay(cls, zeros: Zeros) -> bool:
         """Tell whether weights have zeros enough to try it."""
         return zeros.kept < 0.95
+
+    def resize(self, batch: int) -> bool:
+        """See `WeightedKernel.resize`."""
+        self.sizes = self.sizes._replace(batch=batch)
+        if self._prepared.last is not None:
+            self._prepared.last.resize(batch)
+        return True
 
     @property
     def description(self) -> str:
@@ -295,8 +312,16 @@ class AutoIp(AutoKernel, IpKernel):
 
     def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
         super().__init__(sizes, device, dtype, phase)
-        work = f"InnerProduct {sizes.batch} x {sizes.inputs} to {sizes.outputs}"
-        self._start(DenseIp(sizes, device, dtype, phase), 1, work, sizes.batch)
+        self._start(1, sizes.batch)
+
+    def _make_dense(self) -> WeightedKernel:
+        return DenseIp(self.sizes, self.device, self.dtype, self.phase)
+
+    def _work(self) -> str:
+        return f"InnerProduct {self.sizes.batch} x {self.sizes.inputs} to {self.sizes.outputs}"
+
+    def _set_batch(self, batch: int) -> None:
+        self.sizes = self.sizes._replace(batch=batch)
 
     @classmethod
     def may_pay(cls, zeros: Zeros) -> bool:

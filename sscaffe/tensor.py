@@ -297,6 +297,8 @@ class Tensor:
     def set_fresh(self, fresh: Fresh) -> None:
         """Say which place holds the value, after a kernel that went past this tensor."""
         self._fresh = fresh
+        if fresh is _BOTH:
+            self._are_both_fresh()
         self._version += 1
 
     @property

@@ -32,6 +32,8 @@ class ConvolutionLayer(Layer):
     min_top = 1
     same_number = True
 
+    absorbs = True
+
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the bottoms and the layer's parameters, and create `blobs`."""
         param = self.layer_param.convolution_param

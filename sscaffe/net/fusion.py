@@ -7,7 +7,7 @@ before it stores its result.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from sscaffe.blob import Blob
 from sscaffe.layer import TEST, Fusion, Layer
@@ -21,6 +21,7 @@ class Absorbing(Protocol):
     """A layer that can do what follows it."""
 
     blobs: list[Blob]
+    absorbs: ClassVar[bool]  # False for a class that inherits all of this and computes otherwise
 
     @property
     def may_fold(self) -> bool:
@@ -212,6 +213,7 @@ class _Finder:
 def _may_lead(step: Step) -> bool:
     return (
         isinstance(step.layer, Absorbing)
+        and step.layer.absorbs
         and step.layer.phase == TEST
         and len(step.bottom) == len(step.top) == 1
         and not step.losses

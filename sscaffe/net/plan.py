@@ -116,7 +116,13 @@ class Plan:
     def _share_memory(self, kept: set[int], arena: Arena) -> None:
         """Let blobs that nobody will read take their memory from the arena, and give it back."""
         sharing = Sharing(self._steps)
-        keep = {sharing.of(blob) for step in self._steps for blob in step.top if id(blob) in kept}
+        # What comes from nowhere may have been made for good, as constants are and weights.
+        keep = {
+            sharing.of(blob)
+            for step in self._steps
+            for blob in step.top
+            if id(blob) in kept or not step.bottom
+        }
         seen: set[int] = set()
         for unit in reversed(self.units):
             for blob in (*unit.step.bottom, *unit.step.top):

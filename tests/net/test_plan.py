@@ -67,6 +67,11 @@ RESIDUAL = (
     + layer("Pooling", "l", "y", "pooling_param { pool: AVE kernel_size: 3 }")
 )
 
+DENSE = RESIDUAL.replace("conv_mode: LOWERED_CCNMM", "")
+DECONVOLUTION = (
+    "convolution_param { num_output: 8 kernel_size: 2 stride: 2 weight_filler { type: 'msra' } }"
+)
+
 
 def make_net(text, phase=TEST):
     """Return a net with statistics such as training leaves behind, and numbers in its input."""
@@ -329,3 +334,56 @@ def test_what_was_folded_for_good_cannot_change():
     net.params["Scale_c"][1].data[...] += 1
     with pytest.raises(UnsupportedError, match="compact"):
         net.forward()
+
+
+def test_a_tape_ends_where_an_input_of_another_shape_kept_its_memory():
+    net, other = replayed(make_net(DENSE)), make_net(DENSE)
+    x = np.random.default_rng(5).normal(size=(2, 8, 7, 9))
+    for each in (net, other):
+        each.blobs["x"].reshape(*x.shape)
+        each.blobs["x"].set_data(x)
+    net.forward()
+    wanted = run_one_by_one(other)["y"]
+    assert net.blobs["y"].shape == wanted.shape
+    assert_close(net.blobs["y"].const_data, wanted)
+
+
+def test_a_tape_ends_with_weights_of_another_net():
+    net, other = make_net(DENSE), make_net(DENSE)
+    for each, low in ((net, 0.1), (other, 0.5)):  # as often written as those of the other one
+        for blob in (blob for blobs in each.params.values() for blob in blobs):
+            blob.set_data(np.random.default_rng(7).uniform(low, 1, blob.shape))
+    replayed(net).share_with(other)
+    other.blobs["x"].set_data(net.blobs["x"].const_data)
+    net.forward()
+    assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_what_is_written_to_an_array_that_was_held_counts_after_a_tape():
+    largest = layer("Eltwise", "b x", "y", "eltwise_param { operation: MAX }")
+    text = INPUT + conv("x", "a", 16) + conv("a", "b") + largest
+    net, other = replayed(make_net(text)), make_net(text)
+    x = net.blobs["x"].data
+    net.forward()
+    x[...] = 0.25
+    del x
+    other.blobs["x"].set_data(0.25)
+    net.forward(0, len(net.layers) - 1)  # not by the tape
+    assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_weights_are_not_dropped_before_every_kernel_has_them():
+    net = make_net(RESIDUAL)
+    wanted = run_one_by_one(net)["y"]
+    net.compact()
+    net.forward(0, 0)
+    net.forward()
+    assert_close(net.blobs["y"].const_data, wanted)
+
+
+def test_a_deconvolution_leaves_what_follows_to_itself():
+    text = INPUT + layer("Deconvolution", "x", "y", DECONVOLUTION) + layer("ReLU", "y", "y")
+    net = make_net(text)
+    wanted = run_one_by_one(net)["y"]
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["y"].const_data, wanted)
