@@ -21,6 +21,7 @@ from sscaffe.serialized import (
     is_hdf5,
     read_binary,
 )
+from sscaffe.upgrade import tell_of_old_layers
 
 Array = npt.NDArray[Any]
 Path = str | os.PathLike[str]
@@ -184,7 +185,9 @@ def _set(found: Sequence[_Found]) -> None:
 
 
 def _read_binary(path: Path, layers: LayerBlobs) -> list[_Found]:
-    saved = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
+    model = read_binary(path, caffe_pb2.NetParameter)
+    tell_of_old_layers(model, os.fspath(path))
+    saved = _saved_layers(model)
     for name, protos in saved:
         if protos and name not in layers:
             logger.info("Ignoring source layer %s", name)
