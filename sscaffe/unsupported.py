@@ -33,11 +33,6 @@ class Field(NamedTuple):
 
 _SCALE = "put a Scale layer after this one and leave the field out"
 _WARNED = Field(False, refused=False)
-_TRANSFORM = {
-    name: Field(None, "it belongs in transform_param", refused=False)
-    for name in ("scale", "mean_file", "crop_size", "mirror")
-}
-_WINDOWS = {name: field for name, field in _TRANSFORM.items() if name != "scale"}
 
 FIELDS: dict[str, dict[str, Field]] = {
     "SolverParameter": {
@@ -52,9 +47,6 @@ FIELDS: dict[str, dict[str, Field]] = {
     "NetParameter": {"debug_info": _WARNED},
     "ParamSpec": {"force_mult": Field(0), "force_regularize": Field(None)},
     "LayerParameter": {"quantization_param": Field(None)},
-    "DataParameter": _TRANSFORM,
-    "ImageDataParameter": _TRANSFORM,
-    "WindowDataParameter": _WINDOWS,
     "BatchNormParameter": {
         "use_weight_bias": Field(False, _SCALE),
         "bias_term": Field(False, _SCALE),
@@ -112,10 +104,7 @@ def _tell(field: Field, descriptor: _Descriptor, value: Any, where: str) -> None
         shown = "" if descriptor.message_type else f"{_written(value)} "
         raise UnsupportedError(f"{name}: {shown}is not supported; {field.advice}")
     place = f" of {where}" if where else ""
-    if field.advice == Field(None).advice:
-        logger.warning("%s: not supported; the field%s has no effect", name, place)
-    else:
-        logger.warning("%s: the field%s has no effect; %s", name, place, field.advice)
+    logger.warning("%s: not supported; the field%s has no effect", name, place)
 
 
 def _written(value: Any) -> str:

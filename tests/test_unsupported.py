@@ -12,7 +12,7 @@ from sscaffe.layer import REGISTRY
 from sscaffe.proto import caffe_pb2, text_format
 from sscaffe.solver.settings import checked
 from sscaffe.unsupported import FIELDS, check
-from tests.helpers import layer_param, make_layer
+from tests.helpers import make_layer
 from tests.net.layers import INPUT, make_net, times
 from tests.solver.nets import settings
 
@@ -207,22 +207,6 @@ def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, 
     make_layer(f"name: 'l' type: '{kind}' {param} {{ {field}: true }}")
     (record,) = caplog.records
     assert record.getMessage() == f"{field}: not supported; the field of layer 'l' has no effect"
-
-
-@pytest.mark.parametrize(
-    ("param", "text", "names"),
-    [
-        ("data_param", "scale: 1 crop_size: 3", ["scale", "crop_size"]),
-        ("image_data_param", "mean_file: 'm' mirror: true", ["mean_file", "mirror"]),
-        ("window_data_param", "scale: 2 mirror: true", ["mirror"]),
-    ],
-)
-def test_old_places_of_transformations_are_told_of_in_layers_of_today(param, text, names, caplog):
-    check(layer_param(f"{param} {{ {text} }}"), "layer 'l'")
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{name}: the field of layer 'l' has no effect; it belongs in transform_param"
-        for name in names
-    ]
 
 
 def test_debug_info_of_a_net_is_told_of(caplog):

@@ -56,7 +56,7 @@ class WindowDataLayer(PrefetchedLayer):
             transform.crop_size,
             param.context_pad,
             param.crop_mode == "square",
-            param.scale if param.HasField("scale") else transform.scale,
+            transform.scale,
             _mean(transform, file, self.root),
         )
         reader = WindowReader(

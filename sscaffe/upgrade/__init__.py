@@ -15,7 +15,8 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.upgrade import batch_norm, inputs, solver_type, transform, v0, v1
 
 _M = TypeVar("_M", bound=Message)
-_Net, _Solver = caffe_pb2.NetParameter, caffe_pb2.SolverParameter
+_Net = caffe_pb2.NetParameter
+_Solver = caffe_pb2.SolverParameter
 
 
 class Step(NamedTuple, Generic[_M]):

@@ -4,9 +4,9 @@ from typing import Any
 
 from sscaffe.proto import caffe_pb2
 
-_Net, _V1 = caffe_pb2.NetParameter, caffe_pb2.V1LayerParameter
+_Net = caffe_pb2.NetParameter
+_V1 = caffe_pb2.V1LayerParameter
 
-# In layers of today, Caffe does not read these fields where they stood in 2014.
 _SETTINGS = {
     _V1.DATA: "data_param",
     _V1.IMAGE_DATA: "image_data_param",

@@ -10,7 +10,8 @@ from sscaffe.log import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.upgrade.fields import copy_field
 
-_Net, _V1 = caffe_pb2.NetParameter, caffe_pb2.V1LayerParameter
+_Net = caffe_pb2.NetParameter
+_V1 = caffe_pb2.V1LayerParameter
 
 _PADDING = "padding"  # a layer type that became a field of those after it
 
@@ -155,7 +156,7 @@ def _upgrade_layer(old: _V1, new: _V1) -> None:
                 'layer, with a type such as "Convolution"'
             )
         type_name, settings = _TYPES[v0.type]
-        new.type = _V1.LayerType.Value(type_name)
+        new.type = getattr(_V1, type_name)
     for descriptor, value in v0.ListFields():
         name = descriptor.name
         takers, new_name = _FIELDS.get(name, ((), ""))

@@ -4,7 +4,9 @@ from sscaffe.errors import PrototxtError
 from sscaffe.proto import caffe_pb2
 from sscaffe.upgrade.fields import copy_field
 
-_Net, _V1, _Layer = caffe_pb2.NetParameter, caffe_pb2.V1LayerParameter, caffe_pb2.LayerParameter
+_Net = caffe_pb2.NetParameter
+_V1 = caffe_pb2.V1LayerParameter
+_Layer = caffe_pb2.LayerParameter
 
 # The types whose names are not those of 2014 with each word capitalized.
 _NAMES = {
@@ -19,6 +21,14 @@ _NAMES = {
     "RELU": "ReLU",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
     "TANH": "TanH",
+}
+
+# Lists with a value for each blob, and the field of its `param` of today.
+_PARAM = {
+    "param": "name",
+    "blob_share_mode": "share_mode",
+    "blobs_lr": "lr_mult",
+    "weight_decay": "decay_mult",
 }
 
 
@@ -60,11 +70,10 @@ def _upgrade_layer(old: _V1, new: _Layer) -> None:
         name = descriptor.name
         if name == "type":
             new.type = type_name(value)
-        elif name not in ("param", "blob_share_mode", "blobs_lr", "weight_decay"):
+        elif name not in _PARAM:
             copy_field(new, name, value)
-    lists = (old.param, old.blob_share_mode, old.blobs_lr, old.weight_decay)
-    for _ in range(max(map(len, lists))):
-        new.param.add()
-    for field, values in zip(("name", "share_mode", "lr_mult", "decay_mult"), lists, strict=True):
-        for spec, value in zip(new.param, values, strict=False):
-            setattr(spec, field, value)
+    for old_name, field in _PARAM.items():
+        for i, value in enumerate(getattr(old, old_name)):
+            if i == len(new.param):
+                new.param.add()
+            setattr(new.param[i], field, value)
