@@ -11,7 +11,7 @@ from sscaffe.device import Device, cpu
 from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.layer import TEST, TRAIN, Layer
 from sscaffe.log import logger
-from sscaffe.net import weights as weights_io
+from sscaffe.net import debug, weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
 from sscaffe.net.plan import Plan
 from sscaffe.net.replay import Replay
@@ -77,6 +77,8 @@ class Net:
     learnable_params : list of Param
         The parameters in the order of the layers, shared ones once; `all_params` has those that
         share too.
+    debug_info : bool
+        Whether each pass logs the mean magnitude of every blob and parameter.
     weights_generation : int
         Grows whenever weights come from a file or another net.
 
@@ -122,7 +124,8 @@ class Net:
 
     def _describe(self, graph: Graph) -> None:
         steps = self._steps = graph.steps
-        self._plan = Plan(steps, self.phase)
+        self.debug_info = graph.param.debug_info
+        self._plan = Plan(steps, TRAIN if self.debug_info else self.phase)
         self._replay: Replay | None = None
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -183,6 +186,8 @@ class Net:
             except Exception as error:
                 self._locate(error, self._steps[unit.places[0]])
                 raise
+            for place in unit.places if self.debug_info else ():
+                debug.log_forward(self._steps[place], self.blob_names)
             for blob in unit.dying:
                 blob.data_tensor.release()
         if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
@@ -212,6 +217,10 @@ class Net:
             except Exception as error:
                 self._locate(error, step)
                 raise
+            if self.debug_info and step.needs_backward:
+                debug.log_backward(step)
+        if self.debug_info and len(steps) == len(self._steps):
+            debug.log_norms(self.learnable_params)
         _publish(steps)
 
     def forward_backward(self) -> float:
