@@ -29,6 +29,7 @@ LARGEST_COUNT = 2**31 - 1
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _LENGTH_DELIMITED = 2
+_ENOUGH_FOR_TEXT = 4096
 _FIELDS = caffe_pb2.BlobProto.DESCRIPTOR.fields_by_name
 
 
@@ -121,8 +122,18 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     WeightsError
         If the file cannot be read.
     """
-    with open_binary(path) as file:
-        return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    return _start(path, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def is_text(path: str | os.PathLike[str]) -> bool:
+    """Tell from its content whether a file is text, such as a prototxt.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read.
+    """
+    return _is_text(_start(path, _ENOUGH_FOR_TEXT))
 
 
 @contextmanager
@@ -255,6 +266,11 @@ def _read(path: Path) -> bytes:
     return content
 
 
+def _start(path: str | os.PathLike[str], size: int) -> bytes:
+    with open_binary(path) as file:
+        return file.read(size)
+
+
 def _decode(content: bytes, message_class: type[_M]) -> _M | None:
     message = message_class()
     try:
@@ -289,7 +305,7 @@ def _what_is(content: bytes) -> str:
         return "an empty file"
     if content.startswith(HDF5_SIGNATURE):
         return "an HDF5 file"
-    if _is_text(content[:4096]):
+    if _is_text(content[:_ENOUGH_FOR_TEXT]):
         return "a text file, such as a prototxt"
     for kind in _KINDS:
         message = _decode(content, kind.message_class)

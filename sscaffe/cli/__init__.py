@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
+    "upgrade": "Write an old net, caffemodel or solver in the form of today.",
     "data": "Make databases of well-known data sets.",
     "demo": "See it all in two minutes: train, sparsify, fine-tune, time.",
     "device_query": "Show what this machine can run, and what is missing.",

@@ -21,6 +21,7 @@ from sscaffe.serialized import (
     has_legacy_shape,
     is_hdf5,
 )
+from sscaffe.upgrade import tell_of_old_layers
 
 Array = npt.NDArray[Any]
 Path = str | os.PathLike[str]
@@ -202,6 +203,7 @@ def _whole(array: Array) -> Parts:
 
 
 def _read_binary(path: Path, file: Caffemodel, layers: LayerBlobs) -> list[_Found]:
+    tell_of_old_layers(file.model, os.fspath(path))
     saved = _saved_layers(file.model)
     for name, protos in saved:
         if protos and name not in layers:

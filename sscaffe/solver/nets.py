@@ -125,6 +125,7 @@ class NetMaker:
         whole = caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(role))
         whole.MergeFrom(param.state)
         whole.MergeFrom(state)
+        param.debug_info = param.debug_info or self._settings.debug_info
         if state.HasField("level"):
             param.state.level = state.level
         return Net(

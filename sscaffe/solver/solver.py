@@ -222,6 +222,7 @@ class Solver:
         wants_test = self._is_test_due() and (self.iter or self.param.test_initialization)
         if wants_test and len(self.test_all()) < len(self.test_nets):
             return False
+        self.net.debug_info = self.param.debug_info and self._is_display_due()
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss += self.net.forward_backward()

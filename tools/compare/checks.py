@@ -147,7 +147,9 @@ def _without_gradient(net):
     """Return the names of the gradients that no layer sets."""
     unset = {f"diff {name}" for name in net.blobs}
     for bottoms, flags in zip(net.bottom_ids, net.bottom_need_backward, strict=True):
-        unset -= {f"diff {net.blob_names[i]}" for i, flag in zip(bottoms, flags, strict=True) if flag}
+        unset -= {
+            f"diff {net.blob_names[i]}" for i, flag in zip(bottoms, flags, strict=True) if flag
+        }
     return unset
 
 
