@@ -1,7 +1,9 @@
 #include "aligned.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <new>
 
 namespace sscaffe {
@@ -16,6 +18,14 @@ void* aligned_allocate(size_t bytes) {
     // Only advice: without huge pages the memory is as good, if slower to reach.
     if (alignment == kHugePage) madvise(pointer, rounded, MADV_HUGEPAGE);
     return pointer;
+}
+
+void give_back_pages(const void* begin, const void* end) {
+    const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + page - 1) / page * page;
+    const uintptr_t last = reinterpret_cast<uintptr_t>(end) / page * page;
+    // Only advice: where it is not taken, the pages stay until the array goes.
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace sscaffe

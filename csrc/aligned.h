@@ -11,6 +11,9 @@ namespace sscaffe {
 // Not initialised.  To be released with std::free.  Throws std::bad_alloc.
 void* aligned_allocate(size_t bytes);
 
+// Let the system have the whole pages within [begin, end); what they held is lost.
+void give_back_pages(const void* begin, const void* end);
+
 struct Free {
     void operator()(void* pointer) const { std::free(pointer); }
 };

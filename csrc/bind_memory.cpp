@@ -76,7 +76,8 @@ void bind_memory(py::module_& m) {
         .def(py::init(&wrap), "array"_a.noconvert(), "dims"_a)
         .def(py::init(&lay_out), "layout"_a, "array"_a.noconvert())
         .def_property_readonly("layout", &Memory::layout)
-        .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>());
+        .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>())
+        .def("move_to", &Memory::move_to, "other"_a, py::call_guard<py::gil_scoped_release>());
 
     m.def(
         "memory_add_scaled",

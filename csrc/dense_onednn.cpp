@@ -1,6 +1,7 @@
 #include "dense_onednn.h"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <vector>
 
@@ -108,6 +109,21 @@ void execute_reorder(const memory& from, const memory& to) {
     stream().wait();
 }
 
+std::shared_ptr<Scratch> scratch_of_thread(size_t place) {
+    static thread_local std::array<std::weak_ptr<Scratch>, Operand::kPlaces> shared;
+    std::shared_ptr<Scratch> scratch = shared[place].lock();
+    if (!scratch) shared[place] = scratch = std::make_shared<Scratch>();
+    return scratch;
+}
+
+// The rows [first, first + count) of `whole`.
+desc rows_of(const desc& whole, int64_t first, int64_t count) {
+    Dims dims = whole.get_dims(), offsets(dims.size(), 0);
+    dims[0] = count;
+    offsets[0] = first;
+    return whole.submemory_desc(dims, offsets);
+}
+
 }  // namespace
 
 dnnl::engine& onednn_engine() {
@@ -128,6 +144,31 @@ void reorder(const Memory& from, Memory& to) {
     execute_reorder(source, with_dims_of(to, source.get_desc()));
 }
 
+bool reorder_by_parts(const Memory& from, Memory& to, void (*done)(const void*, const void*)) {
+    constexpr int64_t kPart = int64_t{4} << 20, kBlock = 64;  // floats; rows of any layout's block
+    const desc source = from.layout().desc(), target = to.layout().desc();
+    if (!from.layout().is_plain() || source.get_dims() != target.get_dims()) return false;
+    const int64_t rows = source.get_dims()[0],
+                  row = from.layout().count() / std::max<int64_t>(rows, 1);
+    const int64_t part = (kPart / std::max<int64_t>(row, 1) / kBlock + 1) * kBlock;
+    if (part >= rows) return false;
+    try {
+        for (int64_t first = 0; first < rows; first += part)
+            rows_of(target, first, std::min(part, rows - first));
+    } catch (const dnnl::error&) {
+        return false;
+    }
+    for (int64_t first = 0; first < rows; first += part) {
+        const int64_t count = std::min(part, rows - first);
+        memory in(rows_of(source, first, count), onednn_engine(), from.data());
+        memory out(rows_of(target, first, count), onednn_engine(), to.data());
+        dnnl::reorder(in, out).execute(stream(), in, out);
+        stream().wait();
+        done(from.data() + first * row, from.data() + (first + count) * row);
+    }
+    return true;
+}
+
 void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                   const float* a, const float* b, bool accumulate, float* out) {
     const auto status =
@@ -136,11 +177,28 @@ void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int6
     if (status != dnnl_success) throw std::runtime_error("oneDNN refused a matrix product");
 }
 
+float* Scratch::room(int64_t count) {
+    if (count > count_) {
+        data_.reset();  // first, so that old and new never add up
+        data_ = make_aligned<float>(count);
+        count_ = count;
+    }
+    return data_.get();
+}
+
 const memory& Operand::in(const Memory& given, const desc& wanted) {
     if (given.layout().desc() == wanted) return given.native();
-    if (!scratch_ || scratch_->layout().desc() != wanted) scratch_.emplace(Layout(wanted));
-    reorder(given, *scratch_);
-    return scratch_->native();
+    reorder(given, room(wanted));
+    return memory_->native();
+}
+
+Memory& Operand::room(const desc& wanted) {
+    scratch_ = scratch_of_thread(place_);
+    float* data = scratch_->room(wanted.get_size() / sizeof(float));
+    if (!memory_ || memory_->data() != data || memory_->layout().desc() != wanted) {
+        memory_.emplace(Layout(wanted), data, nullptr);
+    }
+    return *memory_;
 }
 
 Layout WeightedPrimitive::bottom_diff_layout() {
@@ -156,8 +214,8 @@ Layout WeightedPrimitive::weights_diff_layout() {
 void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                                 Memory& top) {
     std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, bottom_.in(bottom, forward_src_)},
-        {DNNL_ARG_WEIGHTS, weights_.in(weights, forward_weights_)},
+        {DNNL_ARG_SRC, first_.in(bottom, forward_src_)},
+        {DNNL_ARG_WEIGHTS, second_.in(weights, forward_weights_)},
         {DNNL_ARG_DST, with_dims_of(top, forward_dst_)}};
     if (bias) arguments[DNNL_ARG_BIAS] = bias->native();
     forward_.execute(stream(), arguments);
@@ -167,8 +225,8 @@ void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, con
 void WeightedPrimitive::backward_data(const Memory& top_diff, const Memory& weights,
                                       Memory& bottom_diff) {
     if (!backward_data_) make_backward_data();
-    backward_data_.execute(stream(), {{DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, data_dst_)},
-                                      {DNNL_ARG_WEIGHTS, weights_again_.in(weights, data_weights_)},
+    backward_data_.execute(stream(), {{DNNL_ARG_DIFF_DST, first_.in(top_diff, data_dst_)},
+                                      {DNNL_ARG_WEIGHTS, second_.in(weights, data_weights_)},
                                       {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
     stream().wait();
 }
@@ -179,16 +237,15 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
     Memory* weights_out = &weights_diff;
     Memory* bias_out = bias_diff;
     if (accumulate) {
-        if (!added_weights_) added_weights_.emplace(Layout(weights_weights_));
-        weights_out = &*added_weights_;
+        weights_out = &added_weights_.room(weights_weights_);
         if (bias_diff) {
             if (!added_bias_) added_bias_.emplace(bias_diff->layout());
             bias_out = &*added_bias_;
         }
     }
     std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, bottom_again_.in(bottom, weights_src_)},
-        {DNNL_ARG_DIFF_DST, top_diff_again_.in(top_diff, weights_dst_)},
+        {DNNL_ARG_SRC, first_.in(bottom, weights_src_)},
+        {DNNL_ARG_DIFF_DST, second_.in(top_diff, weights_dst_)},
         {DNNL_ARG_DIFF_WEIGHTS, with_dims_of(*weights_out, weights_weights_)}};
     if (bias_out) arguments[DNNL_ARG_DIFF_BIAS] = bias_out->native();
     backward_weights_.execute(stream(), arguments);

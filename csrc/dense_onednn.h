@@ -5,9 +5,11 @@
 // None of them may be used by two threads at once.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "aligned.h"
 #include "memory.h"
 
 namespace sscaffe {
@@ -17,17 +19,42 @@ dnnl::engine& onednn_engine();
 // Set `to`, which has as many elements, to the values of `from`, in row-major order of both.
 void reorder(const Memory& from, Memory& to);
 
+// The same for a plain `from` of the dims of `to`, some rows after the other; `done(begin, end)` is
+// told which floats have been read.  False, and nothing is done, where `to` has no such parts.
+bool reorder_by_parts(const Memory& from, Memory& to, void (*done)(const void*, const void*));
+
 // out[m][n] = a[m][k] * b[k][n], or out += where `accumulate`; operands may be stored transposed.
 void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                   const float* a, const float* b, bool accumulate, float* out);
 
-// An operand in the layout a primitive wants, with the scratch memory for moving it there.
-class Operand {
+// Floats that many take turns in.
+class Scratch {
    public:
-    const dnnl::memory& in(const Memory& given, const dnnl::memory::desc& wanted);
+    // At least `count` floats, of any content.
+    float* room(int64_t count);
 
    private:
-    std::optional<Memory> scratch_;
+    AlignedArray<float> data_;
+    int64_t count_ = 0;
+};
+
+// An operand in the layout a primitive wants, with the scratch memory for moving it there.
+//
+// All operands of one thread and one place share the scratch memory, which is released with the
+// last of them.  So those that a primitive uses at once must have different places.
+class Operand {
+   public:
+    static constexpr size_t kPlaces = 3;
+    explicit Operand(size_t place) : place_(place) {}
+
+    const dnnl::memory& in(const Memory& given, const dnnl::memory::desc& wanted);
+    // Memory of any content in `wanted`, until another operand of this thread and place is used.
+    Memory& room(const dnnl::memory::desc& wanted);
+
+   private:
+    size_t place_;
+    std::shared_ptr<Scratch> scratch_;
+    std::optional<Memory> memory_;
 };
 
 // What a forward pass does beyond the product.
@@ -73,8 +100,8 @@ class WeightedPrimitive {
     std::string implementation_;
 
    private:
-    Operand bottom_, weights_, bottom_again_, top_diff_, top_diff_again_, weights_again_;
-    std::optional<Memory> added_weights_, added_bias_;
+    Operand first_{0}, second_{1}, added_weights_{2};
+    std::optional<Memory> added_bias_;
 };
 
 class Convolution : public WeightedPrimitive {
@@ -136,7 +163,7 @@ class Pooling {
     dnnl::pooling_forward::primitive_desc forward_desc_;
     dnnl::primitive forward_, backward_;
     dnnl::memory workspace_;
-    Operand top_diff_;
+    Operand top_diff_{0};
 };
 
 }  // namespace sscaffe

@@ -127,4 +127,14 @@ void Memory::copy_to(Memory& other) const {
 #endif
 }
 
+void Memory::move_to(Memory& other) {
+#ifdef SSCAFFE_ONEDNN
+    constexpr int64_t kLarge = int64_t{32} << 20;
+    const int64_t bytes = layout_.count() * static_cast<int64_t>(sizeof(float));
+    const bool worth_it = bytes >= kLarge && layout_.is_plain() && !other.layout_.is_plain();
+    if (worth_it && reorder_by_parts(*this, other, &give_back_pages)) return;
+#endif
+    copy_to(other);
+}
+
 }  // namespace sscaffe

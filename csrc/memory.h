@@ -57,6 +57,9 @@ class Memory {
     float* data() const { return data_; }
     // Set `other`, which has as many elements, to the same values in its own layout.
     void copy_to(Memory& other) const;
+    // The same, but the values here are lost: a large plain array gives its pages back to the
+    // system while it is read, so that the two are never in memory whole.
+    void move_to(Memory& other);
 
 #ifdef SSCAFFE_ONEDNN
     const dnnl::memory& native() const { return native_; }

@@ -1,7 +1,7 @@
 """Fillers: the values that a parameter starts with, one function for each type."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from sscaffe.random_numbers import RandomNumbers
 
 Array = npt.NDArray[Any]
 Filler = caffe_pb2.FillerParameter
-FillFunction = Callable[[Blob, caffe_pb2.FillerParameter, RandomNumbers], Array]
+# Returns the values, or one part after the other in row-major order.
+FillFunction = Callable[[Blob, caffe_pb2.FillerParameter, RandomNumbers], Array | Iterator[Array]]
+
+PART = 1 << 20  # elements drawn at once, so that what is drawn never takes much memory
 
 
 def fill(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> None:
@@ -44,31 +47,44 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> No
         raise ShapeError(f"sparse: only the gaussian filler takes it, not {param.type}")
     if blob.count == 0:
         return
-    values = np.asarray(function(blob, param, rng), blob.dtype)
-    blob.set_data(blob.xp.asarray(values).reshape(blob.shape))
+    if param.type == "constant" and param.value == 0:
+        blob.data_tensor.clear()  # No memory is touched until somebody looks.
+        return
+    values = function(blob, param, rng)
+    target, start = blob.new_data().reshape(-1), 0
+    for part in (values,) if isinstance(values, np.ndarray) else values:
+        target[start : start + part.size] = blob.xp.asarray(part, blob.dtype).reshape(-1)
+        start += part.size
 
 
-def _constant(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
-    return np.full(blob.count, param.value)
+def _in_parts(blob: Blob, draw: Callable[[int], Array]) -> Iterator[Array]:
+    """Draw a value for each element; `draw` goes on where it left off."""
+    return (draw(min(PART, blob.count - start)) for start in range(0, blob.count, PART))
 
 
-def _uniform(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
+def _constant(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Iterator[Array]:
+    return _in_parts(blob, lambda count: np.full(count, param.value, blob.dtype))
+
+
+def _uniform(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Iterator[Array]:
     if param.min > param.max:
         raise ShapeError(f"min: expected at most max, got {param.min} and {param.max}")
-    return rng.uniform(param.min, param.max, blob.count)
+    return _in_parts(blob, lambda count: rng.uniform(param.min, param.max, count))
 
 
-def _gaussian(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
+def _gaussian(
+    blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers
+) -> Array | Iterator[Array]:
+    if param.sparse < 0:
+        return _in_parts(blob, lambda count: rng.gaussian(param.mean, param.std, count))
     values = rng.gaussian(param.mean, param.std, blob.count)
-    if param.sparse >= 0:
-        # Each input keeps a weight to so many outputs, on average.
-        outputs = blob.shape[0] if blob.ndim else 1
-        if param.sparse > outputs:
-            raise ShapeError(
-                f"sparse: expected at most the {outputs} outputs of {blob.shape}, "
-                f"got {param.sparse}"
-            )
-        values *= rng.bernoulli(param.sparse / outputs, blob.count)
+    # Each input keeps a weight to so many outputs, on average.
+    outputs = blob.shape[0] if blob.ndim else 1
+    if param.sparse > outputs:
+        raise ShapeError(
+            f"sparse: expected at most the {outputs} outputs of {blob.shape}, got {param.sparse}"
+        )
+    values *= rng.bernoulli(param.sparse / outputs, blob.count)
     return values
 
 
@@ -79,22 +95,23 @@ def _positive_unitball(blob: Blob, param: caffe_pb2.FillerParameter, rng: Random
     return sums
 
 
-def _xavier(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
+def _xavier(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Iterator[Array]:
     """Return uniform numbers of variance 1 / n.
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
     networks", AISTATS 2010.
     """
     scale = np.sqrt(np.float32(3) / np.float32(_fan(blob, param)))
-    return rng.uniform(-scale, scale, blob.count)
+    return _in_parts(blob, lambda count: rng.uniform(-scale, scale, count))
 
 
-def _msra(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:
+def _msra(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Iterator[Array]:
     """Return normal numbers of variance 2 / n.
 
     Source: He et al., "Delving Deep into Rectifiers", ICCV 2015.
     """
-    return rng.gaussian(0, math.sqrt(2 / _fan(blob, param)), blob.count)
+    std = math.sqrt(2 / _fan(blob, param))
+    return _in_parts(blob, lambda count: rng.gaussian(0, std, count))
 
 
 def _bilinear(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> Array:

@@ -4,6 +4,7 @@ To add a way: a class here, a row in `KERNELS`; the table-driven test covers it.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -205,14 +206,24 @@ class CsrIp(IpKernel):
         return CsrMatrix.from_dense(self._matrix(weights), self.device, keep_all_columns=True)
 
 
-class _Smaller(NamedTuple):
+@dataclass
+class _Smaller:
     """A dense inner product without rows and columns of zeros."""
 
-    matrix: ConcatenatedMatrix
+    kept_rows: Array | None
+    kept_columns: Array | None
     kernel: DenseIp
     weights: Blob
     bottom: Blob | None  # None where all columns are kept
     top: Blob | None  # None where all rows are kept
+
+    def resize(self, batch: int) -> None:
+        """Go on with another number of vectors."""
+        old = self.kernel
+        self.kernel = DenseIp(old.sizes._replace(batch=batch), old.device, old.dtype, old.phase)
+        for blob in (self.bottom, self.top):
+            if blob is not None:
+                blob.reshape(batch, blob.shape[1])
 
 
 class ConcatenatedIp(IpKernel):
@@ -235,6 +246,13 @@ class ConcatenatedIp(IpKernel):
         """Tell whether weights have zeros enough to try it."""
         return zeros.kept < 0.95
 
+    def resize(self, batch: int) -> bool:
+        """See `WeightedKernel.resize`."""
+        self.sizes = self.sizes._replace(batch=batch)
+        if self._prepared.last is not None:
+            self._prepared.last.resize(batch)
+        return True
+
     @property
     def description(self) -> str:
         """Which code really runs; how much of the weights is left, once they have been used."""
@@ -256,7 +274,7 @@ class ConcatenatedIp(IpKernel):
         """Set ``top.data``, with what `epilogue` adds."""
         made = self._prepared.get(weights)
         if made.bottom is not None:
-            xp, kept = self.device.xp, made.matrix.kept_columns
+            xp, kept = self.device.xp, made.kept_columns
             out = made.bottom.new_data()
             xp.take(self._vectors(bottom), kept, axis=1, out=out, mode="clip")
         small_bottom = made.bottom or bottom
@@ -266,7 +284,7 @@ class ConcatenatedIp(IpKernel):
         made.kernel.forward(small_bottom, made.weights, None, made.top)
         y = self._products(top)
         y[...] = 0
-        y[:, made.matrix.kept_rows] = made.top.const_data
+        y[:, made.kept_rows] = made.top.const_data
         if bias is not None:
             y += bias.const_data
         self._finish(top, epilogue)
@@ -280,7 +298,8 @@ class ConcatenatedIp(IpKernel):
         bottom = Blob((batch, columns), self.dtype, self.device)
         top = Blob((batch, rows), self.dtype, self.device)
         return _Smaller(
-            matrix,
+            matrix.kept_rows,
+            matrix.kept_columns,
             DenseIp(IpSizes(batch, columns, rows), self.device, self.dtype, self.phase),
             small,
             None if matrix.kept_columns is None else bottom,
@@ -293,8 +312,16 @@ class AutoIp(AutoKernel, IpKernel):
 
     def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
         super().__init__(sizes, device, dtype, phase)
-        work = f"InnerProduct {sizes.batch} x {sizes.inputs} to {sizes.outputs}"
-        self._start(DenseIp(sizes, device, dtype, phase), 1, work, sizes.batch)
+        self._start(1, sizes.batch)
+
+    def _make_dense(self) -> WeightedKernel:
+        return DenseIp(self.sizes, self.device, self.dtype, self.phase)
+
+    def _work(self) -> str:
+        return f"InnerProduct {self.sizes.batch} x {self.sizes.inputs} to {self.sizes.outputs}"
+
+    def _set_batch(self, batch: int) -> None:
+        self.sizes = self.sizes._replace(batch=batch)
 
     @classmethod
     def may_pay(cls, zeros: Zeros) -> bool:

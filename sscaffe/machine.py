@@ -1,5 +1,6 @@
-"""What machine this is, in words."""
+"""What machine this is, in words; and the memory that it lends."""
 
+import ctypes
 import functools
 import platform
 import re
@@ -22,3 +23,10 @@ def processor() -> str:
 def place() -> str:
     """Return what the time of a kernel depends on: processor, instruction set, threads."""
     return f"{processor()}, {_core.cpu_features()}, {_core.get_num_threads()} threads"
+
+
+def give_back_memory() -> None:
+    """Let the system have memory that was freed; the C library holds on to much of it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(ctypes.c_size_t(0))

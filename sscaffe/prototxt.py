@@ -17,6 +17,7 @@ from sscaffe.files import write_atomically
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_errors import explain, find_bad_escape
 from sscaffe.prototxt_names import NET, SOLVER
+from sscaffe.upgrade import upgrade_net, upgrade_solver
 
 MAX_SIZE = 64 * 2**20
 """Bytes that a prototxt may have; a net without its weights needs a thousandth of it."""
@@ -25,9 +26,7 @@ _M = TypeVar("_M", bound=Message)
 
 
 def parse_net(text: str | bytes, source: str = "<string>") -> caffe_pb2.NetParameter:
-    """Read a net from text.
-
-    Layers in the forms of 2013 and 2014 are read as they are; upgrading them comes after.
+    """Read a net from text, in the form in which it is written.
 
     Parameters
     ----------
@@ -50,9 +49,7 @@ def parse_net(text: str | bytes, source: str = "<string>") -> caffe_pb2.NetParam
 
 
 def parse_solver(text: str | bytes, source: str = "<string>") -> caffe_pb2.SolverParameter:
-    """Read a solver from text.
-
-    The files that it names are left as they are written.
+    """Read a solver from text, in the form in which it is written.
 
     Parameters
     ----------
@@ -75,7 +72,7 @@ def parse_solver(text: str | bytes, source: str = "<string>") -> caffe_pb2.Solve
 
 
 def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
-    """Read a net from a file.
+    """Read a net from a file; what has a form of old is upgraded, and logged.
 
     Parameters
     ----------
@@ -85,18 +82,20 @@ def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
     Returns
     -------
     NetParameter
-        As `parse_net` returns it.
+        The message; fields that the file leaves out are not set.
 
     Raises
     ------
     PrototxtError
         If there is no such file, or it is not a net.
     """
-    return parse_net(_read(path), os.fspath(path))
+    return upgrade_net(parse_net(read_text(path), os.fspath(path)), os.fspath(path))
 
 
 def read_solver(path: str | os.PathLike[str]) -> caffe_pb2.SolverParameter:
-    """Read a solver from a file.
+    """Read a solver from a file; what has a form of old is upgraded, and logged.
+
+    The files that it names are left as they are written.
 
     Parameters
     ----------
@@ -106,14 +105,30 @@ def read_solver(path: str | os.PathLike[str]) -> caffe_pb2.SolverParameter:
     Returns
     -------
     SolverParameter
-        As `parse_solver` returns it.
+        The message; fields that the file leaves out are not set.
 
     Raises
     ------
     PrototxtError
         If there is no such file, or it is not a solver.
     """
-    return parse_solver(_read(path), os.fspath(path))
+    return upgrade_solver(parse_solver(read_text(path), os.fspath(path)), os.fspath(path))
+
+
+def read_text(path: str | os.PathLike[str]) -> bytes:
+    """Read a prototxt, to be given to `parse_net` or `parse_solver`.
+
+    Raises
+    ------
+    PrototxtError
+        If there is no such file. Of one that is too large, just enough is read to be refused.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_SIZE + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PrototxtError(f"cannot be read: {reason}", os.fspath(path)) from None
 
 
 def format_net(message: Message) -> str:
@@ -204,12 +219,3 @@ def _not_text(before: bytes, what: str, source: str) -> PrototxtError:
         line,
         column,
     )
-
-
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(MAX_SIZE + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PrototxtError(f"cannot be read: {reason}", os.fspath(path)) from None

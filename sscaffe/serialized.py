@@ -6,8 +6,10 @@ weights take a fraction of a second.
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ LARGEST_COUNT = 2**31 - 1
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _LENGTH_DELIMITED = 2
+_ENOUGH_FOR_TEXT = 4096
 _FIELDS = caffe_pb2.BlobProto.DESCRIPTOR.fields_by_name
 
 
@@ -119,11 +122,35 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     WeightsError
         If the file cannot be read.
     """
+    return _start(path, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+
+def is_text(path: str | os.PathLike[str]) -> bool:
+    """Tell from its content whether a file is text, such as a prototxt.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read.
+    """
+    return _is_text(_start(path, _ENOUGH_FOR_TEXT))
+
+
+@contextmanager
+def open_binary(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to be read.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be opened, or read within the block.
+    """
     try:
         with Path(path).open("rb") as file:
-            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+            yield file
     except OSError as error:
-        raise _unreadable(path, error) from None
+        reason = (error.strerror or str(error)).lower()
+        raise WeightsError(f"{os.fspath(path)}: cannot be read: {reason}") from None
 
 
 def array_to_blobproto(data: Array, diff: Array | None = None) -> caffe_pb2.BlobProto:
@@ -188,9 +215,7 @@ def blobproto_to_array(proto: caffe_pb2.BlobProto, return_diff: bool = False) ->
     shape = blobproto_shape(proto)
     plain, double = ("diff", "double_diff") if return_diff else ("data", "double_data")
     name = double if len(getattr(proto, double)) else plain
-    stored, expected = len(getattr(proto, name)), math.prod(shape)
-    if stored != expected:
-        raise WeightsError(f"{name}: expected {expected} values for shape {shape}, got {stored}")
+    check_count(name, shape, len(getattr(proto, name)))
     return _values(proto, name).reshape(shape)
 
 
@@ -214,6 +239,19 @@ def blobproto_shape(proto: caffe_pb2.BlobProto) -> tuple[int, ...]:
     return shape
 
 
+def check_count(name: str, shape: tuple[int, ...], stored: int) -> None:
+    """Check that a field of a BlobProto has as many values as its shape says.
+
+    Raises
+    ------
+    WeightsError
+        If not.
+    """
+    expected = math.prod(shape)
+    if stored != expected:
+        raise WeightsError(f"{name}: expected {expected} values for shape {shape}, got {stored}")
+
+
 def has_legacy_shape(proto: caffe_pb2.BlobProto) -> bool:
     """Tell whether a message has only the four dimensions that were written before ``shape``."""
     old = ("num", "channels", "height", "width")
@@ -221,19 +259,16 @@ def has_legacy_shape(proto: caffe_pb2.BlobProto) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    with open_binary(path) as file:
+        content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise WeightsError(f"{path}: expected at most 2^31 - 1 bytes, got more")
     return content
 
 
-def _unreadable(path: str | os.PathLike[str], error: OSError) -> WeightsError:
-    reason = (error.strerror or str(error)).lower()
-    return WeightsError(f"{os.fspath(path)}: cannot be read: {reason}")
+def _start(path: str | os.PathLike[str], size: int) -> bytes:
+    with open_binary(path) as file:
+        return file.read(size)
 
 
 def _decode(content: bytes, message_class: type[_M]) -> _M | None:
@@ -270,7 +305,7 @@ def _what_is(content: bytes) -> str:
         return "an empty file"
     if content.startswith(HDF5_SIGNATURE):
         return "an HDF5 file"
-    if _is_text(content[:4096]):
+    if _is_text(content[:_ENOUGH_FOR_TEXT]):
         return "a text file, such as a prototxt"
     for kind in _KINDS:
         message = _decode(content, kind.message_class)
@@ -287,7 +322,7 @@ def _packed(name: str, values: Array) -> bytes:
     """Return a packed field as it stands in a message: tag, length, numbers."""
     raw = np.ascontiguousarray(values, dtype="<f4")
     tag = _FIELDS[name].number << 3 | _LENGTH_DELIMITED
-    return b"".join((_varint(tag), _varint(raw.nbytes), raw.data.cast("B")))
+    return b"".join((varint(tag), varint(raw.nbytes), raw.data.cast("B")))
 
 
 def _values(proto: caffe_pb2.BlobProto, name: str) -> Array:
@@ -319,7 +354,8 @@ def _find(content: bytes, number: int) -> slice | None:
     return None
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

@@ -92,6 +92,7 @@ class Tensor:
         "_checksum",
         "_copied_while_held",
         "_fresh",
+        "_has_settled",
         "_native",
         "_plain",
         "_version",
@@ -112,6 +113,7 @@ class Tensor:
         # Whether the plain array was held when the checksum, or the native copy, was made: then
         # it may have been written to since, also where nobody holds it any more.
         self._checked_while_held = self._copied_while_held = False
+        self._has_settled = False
         self._arena = arena
         self._buffers: list[Array] = []  # from the arena
 
@@ -198,6 +200,9 @@ class Tensor:
         if layout.is_plain:
             self.read()
             return self._wrap(shape)
+        if self._fresh is _ZERO and self._arena is None and not self._is_held():
+            self._native, self._fresh = _core.Memory(layout), _NATIVE
+            return self._native
         current = self.memory(shape)
         if current.layout == layout:
             return current
@@ -211,6 +216,29 @@ class Tensor:
         else:
             self._fresh = _NATIVE
         return moved
+
+    def settle(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
+        """Do as `memory_as` for a value that kernels will go on using in `layout`.
+
+        The plain place is let go of, unless somebody holds it or has asked for it again since.
+        """
+        if self._fresh is _NATIVE or self._has_settled or layout.is_plain:
+            return self.memory_as(layout, shape)
+        self._has_settled = True
+        # Once it is native nobody looks for what was written to a held array since.
+        self._version += self._checked_while_held
+        if self._fresh is _BOTH or self._arena is not None or self.xp is not np or self._is_held():
+            memory = self.memory_as(layout, shape)
+            self.keep_native_only()
+            return memory
+        self.read()
+        source, self._native = self._wrap(shape), None
+        self._native = self._new_memory(layout)
+        # Not for a tape: the values are there from now on.
+        source.move_to(self._native)
+        self._plain, self._wraps = None, {}
+        self._fresh = _NATIVE
+        return self._native
 
     def memory_in(self, layout: "_core.Layout", shape: Shape) -> "_core.Memory":
         """Return the value in `layout`, to be read and written in place."""
@@ -269,6 +297,8 @@ class Tensor:
     def set_fresh(self, fresh: Fresh) -> None:
         """Say which place holds the value, after a kernel that went past this tensor."""
         self._fresh = fresh
+        if fresh is _BOTH:
+            self._are_both_fresh()
         self._version += 1
 
     @property
@@ -311,7 +341,7 @@ class Tensor:
 
     def _new_memory(self, layout: "_core.Layout") -> "_core.Memory":
         if self._arena is None:
-            return _core.Memory(layout)
+            return _core.Memory(layout, _core.aligned_array(layout.stored, self.dtype))
         return _core.Memory(layout, self._take(layout.stored))
 
     def _take(self, count: int) -> Array:

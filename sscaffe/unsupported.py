@@ -42,9 +42,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "warmup_iter": Field(0),
         "local_lr_auto": Field(False),
         "eval_type": Field("classification"),
-        "debug_info": _WARNED,
     },
-    "NetParameter": {"debug_info": _WARNED},
     "ParamSpec": {"force_mult": Field(0), "force_regularize": Field(None)},
     "LayerParameter": {"quantization_param": Field(None)},
     "BatchNormParameter": {

@@ -4,34 +4,24 @@ A runner is called in the folder of the case. It reports each comparison to a `C
 name of the part of the case that it belongs to.
 """
 
-import re
-import shlex
 from contextlib import contextmanager
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from sscaffe import prototxt
-from sscaffe.cli import main
 from sscaffe.errors import SscaffeError
 from sscaffe.layer import REGISTRY, TEST, TRAIN
 from sscaffe.net import Net
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import Solver
+from tests.golden_commands import compare_logs, run_cli, run_upgrade
 from tests.golden_snapshots import blob_of, compare_model, compare_state
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 KINDS_NOT_BUILT = {
-    "upgrade": "the upgrade tools",
     "pycaffe": "pycaffe",
 }
-_COMPARED = re.compile("Iteration|MultiStep|Gradient clipping|    (Train net output|Total)")
-_PRINTED = re.compile(
-    r"Iteration \d|MultiStep|    (Train net output|Test net output|Total)|Test loss|Loss:|Extract"
-)
-_MODE = re.compile(r"DISCONNECTED_(ELTWISE|GRPWISE)")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf")
 
 
 class Check:
@@ -92,8 +82,8 @@ class Case:
 
 def missing_types(case_path):
     """Return the layer types of a case's net that are not built yet."""
-    if case_path.parent.name in ("net_error", "cli"):
-        return []  # which may well name types that there are not, or have no net at all
+    if case_path.parent.name in ("net_error", "upgrade", "cli"):
+        return []  # which may well name types that there are not, or have no net of this name
     param = prototxt.parse_net((case_path / "net.prototxt").read_text())
     return sorted({layer.type for layer in param.layer} - set(REGISTRY))
 
@@ -143,7 +133,7 @@ def run_solver(case, check, log):
             solver.snapshot()
     for number, array in case.group("history").items():
         check.close("history", number, solver.history[int(number)].const_data, array)
-    _compare_logs(case, check, log)
+    compare_logs(check, log(), case.info.get("log"))
     return solver
 
 
@@ -201,7 +191,7 @@ def run_lr(case, check, log):
         # The gradient is 1 and there is no momentum, so the update is the rate.
         check.close("lr", f"at {i}", solver.net.params["p"][0].const_diff.item(), rate)
     case.info["log"] = [line.partition("] ")[2] for line in case.info["lr_log"]]
-    _compare_logs(case, check, lambda: [line for line in log() if "loss" not in line])
+    compare_logs(check, [line for line in log() if "loss" not in line], case.info["log"])
 
 
 def run_conv_mode(case, check):
@@ -333,27 +323,6 @@ def run_refusal(case, check):
         net.backward()
 
 
-def run_cli(case, check, log):
-    """Run command lines, and compare how they end and what they log."""
-    recorded = {path: path.read_bytes() for path in Path().glob("*iter*")}
-    for command in case.info["commands"]:
-        words, name = shlex.split(command["cmd"]), command["log"].removesuffix(".log.txt")
-        if mode := _MODE.search(name):
-            # One folder has the files of two runs, which differ in this alone.
-            for path in (Path("net.prototxt"), Path("solver.prototxt")):
-                path.write_text(_MODE.sub(mode.group(), path.read_text()))
-        if "train" not in words:
-            for path, content in recorded.items():
-                path.write_bytes(content)  # what came out of the last training
-        before = len(log())
-        status = main(words[1:] if words[0] == "caffe" else words)
-        check.equal(f"{name} status", command["cmd"], status, min(command["rc"], 1))
-        if command["rc"] == 0 and status == 0:
-            lines = Path(command["log"]).read_text().splitlines()
-            expected = [line.partition("] ")[2] for line in lines]
-            _compare_lines(check, log()[before:], expected, _PRINTED, f"{name} ")
-
-
 RUNNERS = {
     "conv_mode": run_conv_mode,
     "data": run_data,
@@ -369,27 +338,8 @@ LOGGED_RUNNERS = {
     "snapshot": run_snapshot,
     "solver": run_solver,
     "ssl": run_solver,
+    "upgrade": run_upgrade,
 }
-
-
-def _compare_logs(case, check, log):
-    """Compare the lines of training that do not deal with sparsity."""
-    if "log" not in case.info:
-        return
-    _compare_lines(check, log(), case.info["log"], _COMPARED)
-
-
-def _compare_lines(check, own_lines, other_lines, pattern, prefix=""):
-    """Compare the log lines that a pattern matches, words and numbers; accuracies apart."""
-    expected = [line for line in other_lines if pattern.match(line)]
-    got = [line for line in own_lines if pattern.match(line)]
-    check.equal(f"{prefix}log", "number of lines", len(got), len(expected))
-    for own, other in zip(got, expected, strict=False):
-        part = "regularization" if "regular" in other else "log"
-        part = prefix + ("accuracy" if prefix and "acc" in other else part)
-        check.equal(part, "words", _NUMBER.sub("#", own), _NUMBER.sub("#", other))
-        numbers = [[float(n) for n in _NUMBER.findall(line)] for line in (own, other)]
-        check.close(part, other, *numbers)
 
 
 def _set_weights(net, arrays):

@@ -116,6 +116,27 @@ def test_bilinear_is_a_tent(size, line):
 
 
 @pytest.mark.parametrize("name", sorted(filler.FILLERS))
+@pytest.mark.parametrize("text", ["", "sparse: 2"])
+def test_drawing_part_by_part_changes_nothing(name, text, monkeypatch):
+    if text and name != "gaussian":
+        text = "value: 3 min: -1 max: 2 mean: 5 std: 0.5"
+    text, shape = f"type: '{name}' {text}", (5, 3, 4, 4)
+    whole, rng = filled(text, shape)
+    monkeypatch.setattr(filler, "PART", 7)
+    parts, other = filled(text, shape)
+    np.testing.assert_array_equal(parts, whole)
+    assert rng.get_state() == other.get_state()
+
+
+def test_zeros_need_no_memory_before_they_are_read():
+    blob = Blob((2, 3))
+    blob.set_data(-99)
+    filler.fill(blob, caffe_pb2.FillerParameter(), RandomNumbers(1))
+    assert blob.data_tensor.is_zero
+    np.testing.assert_array_equal(blob.const_data, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("name", sorted(filler.FILLERS))
 def test_a_blob_without_elements_stays_empty(name):
     blob = Blob((0, 3, 2, 2))
     filler.fill(blob, caffe_pb2.FillerParameter(type=name), RandomNumbers(1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sscaffe import _core
-from sscaffe.tensor import Tensor
+from sscaffe.tensor import Fresh, Tensor
 
 pytestmark = pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN layouts")
 
@@ -156,3 +156,72 @@ def test_layouts_of_other_dims_hand_values_over(blocked, values):
     tensor.memory_in(blocked, SHAPE)
     tensor.memory_in(layout, (12, 480))
     np.testing.assert_array_equal(tensor.read(), values)
+
+
+def test_a_settled_value_is_in_the_native_place_alone(blocked, values):
+    tensor = tensor_of(values)
+    assert tensor.settle(blocked, SHAPE).layout == blocked
+    assert tensor.fresh is Fresh.NATIVE
+    assert tensor._plain is None
+    np.testing.assert_array_equal(tensor.read(), values)
+    assert tensor.settle(blocked, SHAPE) is tensor.memory(SHAPE)
+
+
+def test_a_plain_place_that_is_asked_for_again_stays(blocked, values):
+    tensor = tensor_of(values)
+    tensor.settle(blocked, SHAPE)
+    tensor.write()[3] = 9
+    tensor.settle(blocked, SHAPE)
+    assert tensor._plain is not None
+    assert tensor.read()[3] == 9
+
+
+def test_a_held_array_stays_live_when_its_value_settles(blocked, values):
+    tensor = tensor_of(values)
+    held = tensor.write()
+    tensor.settle(blocked, SHAPE)
+    held[5] = 42
+    back = tensor_of(np.zeros_like(values))
+    tensor.settle(blocked, SHAPE).copy_to(back.output(None, SHAPE))
+    assert back.read()[5] == 42
+
+
+def test_a_value_that_is_in_both_places_settles(blocked, values):
+    tensor = tensor_of(values)
+    tensor.memory_as(blocked, SHAPE)
+    tensor.settle(blocked, SHAPE)
+    assert tensor._plain is None
+    np.testing.assert_array_equal(tensor.read(), values)
+
+
+def test_settling_does_not_hide_what_was_written_before(blocked, values):
+    tensor = tensor_of(values)
+    held = tensor.write()
+    before = tensor.version
+    held[...] = 3
+    del held
+    tensor.settle(blocked, SHAPE)
+    assert tensor.version != before
+
+
+@pytest.mark.parametrize("outputs", [1000, 1024])
+def test_a_large_value_moves_by_parts(outputs, rng):
+    inputs = 8800  # more than 32 MiB; 1000 outputs do not fill their last block
+    layout = _core.InnerProduct(
+        bottom=(32, inputs), outputs=outputs, bias=False, train=False
+    ).weights_layout
+    values = rng.standard_normal(outputs * inputs, np.float32)
+    tensor = tensor_of(values)
+    tensor.settle(layout, (outputs, inputs))
+    assert layout.is_plain or tensor._plain is None
+    np.testing.assert_array_equal(tensor.read(), values)
+
+
+def test_zeros_move_without_a_plain_array(blocked):
+    tensor = Tensor(COUNT, np.float32, np)
+    back = tensor_of(np.ones(COUNT, np.float32))
+    tensor.memory_as(blocked, SHAPE).copy_to(back.output(None, SHAPE))
+    assert tensor._plain is None
+    assert not back.read().any()
+    tensor.memory_in(blocked, SHAPE)
+    assert not tensor.is_zero

@@ -209,13 +209,6 @@ def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, 
     assert record.getMessage() == f"{field}: not supported; the field of layer 'l' has no effect"
 
 
-def test_debug_info_of_a_net_is_told_of(caplog):
-    caplog.set_level(logging.WARNING, "sscaffe")
-    make_net('name: "n" debug_info: true ' + INPUT)
-    (record,) = caplog.records
-    assert record.getMessage() == "debug_info: not supported; the field of net 'n' has no effect"
-
-
 def test_the_refusal_says_which_layer():
     with pytest.raises(UnsupportedError, match="force_mult: 1 is not") as caught:
         make_net(INPUT + times("a", more="param { force_mult: 1 }"))
@@ -229,7 +222,6 @@ def test_layers_that_the_rules_leave_out_are_not_looked_at():
 def test_a_net_inside_a_solver_is_left_to_the_net(caplog):
     param = settings()
     param.net_param.layer[1].param[0].force_mult = 1
-    param.net_param.debug_info = True
     checked(param)
     assert not caplog.records
 

@@ -20,8 +20,16 @@ class Auto(AutoKernel, ConvKernel):
         self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
     ) -> None:
         super().__init__(geometry, batch, device, dtype, phase)
-        dense = DirectDense(geometry, batch, device, dtype, phase)
-        self._start(dense, geometry.group, f"Convolution {batch} x {geometry}", batch)
+        self._start(geometry.group, batch)
+
+    def _make_dense(self) -> WeightedKernel:
+        return DirectDense(self.geometry, self.batch, self.device, self.dtype, self.phase)
+
+    def _work(self) -> str:
+        return f"Convolution {self.batch} x {self.geometry}"
+
+    def _set_batch(self, batch: int) -> None:
+        self.batch = batch
 
     def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
         classes: list[type[ConvKernel]] = []

@@ -30,6 +30,7 @@ class _Weighted:
         self._primitive: _core.WeightedPrimitive | None = None  # of the last forward pass
         self._trainer: _core.WeightedPrimitive | None = None  # for backward passes
         self._made_for: _Wanted | None = None
+        self._trained_for: _Wanted | None = None
 
     def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         raise NotImplementedError
@@ -37,16 +38,27 @@ class _Weighted:
     def _prepare(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         if self._primitive is None or wanted != self._made_for:
             self._primitive = self._make(wanted)
-            self._made_for, self._trainer = wanted, None
+            self._made_for, self._trainer, self._trained_for = wanted, None, None
             self._top_layout = self._primitive.top_layout
             self._weights_layout = self._primitive.weights_layout
         return self._primitive
 
-    def _backward_primitive(self) -> "_core.WeightedPrimitive":
-        assert self._made_for is not None, "backward before forward"
-        if self._trainer is None:
-            plain = self._made_for._replace(add=False, relu=False, train=True)
-            self._trainer = self._primitive if plain == self._made_for else self._make(plain)
+    def _backward_primitive(
+        self, bottom: "Blob", bias: bool | None = None
+    ) -> "_core.WeightedPrimitive":
+        """Return one with a bias or without; with None, either, preferably the one at hand.
+
+        The forward pass may have been another's: one by folded weights, which have a bias, or none
+        at all where a sparse kernel ran.
+        """
+        if bias is None:
+            latest = self._trained_for or self._made_for
+            bias = latest is not None and latest.bias
+        wanted = _Wanted(bottom.shape, bias, add=False, relu=False, train=True)
+        if self._trainer is None or wanted != self._trained_for:
+            is_at_hand = self._primitive is not None and wanted == self._made_for
+            self._trainer = self._primitive if is_at_hand else self._make(wanted)
+            self._trained_for = wanted
         assert self._trainer is not None
         return self._trainer
 
@@ -79,14 +91,14 @@ class _Weighted:
         run(
             primitive.forward,
             bottom.data_tensor.memory(bottom.shape),
-            weights.data_tensor.memory_as(self._weights_layout, weights.shape),
+            weights.data_tensor.settle(self._weights_layout, weights.shape),
             None if bias is None else bias.data_tensor.memory(bias.shape),
             out,
         )
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
-        primitive = self._backward_primitive()
+        primitive = self._backward_primitive(bottom)
         primitive.backward_data(
             top.diff_tensor.memory(top.shape),
             weights.data_tensor.memory(weights.shape),
@@ -97,7 +109,7 @@ class _Weighted:
         self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
     ) -> None:
         """See `ConvolutionOperator.backward_weights`."""
-        primitive = self._backward_primitive()
+        primitive = self._backward_primitive(bottom, bias is not None)
         diffs = [blob.diff_tensor for blob in (weights, bias) if blob is not None]
         accumulate = not all(diff.is_zero for diff in diffs)
         layouts = [primitive.weights_diff_layout, _core.Layout((diffs[-1].count,))]

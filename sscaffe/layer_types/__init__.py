@@ -61,7 +61,6 @@ _KNOWN = frozenset(
         "Reorg",
         "SmoothL1LossOHEM",
         "SoftmaxWithLossOHEM",
-        "Sparsify",
         "SpatialDropout",
         "VideoData",
         "Winograd",

@@ -58,7 +58,7 @@ class BatchNormLayer(Layer):
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""
-        return self.dtype == "float32" and self.global_stats
+        return self._operator is not None and self.global_stats
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize, and outside of `use_global_stats` update the moving sums."""

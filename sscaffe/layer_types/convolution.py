@@ -32,6 +32,8 @@ class ConvolutionLayer(Layer):
     min_top = 1
     same_number = True
 
+    absorbs = True
+
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the bottoms and the layer's parameters, and create `blobs`."""
         param = self.layer_param.convolution_param
@@ -71,6 +73,10 @@ class ConvolutionLayer(Layer):
     def holds_weights(self) -> bool:
         """Whether the kernel has the weights in a form of its own and needs their blob no more."""
         return self.kernel.holds_weights
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return self.kernel.lower(self._padded(bottom), weights)
 
     @property
     def replays(self) -> bool:

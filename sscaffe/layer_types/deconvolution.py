@@ -26,6 +26,8 @@ class DeconvolutionLayer(ConvolutionLayer):
     Blobs: weights, shape ``(C, num_output / group, *kernel)``; bias, shape ``(num_output,)``.
     """
 
+    absorbs = False
+
     kernel: LoweredGemm
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

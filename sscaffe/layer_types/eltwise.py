@@ -57,7 +57,7 @@ class EltwiseLayer(Layer):
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""
-        return bool(self.dtype == "float32")
+        return self._operator is not None
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Combine the bottoms."""

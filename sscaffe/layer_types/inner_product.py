@@ -26,6 +26,7 @@ class InnerProductLayer(Layer):
 
     num_bottom = 1
     num_top = 1
+    absorbs = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the bottom and the layer's parameters, and create `blobs`."""

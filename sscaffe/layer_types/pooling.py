@@ -84,7 +84,7 @@ class PoolingLayer(Layer):
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""
-        return True
+        return self._is_plain
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reduce each window."""

@@ -59,7 +59,7 @@ class ScaleLayer(Layer):
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""
-        return self.dtype == "float32" and not self.is_given
+        return self._operator is not None and not self.is_given
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Scale, and add the bias."""

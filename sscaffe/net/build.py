@@ -7,19 +7,19 @@ import numpy as np
 from sscaffe import unsupported
 from sscaffe.blob import Blob
 from sscaffe.device import Device
-from sscaffe.errors import PrototxtError, UnsupportedError
+from sscaffe.errors import PrototxtError
 from sscaffe.layer import Layer
 from sscaffe.layer_types import create_layer
 from sscaffe.log import logger
 from sscaffe.net import need_backward
 from sscaffe.net.fused import expand
-from sscaffe.net.inputs import inputs_to_layer
 from sscaffe.net.params import ParamTable
 from sscaffe.net.rules import filter_net, is_included
 from sscaffe.net.splits import insert_splits
 from sscaffe.net.step import LossTop, Step, located
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
+from sscaffe.upgrade import upgrade_net
 
 AUTOMATIC = "(automatic)"  # the name of tops that the prototxt leaves out
 
@@ -54,7 +54,7 @@ class Graph:
 
 
 def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
-    """Return the net of one state: layers chosen by rules, inputs as one, fused ones apart, splits.
+    """Return the net of one state: upgraded, layers chosen by rules, fused ones apart, splits.
 
     Parameters
     ----------
@@ -68,16 +68,10 @@ def prepare(param: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_p
     PrototxtError
         If its layers cannot be joined.
     UnsupportedError
-        If its layers are written in a form older than `layer`, or a field of the net would change
-        the result and cannot be obeyed.
+        If a field of the net would change the result and cannot be obeyed.
     """
     unsupported.check(param, f"net {param.name!r}" if param.name else "the net")
-    if param.layers:
-        raise UnsupportedError(
-            f"layers: expected layer, got {len(param.layers)} layers in the form of 2014; "
-            'write each as layer, with a type such as "Convolution"'
-        )
-    whole = inputs_to_layer(param)
+    whole = upgrade_net(param)
     left_out = [layer for layer in whole.layer if not is_included(layer, state)]
     return insert_splits(expand(filter_net(whole, state)), left_out)
 

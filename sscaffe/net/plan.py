@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sscaffe import machine
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
@@ -18,6 +19,14 @@ class Unit:
     step: Step | FusedStep
     places: tuple[int, ...]  # of its layers in the net
     dying: list[Blob] = field(default_factory=list)  # blobs that nobody reads after it
+    has_dropped: bool = False  # the weights that it needs no more
+
+    def forward(self) -> float:
+        """Run it, and let go of what nobody reads any more; return its part of the loss."""
+        loss = self.step.forward()
+        for blob in self.dying:
+            blob.data_tensor.release()
+        return loss
 
 
 class Plan:
@@ -39,7 +48,6 @@ class Plan:
     ) -> None:
         self._steps = steps
         self.is_compact = kept is not None
-        self._has_dropped = False
         ids = None if kept is None else {id(blob) for blob in kept}
         chains = find_chains(steps, ids) if phase == TEST else []
         chained = {place for chain in chains for place in chain.places}
@@ -83,28 +91,38 @@ class Plan:
             if isinstance(unit.step, FusedStep) and unit.step.affine
         ]
 
-    def drop_weights(self) -> None:
-        """Let go of weights that the kernels hold in a form of their own, as they do by now."""
-        if self._has_dropped:
+    def drop_weights(self, unit: Unit) -> None:
+        """Let go of weights that a kernel, which has run, holds in a form of its own."""
+        if unit.has_dropped:
             return
-        self._has_dropped = True
-        for unit in self.units:
-            layer = self._steps[unit.places[0]].layer
-            if not isinstance(layer, Absorbing) or not layer.blobs:
-                continue
-            used = layer.blobs[0]
-            if isinstance(unit.step, FusedStep) and unit.step.affine:
-                used.data_tensor.release()
-                used, _ = unit.step.weights()
-            if layer.holds_weights:
-                used.data_tensor.release()
-            else:
-                used.data_tensor.keep_native_only()
+        unit.has_dropped = True
+        self._drop_weights(unit)
+        if unit is self.units[-1]:
+            machine.give_back_memory()
+
+    def _drop_weights(self, unit: Unit) -> None:
+        layer = self._steps[unit.places[0]].layer
+        if not isinstance(layer, Absorbing) or not layer.blobs:
+            return
+        used = layer.blobs[0]
+        if isinstance(unit.step, FusedStep) and unit.step.affine:
+            used.data_tensor.release()
+            used, _ = unit.step.weights()
+        if layer.holds_weights:
+            used.data_tensor.release()
+        else:
+            used.data_tensor.keep_native_only()
 
     def _share_memory(self, kept: set[int], arena: Arena) -> None:
         """Let blobs that nobody will read take their memory from the arena, and give it back."""
         sharing = Sharing(self._steps)
-        keep = {sharing.of(blob) for step in self._steps for blob in step.top if id(blob) in kept}
+        # What comes from nowhere may have been made for good, as constants are and weights.
+        keep = {
+            sharing.of(blob)
+            for step in self._steps
+            for blob in step.top
+            if id(blob) in kept or not step.bottom
+        }
         seen: set[int] = set()
         for unit in reversed(self.units):
             for blob in (*unit.step.bottom, *unit.step.top):

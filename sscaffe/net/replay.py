@@ -5,7 +5,11 @@ from collections.abc import Callable, Sequence
 from sscaffe.blob import Blob
 from sscaffe.kernels.tape import Tape
 from sscaffe.net.step import Step
-from sscaffe.tensor import Fresh, Tensor
+from sscaffe.tensor import Fresh, Shape, Tensor
+
+# What a tape was made for: the tensors of the kept blobs with their shapes, and the weights with
+# how often they were written.
+_State = tuple[list[tuple[Tensor, Shape]], list[tuple[Tensor, int]]]
 
 PASSES_BEFORE = 2  # that prepare weights and find their memory
 
@@ -25,29 +29,32 @@ class Replay:
         self._steps, self._inputs, self._kept = steps, inputs, kept
         self._weights = [blob for step in steps for blob in step.layer.blobs]
         self._tape: Tape | None = None
-        self._passes = 0
-        self._tensors: list[Tensor] = []
-        self._versions: list[int] = []
+        self._passes = 0  # without a tape since something changed
+        self._seen: _State | None = None  # after the last pass
         self._states: list[tuple[Tensor, Fresh]] = []
 
     def run(self, forward: Callable[[], float]) -> float:
         """Run the net by its tape, or by `forward` where there is none that still holds."""
-        if self._tape is not None and self._holds():
+        state = self._state()
+        if self._tape is not None and self._holds(state):
             self._tape.replay()
             for tensor, fresh in self._states:
                 tensor.set_fresh(fresh)
                 tensor.publish()
             return 0.0
-        self._tape = None
+        if self._tape is not None or state != self._seen:
+            self._tape, self._passes = None, 0
         if self._passes < PASSES_BEFORE or not self._may_record():
             self._passes += 1
-            return forward()
+            loss = forward()
+            self._seen = self._state()
+            return loss
         with Tape() as tape:
             loss = forward()
-        self._tape, self._passes = tape, 0
-        self._tensors = self._current()
-        self._versions = self._weight_versions()
-        self._states = [(blob.data_tensor, blob.data_tensor.fresh) for blob in self._kept]
+        self._seen = self._state()
+        if self._seen == state:  # else it holds what is done once, such as a choice of kernels
+            self._tape = tape
+            self._states = [(blob.data_tensor, blob.data_tensor.fresh) for blob in self._kept]
         return loss
 
     def _may_record(self) -> bool:
@@ -57,17 +64,15 @@ class Replay:
             and not any(blob.data_tensor.is_held for blob in self._weights)
         )
 
-    def _holds(self) -> bool:
+    def _holds(self, state: _State) -> bool:
         """Tell whether the tape would read and write what the layers would."""
+        return state == self._seen and all(blob.data_tensor.is_plain for blob in self._inputs)
+
+    def _state(self) -> _State:
+        # A blob of another shape may have kept its tensor. Weights that are held could change
+        # unseen, but getting hold of them counts as a change.
+        weights = [blob.data_tensor for blob in self._weights]
         return (
-            self._current() == self._tensors
-            and all(blob.data_tensor.is_plain for blob in self._inputs)
-            and self._weight_versions() == self._versions
+            [(blob.data_tensor, blob.shape) for blob in self._kept],
+            [(tensor, tensor.writes) for tensor in weights],
         )
-
-    def _current(self) -> list[Tensor]:
-        return [blob.data_tensor for blob in self._kept]
-
-    def _weight_versions(self) -> list[int]:
-        # An array that is held could change unseen, but getting hold of one counts as a change.
-        return [blob.data_tensor.writes for blob in self._weights]

@@ -123,6 +123,15 @@ class Step:
         return [(b.shape, b.data_tensor) for b in self.bottom], [b.shape for b in self.top]
 
 
+def loss_weights(steps: Sequence[Step], blobs: dict[str, Blob]) -> dict[str, float]:
+    """Return the weight in the loss of each blob, by its name."""
+    by_blob: dict[int, float] = {}
+    for step in steps:
+        for loss in step.losses:
+            by_blob[id(loss.blob)] = by_blob.get(id(loss.blob), 0.0) + loss.weight
+    return {name: by_blob.get(id(blob), 0.0) for name, blob in blobs.items()}
+
+
 def add_location(
     error: Exception,
     layer_param: caffe_pb2.LayerParameter,

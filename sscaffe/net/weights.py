@@ -1,7 +1,7 @@
 """Weights in and out of nets: binary caffemodels, HDF5 files, other nets."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from sscaffe import hdf5
 from sscaffe.blob import Blob
+from sscaffe.caffemodel import Caffemodel, Parts, open_caffemodel
 from sscaffe.errors import ShapeError, WeightsError
 from sscaffe.log import logger
-from sscaffe.net.fused import masked_blobs
+from sscaffe.net.fused import MASKED, masked_blobs
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import (
     blobproto_shape,
@@ -19,8 +20,8 @@ from sscaffe.serialized import (
     fill_blobproto,
     has_legacy_shape,
     is_hdf5,
-    read_binary,
 )
+from sscaffe.upgrade import tell_of_old_layers
 
 Array = npt.NDArray[Any]
 Path = str | os.PathLike[str]
@@ -36,7 +37,7 @@ class _Found(NamedTuple):
 
     what: str
     blob: Blob
-    values: Array
+    values: Parts
 
 
 def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
@@ -61,13 +62,11 @@ def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
     UnsupportedError
         If it is an HDF5 file and h5py is not installed.
     """
-    found = _read_hdf5(path, layers, shared) if is_hdf5(path) else _read_binary(path, layers)
-    if layers and not found:
-        raise WeightsError(
-            f"{os.fspath(path)}: expected weights for layers such as {next(iter(layers))!r}, got "
-            "none for any layer of the net; layers are matched by name"
-        )
-    _set(found)
+    if is_hdf5(path):
+        _set_from(path, layers, _read_hdf5(path, layers, shared))
+        return
+    with open_caffemodel(path, whole_types=MASKED) as file:
+        _set_from(path, layers, _read_binary(path, file, layers))
 
 
 def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
@@ -98,13 +97,19 @@ def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
             there = {n: p for n, p in places.items() if hdf5.find(file, p) is not None}
             found = {name: hdf5.read_array(file, place) for name, place in there.items()}
     else:
-        saved = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
-        found = {n: blobproto_to_array(blobs[0]) for n, blobs in saved if blobs and n in names}
+        with open_caffemodel(path, MASKED) as model:
+            saved = [(n, blobs[0]) for n, blobs in _saved_layers(model.model) if blobs]
+            found = {name: _array(proto, model) for name, proto in saved if name in names}
     if not found:
         raise WeightsError(f"{os.fspath(path)}: expected weights for layers of the net, got none")
     # V1 files have shape (1, 1, N, K) for what is (N, K) now, and (1, 1, 1, N) for (N,).
     kept = {name: array.reshape(_real_shape(array.shape)) for name, array in found.items()}
     return {name: array for name, array in kept.items() if array.ndim > 1}
+
+
+def _array(proto: caffe_pb2.BlobProto, file: Caffemodel) -> Array:
+    parts = list(file.values(proto)())
+    return np.concatenate(parts).reshape(blobproto_shape(proto)) if parts else np.empty(0)
 
 
 def _real_shape(shape: Sequence[int]) -> Sequence[int]:
@@ -128,7 +133,7 @@ def load_proto(model: caffe_pb2.NetParameter, layers: LayerBlobs) -> None:
         If they do not fit.
     """
     saved = [(layer.name, layer.blobs) for layer in model.layer if layer.blobs]
-    _set(_match("the net", saved, layers))
+    _set(_match("the net", saved, layers, _values_within))
 
 
 def to_proto(
@@ -217,24 +222,50 @@ def share(source: LayerBlobs, target: LayerBlobs) -> None:
             blob.share_data(other)
 
 
+def _set_from(path: Path, layers: LayerBlobs, found: Sequence[_Found]) -> None:
+    if layers and not found:
+        raise WeightsError(
+            f"{os.fspath(path)}: expected weights for layers such as {next(iter(layers))!r}, got "
+            "none for any layer of the net; layers are matched by name"
+        )
+    _set(found)
+
+
 def _set(found: Sequence[_Found]) -> None:
     for what, _, values in found:
-        if not np.isfinite(values).all():
+        if not all(np.isfinite(part).all() for part in values()):
             raise WeightsError(f"blobs: expected finite values, got NaN or infinity in {what}")
     for _, blob, values in found:
-        blob.set_data(blob.xp.asarray(values).reshape(blob.shape))
+        target, start = blob.new_data().reshape(-1), 0
+        for part in values():
+            target[start : start + part.size] = blob.xp.asarray(part).reshape(-1)
+            start += part.size
 
 
-def _read_binary(path: Path, layers: LayerBlobs) -> list[_Found]:
-    saved = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
+def _values_within(proto: caffe_pb2.BlobProto) -> Parts:
+    return _whole(blobproto_to_array(proto))
+
+
+def _whole(array: Array) -> Parts:
+    return lambda: [array]
+
+
+def _read_binary(path: Path, file: Caffemodel, layers: LayerBlobs) -> list[_Found]:
+    tell_of_old_layers(file.model, os.fspath(path))
+    saved = _saved_layers(file.model)
     for name, protos in saved:
         if protos and name not in layers:
             logger.info("Ignoring source layer %s", name)
     _warn(path, layers, {name for name, _ in saved})
-    return _match(os.fspath(path), saved, layers)
+    return _match(os.fspath(path), saved, layers, file.values)
 
 
-def _match(source: str, saved: Sequence[_SavedLayer], layers: LayerBlobs) -> list[_Found]:
+def _match(
+    source: str,
+    saved: Sequence[_SavedLayer],
+    layers: LayerBlobs,
+    values: Callable[[caffe_pb2.BlobProto], Parts],
+) -> list[_Found]:
     """Return what a message has for the layers; of several of one name, the last with blobs."""
     found: list[_Found] = []
     for name, protos in dict(sorted(saved, key=lambda layer: bool(layer[1]))).items():
@@ -243,7 +274,8 @@ def _match(source: str, saved: Sequence[_SavedLayer], layers: LayerBlobs) -> lis
         if len(protos) != len(layers[name]):
             raise _wrong_number(source, name, len(layers[name]), len(protos))
         for i, (blob, proto) in enumerate(zip(layers[name], protos, strict=True)):
-            found.append(_read_proto(f"blob {i} of layer {name!r} in {source}", blob, proto))
+            what = f"blob {i} of layer {name!r} in {source}"
+            found.append(_read_proto(what, blob, proto, values))
     return found
 
 
@@ -256,10 +288,15 @@ def _saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
     return saved
 
 
-def _read_proto(what: str, blob: Blob, proto: caffe_pb2.BlobProto) -> _Found:
+def _read_proto(
+    what: str,
+    blob: Blob,
+    proto: caffe_pb2.BlobProto,
+    values: Callable[[caffe_pb2.BlobProto], Parts],
+) -> _Found:
     try:
         shape = blobproto_shape(proto)
-        values = blobproto_to_array(proto)
+        parts = values(proto)
     except WeightsError as error:
         error.add_note(f"  in:     {what}")
         raise
@@ -270,7 +307,7 @@ def _read_proto(what: str, blob: Blob, proto: caffe_pb2.BlobProto) -> _Found:
             f"blobs: expected shape {blob.shape}, got {shape} for {what}; rename the layer to "
             "learn it from scratch"
         )
-    return _Found(what, blob, values)
+    return _Found(what, blob, parts)
 
 
 def _read_hdf5(path: Path, layers: LayerBlobs, shared: Shared) -> list[_Found]:
@@ -302,7 +339,7 @@ def _read_group(
         _Found(
             f"blob {i} of layer {name!r} in {source}",
             blobs[i],
-            hdf5.read_array(data, f"{name}/{i}", blobs[i].shape),
+            _whole(hdf5.read_array(data, f"{name}/{i}", blobs[i].shape)),
         )
         for i in present
     ]

@@ -10,7 +10,7 @@ from sscaffe.log import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.learning_rate import check_policy
 from sscaffe.solver.regularizers import Regularizer
-from sscaffe.solver.updates import RULES
+from sscaffe.upgrade import upgrade_solver
 
 _Settings = caffe_pb2.SolverParameter
 
@@ -40,8 +40,8 @@ def checked(param: _Settings) -> _Settings:
         If a field asks for what there is not.
     """
     settings = _Settings()
-    settings.CopyFrom(param)
-    _name_type(settings)
+    settings.CopyFrom(upgrade_solver(param))
+    settings.type = settings.type  # so that it is set where it had its default
     check_policy(settings)
     for name, least in _LEAST.items():
         value = getattr(settings, name)
@@ -132,13 +132,3 @@ def warn_of_idle_decays(settings: _Settings, params: Sequence[Param]) -> None:
                 ", ".join(param.name for param in owners),
                 field,
             )
-
-
-def _name_type(settings: _Settings) -> None:
-    if settings.HasField("solver_type"):
-        old_name = _Settings.SolverType.Name(settings.solver_type)
-        (name,) = (name for name in RULES if name.upper() == old_name)
-        if settings.HasField("type"):
-            raise PrototxtError(f'solver_type: type is set as well; write type: "{name}" only')
-        settings.type = name
-    settings.type = settings.type  # so that it is set where it had its default

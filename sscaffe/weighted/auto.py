@@ -18,11 +18,23 @@ class AutoKernel(WeightedKernel):
     mode_name = "AUTO"
     trains = True
 
-    def _start(self, dense: WeightedKernel, group: int, work: str, batch: int) -> None:
-        """Begin with the dense kernel; `work` says what all kernels compute."""
-        self._dense = self._running = dense
-        self._choice = Choice(self._candidates, group, work)
+    def _start(self, group: int, batch: int) -> None:
+        """Begin with the dense kernel."""
+        self._dense = self._running = self._make_dense()
+        self._choice = Choice(self._candidates, group, self._work())
         self._is_fixed = self.phase == caffe_pb2.TRAIN or batch == 0
+
+    def _make_dense(self) -> WeightedKernel:
+        """Return the dense kernel."""
+        raise NotImplementedError
+
+    def _work(self) -> str:
+        """Say what all kernels compute."""
+        raise NotImplementedError
+
+    def _set_batch(self, batch: int) -> None:
+        """Go on with so many images."""
+        raise NotImplementedError
 
     def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
         """Return the kernels that weights with such zeros may gain from, the dense one first."""
@@ -47,7 +59,13 @@ class AutoKernel(WeightedKernel):
 
     def resize(self, batch: int) -> bool:
         """See `WeightedKernel.resize`; the choice stays."""
-        return self._running.resize(batch)
+        if not self._running.resize(batch):
+            return False
+        # Other weights may come, and with them another choice.
+        self._set_batch(batch)
+        self._dense = self._make_dense()
+        self._choice.work = self._work()
+        return True
 
     def forward(
         self,

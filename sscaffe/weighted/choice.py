@@ -57,7 +57,7 @@ class Choice:
     def __init__(
         self, kernels: Callable[[Zeros], dict[str, WeightedKernel]], group: int, work: str
     ) -> None:
-        self._kernels, self._group, self._work = kernels, group, work
+        self._kernels, self._group, self.work = kernels, group, work
         self._zeros = Prepared(self._look)
         self._chosen_for: Zeros | None = None
         self._chosen: WeightedKernel | None = None
@@ -99,7 +99,7 @@ class Choice:
         epilogue: Epilogue,
     ) -> memo.Times:
         layout = "plain" if bottom.data_tensor.is_plain else "native"
-        facts = [f"sscaffe {__version__}", machine.place(), self._work, f"{layout} bottom"]
+        facts = [f"sscaffe {__version__}", machine.place(), self.work, f"{layout} bottom"]
         key = "; ".join([*facts, zeros.bucket()])
         known = memo.recall(key)
         if known is None or known.keys() != candidates.keys():

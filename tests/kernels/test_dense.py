@@ -1,6 +1,7 @@
 """oneDNN's convolution and inner product against plain sums in float64."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,6 +107,42 @@ def test_a_convolution_without_bias(rng):
     top.set_diff(1)
     operator.backward_weights(top, bottom, weights, None)
     assert weights.const_diff.any()
+
+
+def gradients(name, seed):
+    """Return what an operator computes that adds to gradients, from plain arrays."""
+    g, rng = ConvGeometry(*GEOMETRIES[name]), np.random.default_rng(seed)
+    shape = (g.out_channels, g.in_channels // g.group, *g.kernel)
+    sizes = (BATCH, g.in_channels, *g.input), shape, (g.out_channels,)
+    bottom, weights, bias = (blob(rng.standard_normal(s).astype(np.float32)) for s in sizes)
+    top = Blob((BATCH, g.out_channels, *g.output))
+    operator = cpu().kernels.convolution(g, BATCH, np.float32)
+    operator.forward(bottom, weights, bias, top)
+    top.set_diff(rng.standard_normal(top.shape).astype(np.float32))
+    for one in (weights, bias):
+        one.set_diff(1)
+    yield  # others of this thread use the memory they share
+    operator.backward_weights(top, bottom, weights, bias)
+    operator.backward_data(top, weights, bottom)
+    yield [b.const_diff.copy() for b in (bottom, weights, bias)] + [top.const_data.copy()]
+
+
+def test_operators_share_scratch_memory_and_do_not_disturb_each_other():
+    names = ["lenet conv2", "groups", "dilation", "lenet conv2"]
+    alone = [list(gradients(name, seed))[-1] for seed, name in enumerate(names)]
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(interleaved, [names] * 6))
+    for together in runs:
+        for one, other in zip(alone, together, strict=True):
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * abs(a).max())
+
+
+def interleaved(names):
+    started = [gradients(name, seed) for seed, name in enumerate(names)]
+    for one in started:
+        next(one)
+    return [next(one) for one in reversed(started)][::-1]
 
 
 def test_layers_hand_their_layout_on(rng):

@@ -268,9 +268,9 @@ def test_a_net_that_cannot_be_built_says_where(text, lines):
     assert refusal(text, kind) == lines
 
 
-def test_layers_of_2014_are_refused():
-    message = refusal("layers { type: RELU }", UnsupportedError)[0]
-    assert message.startswith("layers: expected layer, got 1 layers in the form of 2014")
+def test_layers_of_2014_are_upgraded():
+    net = make_net('input: "x" input_shape { dim: 2 } layers { type: RELU bottom: "x" top: "y" }')
+    assert [layer.type for layer in net.layers] == ["Input", "ReLU"]
 
 
 def test_an_error_while_running_says_where():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sscaffe import machine
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -64,6 +65,11 @@ RESIDUAL = (
     + layer("ReLU", "k", "k")
     + layer("Concat", "j k", "l")
     + layer("Pooling", "l", "y", "pooling_param { pool: AVE kernel_size: 3 }")
+)
+
+DENSE = RESIDUAL.replace("conv_mode: LOWERED_CCNMM", "")
+DECONVOLUTION = (
+    "convolution_param { num_output: 8 kernel_size: 2 stride: 2 weight_filler { type: 'msra' } }"
 )
 
 
@@ -185,6 +191,33 @@ def test_weights_that_a_sparse_kernel_packed_are_dropped():
     assert net.params["Convolution_k"][0].data.shape == (4, 4, 3, 3)
 
 
+def test_freed_memory_goes_back_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(machine, "give_back_memory", lambda: calls.append(1))
+    net = make_net(RESIDUAL)
+    net.compact()
+    for _ in range(4):
+        net.forward()
+    assert calls == [1]
+
+
+def test_weights_wait_for_the_kernel_that_packs_them():
+    text = RESIDUAL
+    net, other = make_net(text), make_net(text)
+    other.share_with(net)
+    wanted = run_one_by_one(other)["y"]
+    alone = make_net(text)
+    for name, blobs in alone.params.items():
+        for blob, source in zip(blobs, net.params[name], strict=True):
+            blob.set_data(source.const_data)
+    alone.compact()
+    alone.forward(end=0)
+    assert alone.params["Convolution_e"][0].const_data.any()  # not needed yet
+    alone.blobs["x"].set_data(other.blobs["x"].const_data)
+    alone.forward()
+    assert_close(alone.blobs["y"].const_data, wanted)
+
+
 def test_weights_that_another_net_uses_too_are_not_dropped():
     net, other = make_net(RESIDUAL), make_net(RESIDUAL)
     other.share_with(net)
@@ -301,3 +334,56 @@ def test_what_was_folded_for_good_cannot_change():
     net.params["Scale_c"][1].data[...] += 1
     with pytest.raises(UnsupportedError, match="compact"):
         net.forward()
+
+
+def test_a_tape_ends_where_an_input_of_another_shape_kept_its_memory():
+    net, other = replayed(make_net(DENSE)), make_net(DENSE)
+    x = np.random.default_rng(5).normal(size=(2, 8, 7, 9))
+    for each in (net, other):
+        each.blobs["x"].reshape(*x.shape)
+        each.blobs["x"].set_data(x)
+    net.forward()
+    wanted = run_one_by_one(other)["y"]
+    assert net.blobs["y"].shape == wanted.shape
+    assert_close(net.blobs["y"].const_data, wanted)
+
+
+def test_a_tape_ends_with_weights_of_another_net():
+    net, other = make_net(DENSE), make_net(DENSE)
+    for each, low in ((net, 0.1), (other, 0.5)):  # as often written as those of the other one
+        for blob in (blob for blobs in each.params.values() for blob in blobs):
+            blob.set_data(np.random.default_rng(7).uniform(low, 1, blob.shape))
+    replayed(net).share_with(other)
+    other.blobs["x"].set_data(net.blobs["x"].const_data)
+    net.forward()
+    assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_what_is_written_to_an_array_that_was_held_counts_after_a_tape():
+    largest = layer("Eltwise", "b x", "y", "eltwise_param { operation: MAX }")
+    text = INPUT + conv("x", "a", 16) + conv("a", "b") + largest
+    net, other = replayed(make_net(text)), make_net(text)
+    x = net.blobs["x"].data
+    net.forward()
+    x[...] = 0.25
+    del x
+    other.blobs["x"].set_data(0.25)
+    net.forward(0, len(net.layers) - 1)  # not by the tape
+    assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_weights_are_not_dropped_before_every_kernel_has_them():
+    net = make_net(RESIDUAL)
+    wanted = run_one_by_one(net)["y"]
+    net.compact()
+    net.forward(0, 0)
+    net.forward()
+    assert_close(net.blobs["y"].const_data, wanted)
+
+
+def test_a_deconvolution_leaves_what_follows_to_itself():
+    text = INPUT + layer("Deconvolution", "x", "y", DECONVOLUTION) + layer("ReLU", "y", "y")
+    net = make_net(text)
+    wanted = run_one_by_one(net)["y"]
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["y"].const_data, wanted)

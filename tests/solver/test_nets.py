@@ -1,5 +1,7 @@
 """Phase, level and stages of a solver's nets: its role, then the net's own, then the solver's."""
 
+import logging
+
 from sscaffe import prototxt
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.solver import Solver
@@ -72,3 +74,33 @@ layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
     caplog.clear()
     nets("")
     assert "no top has a loss weight" not in caplog.text
+
+
+OLD_NET = """{ name: "%s"
+  layers { name: "d" type: DUMMY_DATA top: "x" top: "y" dummy_data_param {
+    num: 2 channels: 3 height: 1 width: 1 data_filler { value: 1 }
+    num: 2 channels: 2 height: 1 width: 1 data_filler { value: 0 } } }
+  layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "ip" blobs_lr: 1 blobs_lr: 0
+    inner_product_param { num_output: 2 weight_filler { value: 1 } } }
+  layers { name: "flat" type: FLATTEN bottom: "y" top: "flat" }
+  layers { name: "loss" type: EUCLIDEAN_LOSS bottom: "ip" bottom: "flat" top: "loss" }
+}"""
+
+
+def test_nets_of_2014_may_stand_in_the_solver(caplog):
+    """As in the consolidated solver that came with Caffe: a net and two test nets in one file."""
+    caplog.set_level(logging.INFO, "sscaffe")
+    param = prototxt.parse_solver(
+        f"train_net_param {OLD_NET % 'train'} test_iter: 1 test_net_param {OLD_NET % 'a'} "
+        f"test_iter: 2 test_net_param {OLD_NET % 'b'} test_interval: 1 base_lr: 0.5 "
+        "lr_policy: 'fixed' solver_type: NESTEROV"
+    )
+    with Solver(param) as solver:
+        assert [net.name for net in (solver.net, *solver.test_nets)] == ["train", "a", "b"]
+        assert solver.param.type == "Nesterov"
+        solver.step(1)
+        # Both outputs of both rows are 3 instead of 0: 4 * 3^2 / (2 * 2).
+        assert [result["loss"] for result in solver.test_results] == [9, 9]
+    told = [record.getMessage() for record in caplog.records]
+    line = "Attempting to upgrade input file specified using deprecated V1LayerParameter: the net"
+    assert told.count(line) == 3

@@ -75,11 +75,6 @@ def test_without_solver_mode_the_cpu_computes():
     assert device_for(param, None) is cpu()
 
 
-def test_debug_info_is_not_silently_ignored(caplog):
-    checked(settings("debug_info: true"))
-    assert "debug_info: not supported" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("text", "conv", "message"),
     [
