@@ -19,10 +19,15 @@ COMMANDS = {
     "time": "Time a net layer by layer.",
     "upgrade": "Write an old net, caffemodel or solver in the form of today.",
     "data": "Make databases of well-known data sets.",
-    "demo": "See it all in two minutes: train, sparsify, fine-tune, time.",
+    "convert_imageset": "Make a database of image files and their labels.",
+    "compute_image_mean": "Compute the mean image of a database.",
+    "extract_features": "Write what a trained net makes of its data.",
+    "parse_log": "Make tables of the log of a training.",
+    "draw": "Draw a net as a graph.",
+    "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }
-ALIASES = {"doctor": "device_query"}
+ALIASES = {"doctor": "device_query", "draw_net": "draw"}
 
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
@@ -96,7 +101,8 @@ def _run(arguments: list[str]) -> int:
 def _name(arguments: list[str]) -> str:
     """Return the command as it was called, such as ``sscaffe data mnist``."""
     flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    return " ".join(["sscaffe", *arguments[:flag]])
+    words = 2 if arguments[:1] == ["data"] else 1  # what follows is files
+    return " ".join(["sscaffe", *arguments[: min(flag, words)]])
 
 
 def _tell(name: str, error: Exception) -> int:

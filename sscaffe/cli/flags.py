@@ -90,6 +90,9 @@ def _rewrite_flag(
 ) -> list[str]:
     name, equals, value = word.partition("=")
     key = name.lstrip("-").replace("-", "_")
+    positive = known.get(key.removeprefix("no"))
+    if key not in known and positive and positive[1].is_flag and not equals:
+        return []  # as gflags takes --noshuffle for --shuffle=false
     if key not in known:
         near = nearest(key, [k for k in known if len(k) > 1], "--")
         raise click.UsageError(f"{name}: expected {near}", ctx)

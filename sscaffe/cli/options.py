@@ -3,11 +3,14 @@
 import contextlib
 import difflib
 import logging
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
+from sscaffe.data.sources import leveldb_refusal
 from sscaffe.device import Device, cpu, gpu
 from sscaffe.errors import SscaffeError
 from sscaffe.log import GlogFormatter, log_to_stderr, logger
@@ -70,6 +73,48 @@ def _known_mode(ctx: click.Context, param: click.Parameter, value: str | None) -
     raise click.UsageError(
         f"--conv_mode: expected one of {', '.join(CONV_MODES)}, got {value!r}{hint}", ctx
     )
+
+
+def backend(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--backend``, for which there is one choice."""
+    text = "Kind of database: lmdb."
+    return click.option("--backend", default="lmdb", metavar="KIND", help=text)(function)
+
+
+def check_backend(kind: str, *others: str) -> None:
+    """Refuse a kind of database that is neither LMDB nor one of the others.
+
+    Raises
+    ------
+    SscaffeError
+        If so.
+    """
+    kinds = ["lmdb", *others]
+    if kind.lower() == "leveldb":
+        raise leveldb_refusal(f"backend: expected {' or '.join(kinds)}, got {kind}")
+    if kind.lower() not in kinds:
+        raise SscaffeError(f"backend: expected {' or '.join(kinds)}, got {kind!r}")
+
+
+def force(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--force``."""
+    text = "Replace what is there."
+    return click.option("--force", is_flag=True, help=text)(function)
+
+
+def require_new(path: str | os.PathLike[str], *, force: bool) -> None:
+    """Refuse to write where something is, if ``--force`` does not allow it.
+
+    Raises
+    ------
+    SscaffeError
+        If something is there, or the folder it would be in is not.
+    """
+    target = Path(path)
+    if target.exists() and not force:
+        raise SscaffeError(f"{path}: is there already; choose another name, or add --force")
+    if not target.absolute().parent.is_dir():
+        raise SscaffeError(f"{path}: there is no folder {target.parent}; make it first")
 
 
 def split(names: str) -> list[str]:

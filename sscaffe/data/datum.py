@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def array_to_datum(array: Array, label: int | None = None) -> caffe_pb2.Datum:
     if array.dtype == np.uint8:
         datum.data = array.tobytes()
     else:
-        datum.float_data.extend(array.astype(np.float32).ravel())
+        datum.float_data.extend(array.astype(np.float32).ravel().tolist())
     if label is not None:
         datum.label = label
     return datum
@@ -110,12 +111,7 @@ def decode_image(content: bytes, channels: int | None = None) -> Array:
     UnsupportedError
         If Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise UnsupportedError(
-            "encoded: an image file in a record needs Pillow: pip install 'sscaffe[data]'"
-        ) from error
+    Image = import_pillow()  # noqa: N806
     try:
         with Image.open(io.BytesIO(content)) as image:
             if channels == 1:
@@ -129,6 +125,23 @@ def decode_image(content: bytes, channels: int | None = None) -> Array:
             f"encoded: expected an image file, got {len(content)} bytes: {error}"
         ) from (error)
     return _to_bgr(pixels)
+
+
+def import_pillow() -> ModuleType:
+    """Return Pillow's module Image.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UnsupportedError(
+            "encoded: an image file needs Pillow: pip install 'sscaffe[data]'"
+        ) from error
+    return Image
 
 
 def _png_gray(pixels: Array) -> Array:

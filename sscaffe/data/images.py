@@ -1,15 +1,18 @@
-"""Image files: reading them, and resizing as OpenCV does."""
+"""Image files: reading and writing them, and resizing as OpenCV does."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sscaffe.data.datum import decode_image
+from sscaffe.data.datum import decode_image, import_pillow
 from sscaffe.errors import DataError
 
 Array = npt.NDArray[Any]
+
+_SETTINGS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}}
 
 _ONE = 2048  # of the fixed-point weights, as in OpenCV
 
@@ -40,15 +43,84 @@ def read_image(
     UnsupportedError
         If Pillow is not installed.
     """
+    image = decode_file(path, read_file(path), channels)
+    return image if size is None else resize(image, *size)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"source: {path} cannot be read: {error.strerror}") from error
+
+
+def decode_file(path: Path, content: bytes, channels: int | None = None) -> Array:
+    """Return the image of a file that was read; see `decode_image`.
+
+    Raises
+    ------
+    DataError
+        If it is no image; the sentence names the file.
+    UnsupportedError
+        If Pillow is not installed.
+    """
     try:
-        image = decode_image(content, channels)
+        return decode_image(content, channels)
     except DataError as error:
-        raise DataError(f"source: expected an image file, got {path}: {error.__cause__}") from error
-    return image if size is None else resize(image, *size)
+        reason = error.__cause__ or error
+        raise DataError(f"source: expected an image file, got {path}: {reason}") from error
+
+
+def image_format(kind: str) -> str:
+    """Return what Pillow calls a kind of image file, such as ``jpg`` or ``png``.
+
+    Raises
+    ------
+    DataError
+        If it cannot write such files.
+    UnsupportedError
+        If Pillow is not installed.
+    """
+    image_module = import_pillow()
+    image_module.init()
+    name = image_module.registered_extensions().get(f".{kind.lower()}")
+    if name not in image_module.SAVE:
+        raise DataError(f"encode_type: expected jpg, png or another kind of image, got {kind!r}")
+    return str(name)
+
+
+def encode_image(image: Array, kind: str) -> bytes:
+    """Return an image file.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (C, H, W)
+        Gray, or blue, green and red.
+    kind : str
+        As for `image_format`. JPEG is written with quality 95, as OpenCV does.
+
+    Raises
+    ------
+    DataError
+        If the image cannot be stored so.
+    UnsupportedError
+        If Pillow is not installed.
+    """
+    image_module = import_pillow()
+    pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image[::-1].transpose(1, 2, 0))
+    name, file = image_format(kind), io.BytesIO()
+    try:
+        image_module.fromarray(pixels).save(file, name, **_SETTINGS.get(name, {}))
+    except (OSError, ValueError) as error:
+        raise DataError(f"encode_type: {kind} cannot hold this image: {error}") from error
+    return file.getvalue()
 
 
 def resize(image: Array, height: int, width: int) -> Array:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from sscaffe.data.datum import array_to_datum
 from sscaffe.data.lmdb_writer import require_replaceable, write_lmdb
+from sscaffe.data.mean import mean_to_proto
 from sscaffe.errors import DataError
-from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import write_binary
 
 Array = npt.NDArray[Any]
@@ -66,7 +66,8 @@ def convert_mnist(
         require_replaceable(target / name)
     for name, (images, labels) in sets.items():
         write_lmdb(target / name, _records(name, images, labels, progress))
-    write_binary(target / MEAN, _mean(sets["mnist_train_lmdb"][0]))
+    mean = sets["mnist_train_lmdb"][0].mean(axis=0, dtype=np.float64).astype(np.float32)
+    write_binary(target / MEAN, mean_to_proto(mean[np.newaxis]))
 
 
 def read_idx(path: Path) -> Array:
@@ -136,11 +137,3 @@ def _records(
         yield b"%08d" % i, datum.SerializeToString()
         if progress and ((i + 1) % _REPORT_EVERY == 0 or i + 1 == count):
             progress(name, i + 1, count)
-
-
-def _mean(images: Array) -> caffe_pb2.BlobProto:
-    mean = images.mean(axis=0, dtype=np.float64).astype(np.float32)
-    height, width = mean.shape
-    proto = caffe_pb2.BlobProto(num=1, channels=1, height=height, width=width)
-    proto.data.extend(mean.ravel().tolist())
-    return proto

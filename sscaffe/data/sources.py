@@ -235,9 +235,7 @@ def check_database(path: Path) -> None:
         )
     if not file.is_file():
         if (path / "CURRENT").exists():
-            raise DataError(
-                f"source: {path} is a LevelDB; copy its records to an LMDB and set backend: LMDB"
-            )
+            raise leveldb_refusal(f"source: expected an LMDB, got the LevelDB {path}")
         raise DataError(f"source: expected the folder of an LMDB, got {path} without data.mdb")
     try:
         size = file.stat().st_size
@@ -250,6 +248,20 @@ def check_database(path: Path) -> None:
         raise DataError(
             f"source: expected {needed} bytes in {file}, got {size}; it is cut short, copy it again"
         )
+
+
+def leveldb_refusal(what: str) -> DataError:
+    """Return an error about a LevelDB, with notes that show how to make an LMDB of it."""
+    error = DataError(
+        f"{what}; make an LMDB from the images with sscaffe convert_imageset, or copy the records:"
+    )
+    error.add_note("  pip install plyvel lmdb")
+    error.add_note(
+        "  python -c \"import lmdb, plyvel; e = lmdb.open('NEW_LMDB', map_size=2**40); "
+        "t = e.begin(write=True); [t.put(k, v) for k, v in plyvel.DB('OLD_LEVELDB')]; "
+        't.commit()"'
+    )
+    return error
 
 
 def _needed_size(file: Path) -> int | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sscaffe.blob import Blob
 from sscaffe.data.reader import BatchReader
-from sscaffe.data.sources import LmdbSource
+from sscaffe.data.sources import LmdbSource, leveldb_refusal
 from sscaffe.data.transformer import DataTransformer
 from sscaffe.errors import DataError, UnsupportedError
 from sscaffe.layer import register
@@ -59,7 +59,4 @@ class DataLayer(PrefetchedLayer):
             raise DataError(
                 f"backend: expected LMDB for {param.source}, got LEVELDB; set backend: LMDB"
             )
-        raise DataError(
-            f"backend: expected LMDB, got LEVELDB; make {param.source} again "
-            "with convert_imageset --backend=lmdb"
-        )
+        raise leveldb_refusal(f"backend: expected LMDB for {param.source}, got LEVELDB")

@@ -69,6 +69,48 @@ def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
         _set_from(path, layers, _read_binary(path, file, layers))
 
 
+def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Read the weights, not the biases, of layers from a file, without a net.
+
+    Parameters
+    ----------
+    path : path-like
+        A caffemodel, binary or HDF5.
+    names : sequence of str
+        The layers; those that the file does not have are passed over.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The first blob of each layer, if it has two or more axes that are not 1.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or has none of the layers.
+    UnsupportedError
+        If it is an HDF5 file and h5py is not installed.
+    """
+    if is_hdf5(path):
+        with hdf5.open_hdf5(path) as file:
+            places = {name: f"data/{name}/0" for name in names}
+            there = {n: p for n, p in places.items() if hdf5.find(file, p) is not None}
+            found = {name: hdf5.read_array(file, place) for name, place in there.items()}
+    else:
+        saved = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
+        found = {n: blobproto_to_array(blobs[0]) for n, blobs in saved if blobs and n in names}
+    if not found:
+        raise WeightsError(f"{os.fspath(path)}: expected weights for layers of the net, got none")
+    # V1 files have shape (1, 1, N, K) for what is (N, K) now, and (1, 1, 1, N) for (N,).
+    kept = {name: array.reshape(_real_shape(array.shape)) for name, array in found.items()}
+    return {name: array for name, array in kept.items() if array.ndim > 1}
+
+
+def _real_shape(shape: Sequence[int]) -> Sequence[int]:
+    first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+    return shape[first:] if len(shape) == _LEGACY_AXES and first >= 2 else shape
+
+
 def load_proto(model: caffe_pb2.NetParameter, layers: LayerBlobs) -> None:
     """Copy the weights that a net brings along into its layers; those it does not have stay.
 

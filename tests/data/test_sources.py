@@ -166,8 +166,12 @@ def test_refuses_a_file(path):
 
 def test_refuses_a_leveldb(tmp_path):
     (tmp_path / "CURRENT").write_text("MANIFEST-000002\n")
-    with pytest.raises(DataError, match="is a LevelDB; copy its records to an LMDB"):
+    with pytest.raises(
+        DataError, match=r"got the LevelDB .*; make an LMDB from the images"
+    ) as caught:
         LmdbSource(tmp_path)
+    script = caught.value.__notes__[-1].strip()
+    compile(script.removeprefix('python -c "').removesuffix('"'), "note", "exec")
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, bytes(range(256)) * 64])

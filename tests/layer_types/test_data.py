@@ -228,7 +228,11 @@ def test_an_error_in_the_thread_comes_with_its_batch(set_up, tmp_path, rng):
         ("source: 'x' backend: LMDB", DataError, "batch_size: expected 1 or more, got 0"),
         ("batch_size: 1 prefetch: 0", DataError, "prefetch: expected 1 or more, got 0"),
         ("batch_size: 1 backend: LMDB", DataError, "source: expected the folder of a database"),
-        ("batch_size: 1 source: 'x'", DataError, "expected LMDB, got LEVELDB; make x again with"),
+        (
+            "batch_size: 1 source: 'x'",
+            DataError,
+            "expected LMDB for x, got LEVELDB; make an LMDB from",
+        ),
         ("batch_size: 1 source: 'x' backend: LMDB", DataError, "source: there is no x; make"),
         (
             "batch_size: 1 source: 'x' backend: LMDB shuffle: true",

@@ -8,6 +8,7 @@ import pytest
 from sscaffe.errors import ShapeError, SscaffeError, WeightsError
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
+from sscaffe.net.weights import read_weights
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import array_to_blobproto, read_binary, write_binary
 from tests.net.layers import INPUT, Statistics, make_net, times
@@ -364,3 +365,25 @@ def test_statistics_are_saved_like_weights(tmp_path):
     net.save(tmp_path / "w")
     other = make_net(text, weights=tmp_path / "w")
     np.testing.assert_array_equal(other.params["s"][0].const_data, 3)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_weights_are_read_without_a_net(tmp_path, name):
+    net = make_net('name: "n" ' + INPUT + times("in/a"))
+    net.params["in/a"][0].set_data([1.5, -2, 3])
+    net.save(tmp_path / name)
+    assert read_weights(tmp_path / name, ["in/a", "b"]) == {}  # a vector is no weight matrix
+    with pytest.raises(WeightsError, match="expected weights for layers of the net, got none"):
+        read_weights(tmp_path / name, ["b"])
+
+
+def test_weights_of_old_files_lose_the_axes_of_then(tmp_path):
+    shapes = {
+        "ip": (1, 1, 4, 3),
+        "conv": (1, 1, 1, 3),
+        "real": (1, 2, 1, 1),
+        "filters": (2, 1, 3, 3),
+    }
+    path = saved(tmp_path / "w.caffemodel", **{n: [np.ones(s)] for n, s in shapes.items()})
+    found = {name: array.shape for name, array in read_weights(path, list(shapes)).items()}
+    assert found == {"ip": (4, 3), "real": (1, 2, 1, 1), "filters": (2, 1, 3, 3)}
