@@ -220,14 +220,14 @@ Convolution make_packed(const Floats& weights, int64_t in_channels, int64_t grou
 }
 
 void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
-                           const std::optional<Floats>& bias, Floats& out) {
+                           const std::optional<Floats>& bias, Floats& out, bool relu) {
     const int64_t batch = images.size() / self.image_size();
     require_size(images, batch * self.image_size(), "images");
     if (bias) require_size(*bias, self.rows(), "bias");
     require_size(out, batch * self.output_size(), "out");
     float* top = out.mutable_data();
     py::gil_scoped_release unlocked;
-    self.forward(batch, images.data(), bias ? bias->data() : nullptr, top);
+    self.forward(batch, images.data(), bias ? bias->data() : nullptr, relu, top);
 }
 
 sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_t in_channels,
@@ -303,7 +303,7 @@ void bind_layers(py::module_& m) {
              "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
         .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
-             "out"_a.noconvert());
+             "out"_a.noconvert(), "relu"_a = false);
     py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
         .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
              "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)

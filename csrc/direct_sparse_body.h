@@ -203,9 +203,55 @@ void sparse_write_runs(const float* source, int64_t run_count, const sscaffe::Sp
     }
 }
 
+// See DirectSparseKernel::copy_rows.  The rows come from far away: what comes next is asked for
+// early.
+void sparse_copy_rows(int64_t rows, int64_t width, const float* source, float* target,
+                      int64_t target_stride) {
+    constexpr int64_t kLane = kLanes<float>, kAhead = 1024;
+    for (int64_t y = 0; y < rows; ++y, source += width, target += target_stride) {
+        int64_t x = 0;
+        for (; x + kLane <= width; x += kLane) {
+            __builtin_prefetch(source + x + kAhead);
+            store(load(source + x), target + x);
+        }
+        __builtin_prefetch(source + x + kAhead);
+        if (x < width) store_first(load_first(source + x, width - x), target + x, width - x);
+    }
+}
+
+template <int kRuns>
+void sparse_pack_runs(int64_t depth, const int64_t* places, const float* image,
+                      const sscaffe::SparseSource* runs, int64_t width, float* packed) {
+    for (int64_t k = 0; k < depth; ++k, packed += width) {
+        const float* source = image + places[k];
+#pragma GCC unroll 8
+        for (int r = 0; r < kRuns; ++r)
+            store(load(source + runs[r].source), packed + runs[r].target);
+    }
+}
+
+// See DirectSparseKernel::pack.
+template <int kRuns = 8>
+void sparse_pack(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
+                 const sscaffe::SparseSource* runs, int64_t width, float* packed) {
+    if (run_count == kRuns)
+        return sparse_pack_runs<kRuns>(depth, places, image, runs, width, packed);
+    if constexpr (kRuns > 1) {
+        if (run_count < kRuns) {
+            return sparse_pack<kRuns - 1>(depth, places, image, run_count, runs, width, packed);
+        }
+    }
+    for (int64_t k = 0; k < depth; ++k, packed += width) {
+        const float* source = image + places[k];
+        for (int64_t r = 0; r < run_count; ++r) {
+            store(load(source + runs[r].source), packed + runs[r].target);
+        }
+    }
+}
+
 constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
-    kSparseLanes,  kSparseSums,   kSparseRows,    kSparseColumns,
-    sparse_tile<>, sparse_gather, sparse_scatter, sparse_write_runs,
+    kSparseLanes,  kSparseSums,   kSparseRows,   kSparseColumns, sparse_copy_rows,
+    sparse_pack<>, sparse_tile<>, sparse_gather, sparse_scatter, sparse_write_runs,
 };
 
 }  // namespace

@@ -5,6 +5,10 @@
 
 namespace sscaffe {
 
+inline int64_t divide_up(int64_t value, int64_t unit) {
+    return (value + unit - 1) / unit;
+}
+
 // One spatial axis of a convolution.
 struct ConvAxis {
     int64_t input, kernel, stride, pad, dilation;

@@ -2,131 +2,38 @@
 
 #include <algorithm>
 
-#include "cpu_features.h"
 #include "parallel.h"
 
 namespace sscaffe {
-namespace {
 
-int64_t divide_up(int64_t value, int64_t unit) {
-    return (value + unit - 1) / unit;
-}
+// Small things that are done between the panels of a product, for they wait for memory and it does
+// not: rows of zeros of this job, and planes of the next one.
+struct ImplicitGemm::Errands {
+    const Call& call;
+    const Job* fill;
+    int64_t first_fill, fills;
+    const Job* lower;
+    int64_t planes;
+    float* target;
 
-// Lay out rows as panels of `height` rows, the last one perhaps lower: [columns][height].
-AlignedArray<float> pack_panels(const std::vector<const float*>& rows,
-                                const std::vector<int64_t>& columns, int64_t height) {
-    AlignedArray<float> panels = make_aligned<float>(rows.size() * columns.size());
-    float* next = panels.get();
-    const int64_t count = rows.size();
-    for (int64_t first = 0; first < count; first += height) {
-        const int64_t last = std::min(first + height, count);
-        for (const int64_t column : columns) {
-            for (int64_t row = first; row < last; ++row) *next++ = rows[row][column];
-        }
-    }
-    return panels;
-}
-
-}  // namespace
-
-ImplicitGemm::ImplicitGemm(const ConvGeometry& g, int64_t group, int64_t m, const float* weights)
-    : kernel_(vector_kernels().implicit_gemm),
-      phases_(g),
-      channels_(g.channels),
-      m_(m),
-      positions_(g.output_size()),
-      vectors_(divide_up(positions_, kernel_.lanes)) {
-    const int64_t rows = m / group, columns = g.channels / group * g.kernel_size();
-    const int64_t group_size = g.channels / group * phases_.channel_size();
-    std::vector<bool> read(g.channels);
-    for (int64_t i = 0; i < group; ++i) {
-        groups_.push_back(
-            pack_group(weights + i * rows * columns, i * rows, i * group_size, rows, columns));
-        for (const int64_t place : groups_.back().places)
-            read[place / phases_.channel_size()] = true;
-        deepest_ = std::max<int64_t>(deepest_, groups_.back().places.size());
-    }
-    for (int64_t c = 0; c < g.channels; ++c) {
-        if (read[c]) channels_read_.push_back(c);
-    }
-    std::vector<bool> kept(m);
-    for (const Group& part : groups_) {
-        for (const int32_t row : part.rows) kept[row] = true;
-    }
-    for (int64_t row = 0; row < m; ++row) {
-        if (!kept[row]) zero_rows_.push_back(row);
-    }
-}
-
-ImplicitGemm::Group ImplicitGemm::pack_group(const float* weights, int64_t first_row,
-                                             int64_t first_place, int64_t rows,
-                                             int64_t columns) const {
-    Group group;
-    std::vector<const float*> kept_rows;
-    std::vector<bool> used(columns);
-    for (int64_t row = 0; row < rows; ++row) {
-        const float* values = weights + row * columns;
-        bool kept = false;
-        for (int64_t column = 0; column < columns; ++column) {
-            if (values[column] != 0) kept = used[column] = true;
-        }
-        if (!kept) continue;
-        group.rows.push_back(static_cast<int32_t>(first_row + row));
-        kept_rows.push_back(values);
-    }
-    std::vector<int64_t> kept_columns;
-    for (int64_t column = 0; column < columns; ++column) {
-        if (!used[column]) continue;
-        kept_columns.push_back(column);
-        group.places.push_back(first_place + place_of_column(phases_, column));
-    }
-    group.panels = pack_panels(kept_rows, kept_columns, kernel_.rows);
-    return group;
-}
+    int64_t count() const { return fills + planes; }
+};
 
 std::vector<std::pair<int64_t, int64_t>> ImplicitGemm::kept() const {
     std::vector<std::pair<int64_t, int64_t>> sizes;
-    for (const Group& group : groups_) sizes.emplace_back(group.rows.size(), group.places.size());
+    for (const Group& group : groups_) sizes.emplace_back(group.rows.size(), group.columns.size());
     return sizes;
 }
 
-void ImplicitGemm::add_vector(int64_t image, int64_t position, Tile& tile) const {
-    const int64_t lanes = kernel_.lanes, width = phases_.across.output();
-    const int64_t count = std::min(lanes, positions_ - position);
-    const int64_t first_lane = tile.vectors.size() * lanes;
-    const int64_t first_source = image * channels_ * phases_.channel_size();
-    for (int64_t lane = 0; lane < count;) {
-        const int64_t y = (position + lane) / width, x = (position + lane) % width;
-        tile.runs.push_back({first_source + y * phases_.columns + x, first_lane + lane});
-        lane += width - x;
-    }
-    tile.vectors.push_back({image * m_ * positions_ + position, count});
-}
-
-std::vector<ImplicitGemm::Tile> ImplicitGemm::make_tiles(int64_t images) const {
-    // As even as can be: two tiles of two vectors are faster than one of three and one of one.
-    const int64_t all = images * vectors_, count = divide_up(all, kernel_.vectors);
-    std::vector<Tile> tiles(count);
-    for (int64_t t = 0; t < count; ++t) {
-        for (int64_t v = all * t / count; v < all * (t + 1) / count; ++v) {
-            add_vector(v / vectors_, v % vectors_ * kernel_.lanes, tiles[t]);
+void ImplicitGemm::make_rooms(int64_t count, int64_t images) {
+    if (images > room_images_) rooms_.clear();
+    room_images_ = std::max(room_images_, images);
+    while (static_cast<int64_t>(rooms_.size()) < count) {
+        Room room;
+        for (AlignedArray<float>& planes : room.planes) {
+            planes = make_aligned<float>(room_images_ * planes_size_ + kernel_.lanes);
         }
-    }
-    return tiles;
-}
-
-void ImplicitGemm::make_rooms(int64_t threads, int64_t images) {
-    const int64_t split = images * channels_ * phases_.channel_size() + kernel_.lanes;
-    const int64_t packed = deepest_ * kernel_.vectors * kernel_.lanes + kernel_.lanes;
-    if (static_cast<int64_t>(rooms_.size()) < threads) rooms_.resize(threads);
-    for (int64_t i = 0; i < threads; ++i) {
-        Room& room = rooms_[i];
-        if (!room.packed) room.packed = make_aligned<float>(packed);
-        if (room.images >= images) continue;
-        room.split = make_aligned<float>(split);
-        // The padding stays zero: only what is inside of it is ever written.
-        std::fill_n(room.split.get(), split, 0.0f);
-        room.images = images;
+        rooms_.push_back(std::move(room));
     }
 }
 
@@ -137,111 +44,176 @@ int64_t ImplicitGemm::work_per_image() const {
     return work;
 }
 
-// What has to be done once for each image: channels to copy and rows of zeros to fill.
-int64_t ImplicitGemm::preparations() const {
-    return channels_read_.size() + zero_rows_.size();
+// Jobs of one group follow one another, so that its weights stay in the cache.
+ImplicitGemm::Job ImplicitGemm::job_of(const Call& call, int64_t index) const {
+    const int64_t chunks = divide_up(call.batch, call.at_once), band = index % bands_;
+    const int64_t image = index / bands_ % chunks * call.at_once;
+    const int64_t group = index / bands_ / chunks;
+    const int64_t count = std::min(call.at_once, call.batch - image);
+    const std::vector<Band>& bands = count == call.at_once ? call.whole : call.rest;
+    return {&groups_[group],
+            &bands[band],
+            band,
+            count,
+            call.images + image * image_size() + group * (image_size() / groups_.size()),
+            call.out + image * output_size()};
 }
 
-void ImplicitGemm::prepare(const Chunk& chunk, int64_t item) const {
-    const int64_t copies = channels_read_.size();
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    for (int64_t n = 0; n < chunk.count; ++n) {
-        if (item >= copies) {
-            const int64_t row = zero_rows_[item - copies];
-            std::fill_n(chunk.out + (n * m_ + row) * positions_, positions_,
-                        chunk.bias ? chunk.bias[row] : 0.0f);
-            continue;
-        }
-        const int64_t channel = n * channels_ + channels_read_[item];
-        const float* plane = chunk.images + channel * down.input * across.input;
-        float* split = chunk.split + channel * phases_.channel_size();
-        if (down.stride > 1 || across.stride > 1) {
-            split_channel(phases_, plane, split);
-        } else if (phases_.columns == across.input) {
-            kernel_.copy_rows(1, down.input * across.input, plane, split + phases_.at(down.pad, 0),
-                              0);
-        } else {
-            kernel_.copy_rows(down.input, across.input, plane,
-                              split + phases_.at(down.pad, across.pad), phases_.columns);
-        }
+int64_t ImplicitGemm::planes(const Job& job) const {
+    return job.count * job.group->planes[job.band_index].size();
+}
+
+// Planes [first, last) of all images, without the rows of the output that nobody will ask for.
+void ImplicitGemm::lower(const Job& job, int64_t first, int64_t last, float* target,
+                         const Unneeded& unneeded) const {
+    const ImplicitLowering lowering{lowering_.row_step, lowering_.column_step, lowering_.columns,
+                                    unneeded.above, unneeded.below};
+    const std::vector<ImplicitPlane>& planes = job.group->planes[job.band_index];
+    const int64_t count = planes.size();
+    while (first < last) {
+        const int64_t image = first / count, plane = first % count;
+        const int64_t some = std::min(last - first, count - plane);
+        kernel_.lower(lowering, some, planes.data() + plane, job.images + image * image_size(),
+                      target + image * planes_size_);
+        first += some;
     }
 }
 
-// Units are the parts of the rows, within a tile, within a group.
-void ImplicitGemm::multiply(const Chunk& chunk, int64_t unit, int64_t parts, float* packed) const {
-    const int64_t tiles = chunk.tiles->size(), part = unit % parts;
-    const Tile& tile = (*chunk.tiles)[unit / parts % tiles];
-    const Group& group = groups_[unit / parts / tiles];
-    const int64_t depth = group.places.size(), rows = group.rows.size();
-    const int64_t panels = divide_up(rows, kernel_.rows);
-    const int64_t width = tile.vectors.size() * kernel_.lanes;
-    kernel_.pack(depth, group.places.data(), chunk.split, tile.runs.size(), tile.runs.data(), width,
-                 packed);
+int64_t ImplicitGemm::fills(const Job& job) const {
+    return job.band_index == 0 ? job.count * job.group->zero_rows.size() : 0;
+}
+
+void ImplicitGemm::fill_row(const Call& call, const Job& job, int64_t item) const {
+    const int64_t zeros = job.group->zero_rows.size(), row = job.group->zero_rows[item % zeros];
+    const float bias = call.bias ? call.bias[row] : 0.0f;
+    float* target = job.out + (item / zeros * m_ + row) * positions_;
+    const int64_t next = item % zeros + 1 < zeros ? job.group->zero_rows[item % zeros + 1] : row;
+    kernel_.fill(positions_, call.relu && bias < 0 ? 0.0f : bias, target,
+                 target + (next - row) * positions_);
+}
+
+void ImplicitGemm::run(const Errands& errands, int64_t first, int64_t last) const {
+    const int64_t fills = errands.fills;
+    for (; first < std::min(last, fills); ++first) {
+        fill_row(errands.call, *errands.fill, errands.first_fill + first);
+    }
+    if (first < last) lower(*errands.lower, first - fills, last - fills, errands.target, {});
+}
+
+// The parts are equal shares of the panels of all tiles, by their vectors.
+void ImplicitGemm::multiply(const Call& call, const Job& job, const float* planes, int64_t part,
+                            int64_t parts, const Errands& errands) const {
+    const Group& group = *job.group;
+    const int64_t panels = group.panels(), all = job.band->vectors * panels;
+    const int64_t begin = all * part / parts, end = all * (part + 1) / parts;
+    int64_t errands_done = 0;
     ImplicitTile t{};
-    t.depth = depth;
-    t.vector_count = tile.vectors.size();
-    t.vectors = tile.vectors.data();
-    t.packed = packed;
-    t.bias = chunk.bias;
-    t.out = chunk.out;
+    t.depth = group.places.size();
+    t.places = group.places.data();
+    t.planes = planes;
+    t.bias = call.bias;
+    t.relu = call.relu;
+    t.out = job.out;
     t.out_stride = positions_;
-    for (int64_t panel = panels * part / parts; panel < panels * (part + 1) / parts; ++panel) {
-        const int64_t row = panel * kernel_.rows;
-        t.row_count = std::min(kernel_.rows, rows - row);
-        t.rows = group.rows.data() + row;
-        t.weights = group.panels.get() + row * depth;
-        kernel_.tile(t);
+    for (const Tile& tile : job.band->tiles) {
+        const int64_t width = tile.vectors.size(), before = tile.before * panels;
+        const int64_t first = std::clamp<int64_t>((begin - before) / width, 0, panels);
+        const int64_t last = std::clamp<int64_t>((end - before) / width, 0, panels);
+        t.vector_count = width;
+        t.vectors = tile.vectors.data();
+        for (int64_t panel = first; panel < last; ++panel) {
+            const int64_t row = group.first_rows[panel];
+            t.row_count = group.first_rows[panel + 1] - row;
+            t.rows = group.rows.data() + row;
+            t.weights = group.weights.get() + row * t.depth;
+            kernel_.tile(t);
+            const int64_t done = before + (panel + 1) * width - begin;
+            const int64_t due = std::min(errands.count(), errands.count() * done / (end - begin));
+            run(errands, errands_done, due);
+            errands_done = std::max(errands_done, due);
+        }
+    }
+    run(errands, errands_done, errands.count());
+}
+
+void ImplicitGemm::work_alone(const Call& call, int64_t first, int64_t last,
+                              const Room& room) const {
+    if (first == last) return;
+    Job job = job_of(call, first);
+    lower(job, 0, planes(job), room.planes[first % 2].get(), {});
+    for (int64_t index = first; index < last; ++index) {
+        const Job next = job_of(call, std::min(index + 1, last - 1));
+        const int64_t next_planes = index + 1 < last ? planes(next) : 0;
+        const Errands errands{
+            call, &job, 0, fills(job), &next, next_planes, room.planes[(index + 1) % 2].get()};
+        multiply(call, job, room.planes[index % 2].get(), 0, 1, errands);
+        job = next;
     }
 }
 
-void ImplicitGemm::convolve_alone(const Chunk& chunk, float* packed) const {
-    for (int64_t item = 0; item < preparations(); ++item) prepare(chunk, item);
-    const int64_t units = groups_.size() * chunk.tiles->size();
-    for (int64_t unit = 0; unit < units; ++unit) multiply(chunk, unit, 1, packed);
+// The rows of the output that a part of a job with one image does not write to.
+ImplicitGemm::Unneeded ImplicitGemm::unneeded(const Job& job, int64_t part, int64_t parts) const {
+    const int64_t panels = job.group->panels(), all = job.band->vectors * panels;
+    if (job.count > 1 || all == 0) return {};
+    const int64_t begin = all * part / parts / panels;
+    const int64_t end = divide_up(all * (part + 1) / parts, panels);
+    int64_t first = 0, last = job.band->vectors;
+    for (const Tile& tile : job.band->tiles) {
+        const int64_t next = tile.before + tile.vectors.size();
+        if (next <= begin) first = next;
+        if (tile.before < end) last = next;
+    }
+    // The band may begin within a row, and the image end within a vector.
+    const int64_t width = lowering_.columns, source = job.band->tiles[0].vectors[0].source;
+    const int64_t above = (source + first * kernel_.lanes) / width;
+    const int64_t below = divide_up(source + last * kernel_.lanes, width);
+    return {above, std::max<int64_t>(0, job.band->rows - below)};
 }
 
-void ImplicitGemm::convolve_together(const Chunk& chunk, int64_t threads) {
-    parallel_for(0, preparations(), grain_of(chunk.count * image_size() / channels_ / 4),
-                 [&](int64_t first, int64_t last) {
-                     for (int64_t item = first; item < last; ++item) prepare(chunk, item);
-                 });
-    const int64_t tiles = groups_.size() * chunk.tiles->size();
-    const int64_t parts = tiles < 2 * threads ? threads : 1, units = tiles * parts;
-    parallel_for(0, units, grain_of(chunk.count * work_per_image() / units),
-                 [&](int64_t first, int64_t last) {
-                     float* packed = rooms_[omp_get_thread_num()].packed.get();
-                     for (int64_t unit = first; unit < last; ++unit) {
-                         multiply(chunk, unit, parts, packed);
-                     }
-                 });
+// Each thread lowers for itself what it reads, which costs less than to fetch it from another.
+void ImplicitGemm::work_on_part(const Call& call, int64_t index, int64_t part, int64_t parts,
+                                const Room& room) const {
+    const Job job = job_of(call, index);
+    float* target = room.planes[0].get();
+    lower(job, 0, planes(job), target, unneeded(job, part, parts));
+    const int64_t first = fills(job) * part / parts, last = fills(job) * (part + 1) / parts;
+    multiply(call, job, target, part, parts,
+             {call, &job, first, last - first, nullptr, 0, nullptr});
 }
 
-void ImplicitGemm::forward(int64_t batch, const float* images, const float* bias, float* out) {
+void ImplicitGemm::work(const Call& call, int64_t thread, int64_t threads) const {
+    const int64_t jobs = divide_up(call.batch, call.at_once) * bands_ * groups_.size();
+    const int64_t alone = jobs / threads * threads, rest = jobs - alone;
+    work_alone(call, alone * thread / threads, alone * (thread + 1) / threads, rooms_[thread]);
+    // Those that are left, fewer than the threads, are done by some threads each.
+    for (int64_t i = 0; i < rest; ++i) {
+        const int64_t first = threads * i / rest, last = threads * (i + 1) / rest;
+        if (thread < first || thread >= last) continue;
+        work_on_part(call, alone + i, thread - first, last - first, rooms_[thread]);
+    }
+}
+
+void ImplicitGemm::forward(int64_t batch, const float* images, const float* bias, bool relu,
+                           float* out) {
     constexpr int64_t kVectorsAtOnce = 12;
-    const int64_t threads = get_num_threads();
-    const int64_t at_once =
-        std::clamp<int64_t>(kVectorsAtOnce / vectors_, 1, std::max<int64_t>(1, batch / threads));
-    const int64_t chunks = divide_up(batch, at_once);
+    const int64_t most = get_num_threads();
+    const int64_t threads = std::clamp<int64_t>(batch * work_per_image() / grain_of(1), 1, most);
+    const int64_t fit = bands_ > 1 ? 1 : kPlanesAtOnce / std::max<int64_t>(1, planes_size_);
+    const int64_t wanted = std::min(kVectorsAtOnce / vectors_, fit);
+    const int64_t at_once = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, batch / threads));
     make_rooms(threads, at_once);
-    const std::vector<Tile> whole = make_tiles(at_once), rest = make_tiles(batch % at_once);
-    const auto chunk_at = [&](int64_t index, const Room& room) {
-        const int64_t first = index * at_once, count = std::min(at_once, batch - first);
-        return Chunk{count,
-                     images + first * image_size(),
-                     bias,
-                     out + first * output_size(),
-                     room.split.get(),
-                     count == at_once ? &whole : &rest};
-    };
-    const bool worth_sharing = grain_of(at_once * work_per_image() / 2) == 1;
-    if (chunks < threads && worth_sharing) {
-        for (int64_t i = 0; i < chunks; ++i) convolve_together(chunk_at(i, rooms_[0]), threads);
-        return;
-    }
-    parallel_for(0, chunks, grain_of(at_once * work_per_image()), [&](int64_t first, int64_t last) {
-        const Room& room = rooms_[omp_get_thread_num()];
-        for (int64_t i = first; i < last; ++i) convolve_alone(chunk_at(i, room), room.packed.get());
-    });
+    const Call call{batch,
+                    at_once,
+                    images,
+                    bias,
+                    relu,
+                    out,
+                    make_bands(at_once, bands_),
+                    make_bands(batch % at_once, bands_)};
+    if (threads == 1) return work(call, 0, 1);
+#pragma omp parallel num_threads(static_cast<int>(threads))
+    // The runtime may give fewer threads than were asked for.
+    work(call, omp_get_thread_num(), omp_get_num_threads());
 }
 
 }  // namespace sscaffe

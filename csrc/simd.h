@@ -53,6 +53,16 @@ inline V broadcast_to(T value) {
     return value - V{};
 }
 
+// Ask for the cache line that is about to be written.
+inline void prefetch_to_write(const float* place) {
+#if defined(__AVX512F__)
+    // Every such machine has the instruction, which the compiler takes for an extension of its own.
+    asm volatile("prefetchw %0" : : "m"(*place));
+#else
+    __builtin_prefetch(place, 1);
+#endif
+}
+
 // load_first and store_first touch the first `count` elements, 1 or more, and no others.
 #if defined(__AVX512F__)
 inline Vector<float> load_first(const float* source, int64_t count) {
@@ -82,6 +92,44 @@ inline void store_first(Vector<float> vector, float* target, int64_t count) {
     for (int64_t i = 0; i < count; ++i) target[i] = vector[i];
 }
 #endif
+
+// The lanes [first, last) of a vector, as far as there are any.
+#if defined(__AVX512F__)
+using SomeLanes = __mmask16;
+inline SomeLanes some_lanes(int64_t first, int64_t last) {
+    if (first < 0) first = 0;
+    if (last > 16) last = 16;
+    return first < last ? static_cast<__mmask16>((0xffffu >> (16 - last + first)) << first) : 0;
+}
+inline SomeLanes only_if(bool condition, SomeLanes lanes) {
+    return static_cast<__mmask16>(lanes & -static_cast<int>(condition));
+}
+#else
+using SomeLanes = VectorOf<int32_t, kVectorBytes>::type;
+inline SomeLanes some_lanes(int64_t first, int64_t last) {
+    SomeLanes lanes{};
+    for (int64_t i = 0; i < kLanes<float>; ++i) lanes[i] = i >= first && i < last ? -1 : 0;
+    return lanes;
+}
+inline SomeLanes only_if(bool condition, SomeLanes lanes) {
+    return lanes & -static_cast<int32_t>(condition);
+}
+#endif
+
+// Those lanes of source, without touching the others, which are 0.
+inline Vector<float> load_lanes(const float* source, SomeLanes lanes) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps(lanes, source);
+#elif defined(__AVX2__)
+    return _mm256_maskload_ps(source, reinterpret_cast<__m256i>(lanes));
+#else
+    Vector<float> vector{};
+    for (int64_t i = 0; i < kLanes<float>; ++i) {
+        if (lanes[i]) vector[i] = source[i];
+    }
+    return vector;
+#endif
+}
 
 // a * b + c, rounded once where the machine can.
 inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {

@@ -6,18 +6,9 @@
 #include "parallel.h"
 
 namespace sscaffe {
-namespace {
-
-int64_t divide_up(int64_t value, int64_t unit) {
-    return (value + unit - 1) / unit;
-}
-
-}  // namespace
-
 SparseConvolution::SparseConvolution(const ConvGeometry& g, int64_t group, int64_t m,
                                      const float* weights)
     : kernel_(vector_kernels().direct_sparse),
-      packing_(vector_kernels().implicit_gemm),
       phases_(g),
       channels_(g.channels),
       m_(m),

@@ -81,8 +81,8 @@ class SparseConvolution {
 
     // Lanes of strips, and the runs of neighbours among them.
     struct Column {
-        std::vector<ImplicitRun> runs;  // from the phases to a vector
-        std::vector<int64_t> targets;   // of the lanes, in the top
+        std::vector<SparseSource> runs;  // from the phases to a vector
+        std::vector<int64_t> targets;    // of the lanes, in the top
         std::vector<SparseRun> target_runs;
     };
 
@@ -143,7 +143,6 @@ class SparseConvolution {
                       const float* sums) const;
 
     const DirectSparseKernel& kernel_;
-    const ImplicitGemmKernel& packing_;
     Phases phases_;
     int64_t channels_, m_, groups_;
     std::vector<int64_t> row_ptr_;

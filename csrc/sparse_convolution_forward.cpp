@@ -12,10 +12,6 @@ namespace {
 
 constexpr int64_t kMostLanes = SparseConvolution::kMostLanes;
 
-int64_t divide_up(int64_t value, int64_t unit) {
-    return (value + unit - 1) / unit;
-}
-
 // Grow a zeroed array.
 void make_room(AlignedArray<float>& array, int64_t& size, int64_t wanted) {
     if (size >= wanted) return;
@@ -109,8 +105,8 @@ void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t
 void SparseConvolution::copy_channel(const float* plane, float* split) const {
     const ConvAxis &down = phases_.down, &across = phases_.across;
     if (down.stride > 1 || across.stride > 1) return split_channel(phases_, plane, split);
-    packing_.copy_rows(down.input, across.input, plane, split + phases_.at(down.pad, across.pad),
-                       phases_.columns);
+    kernel_.copy_rows(down.input, across.input, plane, split + phases_.at(down.pad, across.pad),
+                      phases_.columns);
 }
 
 // Split a block of channels of one image into their phases.
@@ -178,11 +174,11 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
                                  const Room& room) const {
-    static const std::vector<ImplicitRun> kWholeVector{{0, 0}};
+    static const std::vector<SparseSource> kWholeVector{{0, 0}};
     const SparseTiling& t = plan.tiling;
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
-    const std::vector<ImplicitRun>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
+    const std::vector<SparseSource>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
     const int64_t element = strips ? 1 : kernel_.lanes, time = strips ? 0 : unit.time;
     const int64_t channels = channels_ / groups_, channel = phases_.channel_size() * element;
     const float* source = plan.split.get() + (time * channels_ + part.group * channels) * channel +
@@ -196,8 +192,8 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        packing_.pack(vectors_from(first), plan.places.data(), source + first * channel,
-                      runs.size(), runs.data(), kernel_.lanes, room.packed.get());
+        kernel_.pack(vectors_from(first), plan.places.data(), source + first * channel, runs.size(),
+                     runs.data(), kernel_.lanes, room.packed.get());
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;

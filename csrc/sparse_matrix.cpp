@@ -3,14 +3,11 @@
 #include <algorithm>
 
 #include "cpu_features.h"
+#include "geometry.h"
 #include "parallel.h"
 
 namespace sscaffe {
 namespace {
-
-int64_t divide_up(int64_t value, int64_t unit) {
-    return (value + unit - 1) / unit;
-}
 
 // packed[k][i] = x[i][k] in blocks that stay in the first cache; lanes from `lines` on are left.
 template <typename T>

@@ -7,10 +7,6 @@
 namespace sscaffe {
 namespace {
 
-int64_t divide_up(int64_t value, int64_t unit) {
-    return (value + unit - 1) / unit;
-}
-
 // Elements that the kernel reads along an axis, from the first to the last.
 int64_t extent(const ConvAxis& axis) {
     return axis.dilation * (axis.kernel - 1) + 1;

@@ -66,25 +66,39 @@ struct GemmKernel {
                  bool accumulate, T* c, int64_t c_stride);
 };
 
-// Up to kLanes neighbouring elements of a row: where they are, from wherever the row begins.
-struct ImplicitRun {
-    int64_t source, target;
+// What the weights in one column of the kernel read of one channel: row y and column x of it is the
+// image's element at source + y row_step + x column_step, or 0 where that is outside of the
+// channel.
+struct ImplicitPlane {
+    int64_t source, target;     // the latter is where the plane begins
+    int64_t ahead;              // where what is wanted later is, from what is copied
+    int32_t rows, top, bottom;  // rows [top, bottom) are inside of the channel
+    int32_t left, right;        // columns [left, right) are
+};
+
+struct ImplicitLowering {
+    int64_t row_step, column_step, columns;
+    int64_t above, below;  // rows of each plane that are left out
 };
 
 // A vector of sums, of neighbouring output positions of one image.
 struct ImplicitVector {
-    int64_t place;  // in the output, from the row's first position in the first image
-    int64_t count;  // positions; the other lanes are of no use
+    int64_t source;  // its first position in every plane, from the plane's first
+    int64_t place;   // in the output, from the row's first position in the first image
+    int64_t count;   // positions; the other lanes are of no use
 };
 
-// out[rows[i]][vectors] = bias[rows[i]] + sum over k: weights[k][i] packed[k][vectors]
+// out[rows[i]][v] = bias[rows[i]] + sum over k: weights[k][i] planes[places[k] + source of v], for
+// each vector v; then what is below 0 becomes 0 if relu
 struct ImplicitTile {
     int64_t depth, row_count, vector_count;
     const float* weights;           // [depth][row_count]
-    const float* packed;            // [depth][vector_count][lanes]
+    const int32_t* places;          // [depth]
+    const float* planes;            // read up to `lanes` elements after what the vectors name
     const int32_t* rows;            // [row_count]
     const ImplicitVector* vectors;  // [vector_count]
     const float* bias;              // by row, or nullptr
+    bool relu;
     float* out;
     int64_t out_stride;  // from row to row
 };
@@ -93,15 +107,12 @@ struct ImplicitTile {
 struct ImplicitGemmKernel {
     int64_t rows, vectors, lanes;  // the most that a tile has, and the elements of a vector
 
-    // Copy rows of `width` elements, to where rows are target_stride apart.
-    void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
-                      int64_t target_stride);
-    // packed[k][run.target + i] = image[places[k] + run.source + i] for i in [0, lanes) and each
-    // run, which may overwrite the end of the one before it and begin the next row.
-    //
-    //   packed  [depth][width], and room for another vector
-    void (*pack)(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
-                 const ImplicitRun* runs, int64_t width, float* packed);
+    // `next` is where the next call will write.
+    void (*fill)(int64_t count, float value, float* target, const float* next);
+    // Copy planes, ascending in target.  After the last one, up to `lanes` elements more may be
+    // written.
+    void (*lower)(const ImplicitLowering& l, int64_t count, const ImplicitPlane* planes,
+                  const float* image, float* target);
     void (*tile)(const ImplicitTile& t);
 };
 
@@ -109,6 +120,11 @@ struct ImplicitGemmKernel {
 // and then has its weights last.
 struct SparseFilter {
     int32_t filter, count;
+};
+
+// Up to a vector of neighbouring elements: where they are, and where they go in a packed row.
+struct SparseSource {
+    int64_t source, target;
 };
 
 // Neighbouring lanes of a vector of sums, and where they go.
@@ -142,6 +158,16 @@ struct DirectSparseKernel {
     int64_t lanes;          // elements of a vector
     int64_t sums;           // the most vectors of a tile
     int64_t rows, columns;  // the most rows; and columns, if there are several rows
+
+    // Copy rows of `width` elements, to where rows are target_stride apart.
+    void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
+                      int64_t target_stride);
+    // packed[k][run.target + i] = image[places[k] + run.source + i] for i in [0, lanes) and each
+    // run, which may overwrite the end of the one before it and begin the next row.
+    //
+    //   packed  [depth][width], and room for another vector
+    void (*pack)(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
+                 const SparseSource* runs, int64_t width, float* packed);
     void (*tile)(const SparseTile& t);
     // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,

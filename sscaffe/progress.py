@@ -17,12 +17,14 @@ from rich.progress import (
 
 from sscaffe.log import logger
 
+SECONDS = 0.2  # between two looks of a bar that no thread moves
+
 Advance = Callable[[int, str], None]
 """Takes the number of iterations done, and a few words such as the loss."""
 
 
 @contextlib.contextmanager
-def progress(what: str, done: int, total: int) -> Iterator[Advance]:
+def progress(what: str, done: int, total: int, *, in_background: bool = True) -> Iterator[Advance]:
     """Show a bar with the speed and the time left until the block ends.
 
     Parameters
@@ -31,6 +33,8 @@ def progress(what: str, done: int, total: int) -> Iterator[Advance]:
         What stands before the bar.
     done, total : int
         Iterations at the start and at the end.
+    in_background : bool
+        Keep the bar moving by a thread; False for what is timed, which that would disturb.
 
     Yields
     ------
@@ -49,20 +53,24 @@ def progress(what: str, done: int, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[words]}"),
         console=Console(stderr=True),
         transient=True,
+        auto_refresh=in_background,
     )
     task = bar.add_task(what, completed=done, total=total, speed="", words="")
 
-    started = False
+    started, shown = False, -SECONDS
 
     def advance(iteration: int, words: str) -> None:
-        nonlocal started
+        nonlocal started, shown
         if not started:
             # A resumed training has come far before it starts; that is not its speed.
             bar.reset(task, completed=max(done, iteration - 1))
             started = True
         speed = bar.tasks[0].speed
         text = f"{speed:.0f} it/s" if speed else ""
-        bar.update(task, completed=iteration, speed=text, words=words)
+        is_due = not in_background and bar.get_time() - shown > SECONDS
+        bar.update(task, completed=iteration, speed=text, words=words, refresh=is_due)
+        if is_due:
+            shown = bar.get_time()
 
     with bar, _logged_above(bar.console):
         yield advance

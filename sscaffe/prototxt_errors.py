@@ -110,7 +110,7 @@ def find_bad_escape(text: str) -> Fault | None:
     Fault or None
         The first one, if any.
     """
-    for token in _tokens(text):
+    for token in tokens(text):
         if token.kind == "string":
             # Pairs first, so that the second half of an escaped backslash starts nothing.
             for escape in re.finditer(r"\\.", token.text[:-1], re.DOTALL):
@@ -128,7 +128,8 @@ def line_of(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens(text: str) -> Iterator[Token]:
+    """Yield the words of a text without spaces and comments, and an empty one of kind ``end``."""
     for match in _TOKEN.finditer(text):
         if match.lastgroup != "space":
             yield Token(str(match.lastgroup), match.group(), match.start())
@@ -140,7 +141,7 @@ class _Walk:
 
     def __init__(self, text: str, descriptor: Descriptor) -> None:
         self.text = text
-        self.tokens = _tokens(text)
+        self.tokens = tokens(text)
         self.token = next(self.tokens)
         # The messages that are open, each with the token that opened it.
         self.open: list[tuple[Descriptor, Token]] = [(descriptor, self.token)]

@@ -1,6 +1,7 @@
 """The flags that several commands share, and what they stand for."""
 
 import contextlib
+import difflib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,8 @@ from sscaffe.device import Device, cpu, gpu
 from sscaffe.errors import SscaffeError
 from sscaffe.log import GlogFormatter, log_to_stderr, logger
 from sscaffe.net import Net
+from sscaffe.net.modes import CONV_MODES, set_conv_mode
+from sscaffe.prototxt import read_net
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -53,6 +56,22 @@ def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
+def conv_mode(of: str = "every convolution") -> Decorator:
+    """Add ``--conv_mode``."""
+    text = f"For {of}, whatever the prototxt says: {', '.join(CONV_MODES)}."
+    return click.option("--conv_mode", metavar="MODE", callback=_known_mode, help=text)
+
+
+def _known_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or value.upper() in CONV_MODES:
+        return value and value.upper()
+    near = difflib.get_close_matches(value.upper(), CONV_MODES, 1)
+    hint = f"; {near[0]} is the nearest" if near else ""
+    raise click.UsageError(
+        f"--conv_mode: expected one of {', '.join(CONV_MODES)}, got {value!r}{hint}", ctx
+    )
+
+
 def split(names: str) -> list[str]:
     """Split a list with commas, such as that of ``--weights``."""
     return [name.strip() for name in names.split(",") if name.strip()]
@@ -79,6 +98,7 @@ def open_net(
     stage: str,
     gpu: str,
     source: str = "",
+    conv_mode: str | None = None,
     allow_python: bool = False,
 ) -> Net:
     """Build the net that the shared flags describe.
@@ -89,7 +109,7 @@ def open_net(
         The prototxt, or what was read from it; then `source` is its name.
     phase : int
         TRAIN or TEST.
-    weights, level, stage, gpu, allow_python
+    weights, level, stage, gpu, conv_mode, allow_python
         As the flags of these names.
 
     Raises
@@ -97,6 +117,10 @@ def open_net(
     SscaffeError
         If the net cannot be built, or its weights cannot be loaded.
     """
+    if conv_mode is not None:
+        if isinstance(model, str):
+            model, source = read_net(model), model
+        set_conv_mode(model, conv_mode)
     return Net(
         model,
         phase,

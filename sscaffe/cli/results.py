@@ -28,7 +28,8 @@ def print_table(
     rows: Sequence[Sequence[Cell]],
     *,
     title: str = "",
-    total: Sequence[Cell] | None = None,
+    totals: Sequence[Sequence[Cell]] = (),
+    digits: int = 4,
 ) -> None:
     """Print rows under their headings: text to the left, numbers to the right.
 
@@ -37,21 +38,24 @@ def print_table(
     columns : sequence of str
         Headings, with the unit where there is one.
     rows : sequence of sequences
-        The cells; numbers are written with four digits, None as a dash.
+        The cells; None is written as a dash.
     title : str
         What stands above the table.
-    total : sequence, optional
-        A last row, set off by a line.
+    totals : sequence of sequences
+        Last rows, set off by a line.
+    digits : int
+        Of a number that is not whole.
     """
-    table = Table(box=_LINES, pad_edge=False)
+    table = Table(box=_LINES, pad_edge=False, padding=0)
     first = rows[0] if rows else columns
     for heading, cell in zip(columns, first, strict=True):
         table.add_column(heading, justify="left" if isinstance(cell, str) else "right")
     for row in rows:
-        table.add_row(*map(_text, row))
-    if total is not None:
+        table.add_row(*(_text(cell, digits) for cell in row))
+    if totals:
         table.add_section()
-        table.add_row(*map(_text, total))
+    for row in totals:
+        table.add_row(*(_text(cell, digits) for cell in row))
     # Whoever reads a pipe has no width; a table that is cut there loses its numbers.
     width = None if sys.stdout.isatty() else 10_000
     text = io.StringIO()
@@ -61,11 +65,16 @@ def print_table(
     click.echo("\n".join(line.rstrip() for line in text.getvalue().rstrip().split("\n")))
 
 
-def _text(cell: Cell) -> str:
+def shortened(text: str, width: int) -> str:
+    """Return a text that is not longer than `width`."""
+    return text if len(text) <= width else text[: width - 2] + ".."
+
+
+def _text(cell: Cell, digits: int) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
-        return f"{cell:.4g}" if abs(cell) < 10_000 else f"{cell:.0f}"
+        return f"{cell:.{digits}g}" if abs(cell) < 10**digits else f"{cell:.0f}"
     return str(cell)
 
 

@@ -27,6 +27,7 @@ _EPILOG = (
 @options.weights(required=True)
 @click.option("--iterations", default=50, metavar="N", help="Batches to run; 50 by default.")
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TEST", help="Of the net.")
+@options.conv_mode()
 @options.net_state
 @options.gpu_option
 @options.allow_python

@@ -30,6 +30,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change the solver.")
 @click.option("--sigint_effect", type=click.Choice(EFFECTS), default="stop", help="Of Ctrl-C.")
 @click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
+@options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
 @options.allow_python
@@ -66,7 +67,13 @@ def _make_solver(flags: dict[str, Any]) -> Solver:
         param.train_state.level = flags["level"]
     param.train_state.stage.extend(options.split(flags["stage"]))
     require_writable(param.snapshot_prefix)
-    return Solver(param, device=place, source=flags["solver"], allow_python=flags["allow_python"])
+    return Solver(
+        param,
+        device=place,
+        source=flags["solver"],
+        test_conv_mode=flags["conv_mode"],
+        allow_python=flags["allow_python"],
+    )
 
 
 def _solve(solver: Solver, snapshot: str) -> None:
@@ -146,7 +153,7 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
-    for name in ("level", "stage", "log"):
+    for name in ("conv_mode", "level", "stage", "log"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
     if flags["allow_python"]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sscaffe.blob import Blob
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
 from sscaffe.proto import caffe_pb2
@@ -41,3 +42,7 @@ class ConvKernel(WeightedKernel):
             f"conv_mode: {cls.mode_name} cannot train; "
             f"use LOWERED_GEMM in TRAIN and {cls.mode_name} in TEST"
         )
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return False

@@ -79,6 +79,15 @@ class LoweredKernel(ConvKernel):
                 outputs += start_values
         self._finish(top, epilogue)
 
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        stored = self._stored(weights)
+        if self.geometry.is_1x1 and stored.kept is None:
+            return False
+        for image in self._images(bottom.const_data):
+            self._lower(image, stored)
+        return True
+
     def resize(self, batch: int) -> bool:
         """See `ConvKernel.resize`."""
         self.batch = batch
@@ -215,21 +224,31 @@ class LoweredCsrmm(LoweredKernel):
         tops = tops.reshape(self.batch, self.geometry.out_channels, self._positions)
         start_values = None if bias is None else bias.const_data
         relu = epilogue.relu and epilogue.add is None
-        at_once = self._images_at_once(joined.matrix.inputs)
-        for first in range(0, self.batch, at_once):
-            some = slice(first, first + at_once)
+        for some in self._portions(joined.matrix.inputs):
             columns = self._lower_some(images[some], joined)
             product.multiply(columns, tops[some], start_values, relu=relu)
         self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        joined = self._joined.get(weights)
+        if self.geometry.is_1x1 and joined.kept is None:
+            return False
+        images = self._images(bottom.const_data)
+        for some in self._portions(joined.matrix.inputs):
+            self._lower_some(images[some], joined)
+        return True
 
     def _join(self, weights: Array) -> JoinedWeights:
         stored = self._store(weights)
         parts = [matrix for matrix in stored.groups if isinstance(matrix, CsrMatrix)]
         return JoinedWeights(CsrMatrix.block_diagonal(parts, self.device), stored.kept)
 
-    def _images_at_once(self, inputs: int) -> int:
+    def _portions(self, inputs: int) -> list[slice]:
+        """Return which images are lowered at a time."""
         image = inputs * self._positions * int(self.dtype.itemsize)
-        return max(1, _CACHE // max(1, image))
+        at_once = max(1, _CACHE // max(1, image))
+        return [slice(first, first + at_once) for first in range(0, self.batch, at_once)]
 
     def _lower_some(self, images: Array, joined: JoinedWeights) -> Array:
         count, inputs, kept = len(images), joined.matrix.inputs, joined.kept
@@ -289,5 +308,11 @@ class LoweredCcnmm(LoweredKernel):
         if self._convolution is None:
             super().forward(bottom, weights, bias, top, epilogue)
         else:
-            self._convolution.get(weights).forward(bottom, bias, top)
-            self._finish(top, epilogue)
+            # A rectifier comes after what is added.
+            relu = epilogue.relu and epilogue.add is None
+            self._convolution.get(weights).forward(bottom, bias, top, relu)
+            self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return self._convolution is None and super().lower(bottom, weights)

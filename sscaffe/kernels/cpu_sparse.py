@@ -31,7 +31,8 @@ class ImplicitGemm:
         groups = f", {g.group} groups" if g.group > 1 else ""
         return f"implicit GEMM of {left} of {g.out_channels} x {g.group * g.kernel_dim}{groups}"
 
-    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob", relu: bool = False) -> None:
         """See `ConcatenatedConvolution.forward`."""
         start_values = None if bias is None else bias.const_data
-        run(self._packed.forward, bottom.const_data, start_values, top.data_tensor.overwrite())
+        out = top.data_tensor.overwrite()
+        run(self._packed.forward, bottom.const_data, start_values, out, relu)

@@ -47,8 +47,8 @@ class ConcatenatedConvolution(Protocol):
     def description(self) -> str:
         """Which code computes it, and how much of the weight matrix is left."""
 
-    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob") -> None:
-        """Set ``top.data``."""
+    def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob", relu: bool = False) -> None:
+        """Set ``top.data``; with `relu`, what is below 0 becomes 0."""
 
 
 class PoolingOperator(Protocol):

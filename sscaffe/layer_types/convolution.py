@@ -72,6 +72,10 @@ class ConvolutionLayer(Layer):
         """Whether the kernel has the weights in a form of its own and needs their blob no more."""
         return self.kernel.holds_weights
 
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        return self.kernel.lower(self._padded(bottom), weights)
+
     @property
     def replays(self) -> bool:
         """See `Layer.replays`."""

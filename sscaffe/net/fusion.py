@@ -55,7 +55,7 @@ class FusedStep:
         What a sum among them adds.
     """
 
-    __slots__ = ("_bias", "_epilogue", "_layer", "_made_from", "_weights", "affine", "steps")
+    __slots__ = ("_bias", "_layer", "_made_from", "_weights", "affine", "epilogue", "steps")
 
     def __init__(self, steps: Sequence[Step], add: Blob | None) -> None:
         assert isinstance(steps[0].layer, Absorbing)
@@ -64,7 +64,7 @@ class FusedStep:
         kinds = [step.layer.fusion() for step in steps[1:]]
         pairs = zip(steps[1:], kinds, strict=True)
         self.affine = [step.layer for step, kind in pairs if kind is Fusion.AFFINE]
-        self._epilogue = Epilogue(add, Fusion.RELU in kinds)
+        self.epilogue = Epilogue(add, Fusion.RELU in kinds)
         self._weights: Blob | None = None
         self._bias: Blob | None = None
         self._made_from: list[tuple[Tensor, int]] = []
@@ -77,7 +77,7 @@ class FusedStep:
     @property
     def bottom(self) -> list[Blob]:
         """What they read."""
-        add = self._epilogue.add
+        add = self.epilogue.add
         return [*self.steps[0].bottom, *([] if add is None else [add])]
 
     def forward(self) -> float:
@@ -85,9 +85,7 @@ class FusedStep:
         for step in self.steps:
             step.settle()
         weights, bias = self.weights()
-        self._layer.forward_with(
-            self.steps[0].bottom[0], weights, bias, self.top[0], self._epilogue
-        )
+        self._layer.forward_with(self.steps[0].bottom[0], weights, bias, self.top[0], self.epilogue)
         return 0.0
 
     def weights(self) -> tuple[Blob, Blob | None]:

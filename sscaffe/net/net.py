@@ -13,9 +13,9 @@ from sscaffe.layer import TEST, TRAIN, Layer
 from sscaffe.log import logger
 from sscaffe.net import debug, weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
-from sscaffe.net.plan import Plan
+from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
-from sscaffe.net.step import Step, add_location
+from sscaffe.net.step import Step, add_location, loss_weights
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -139,7 +139,7 @@ class Net:
         self.bottom_ids, self.top_ids = [s.bottom_ids for s in steps], [s.top_ids for s in steps]
         self.bottom_need_backward = [step.propagate_down for step in steps]
         self.layer_need_backward = [step.needs_backward for step in steps]
-        self.blob_loss_weights = _loss_weights(steps, self.blobs)
+        self.blob_loss_weights = loss_weights(steps, self.blobs)
         self.learnable_params: list[Param] = graph.params.owners
         self.all_params: list[Param] = graph.params.all
         count = sum(param.blob.count for param in self.learnable_params)
@@ -182,14 +182,12 @@ class Net:
         loss = 0.0
         for unit in self._plan.between(first, last):
             try:
-                loss += unit.step.forward()
+                loss += unit.forward()
             except Exception as error:
                 self._locate(error, self._steps[unit.places[0]])
                 raise
             for place in unit.places if self.debug_info else ():
                 debug.log_forward(self._steps[place], self.blob_names)
-            for blob in unit.dying:
-                blob.data_tensor.release()
         if self._plan.is_compact and not (self._shares_weights or self._graph.params.shared):
             self._plan.drop_weights()
         _publish(self._steps[first : last + 1])
@@ -327,6 +325,11 @@ class Net:
         inputs = [self.blobs[name] for name in self.inputs]
         self._replay = Replay(self._steps, inputs, kept)
 
+    @property
+    def units(self) -> Sequence[Unit]:
+        """What runs in a forward pass, in this order: single layers, and chains that run as one."""
+        return self._plan.units
+
     def close(self) -> None:
         """Let go of the files and threads of data layers; a second time does nothing."""
         self._close()
@@ -380,14 +383,6 @@ def _prepare(
         if source:
             error.add_note(f"  net:    {source}")
         raise
-
-
-def _loss_weights(steps: Sequence[Step], blobs: dict[str, Blob]) -> dict[str, float]:
-    by_blob: dict[int, float] = {}
-    for step in steps:
-        for loss in step.losses:
-            by_blob[id(loss.blob)] = by_blob.get(id(loss.blob), 0.0) + loss.weight
-    return {name: by_blob.get(id(blob), 0.0) for name, blob in blobs.items()}
 
 
 def _publish(steps: Sequence[Step]) -> None:

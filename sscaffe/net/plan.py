@@ -19,6 +19,13 @@ class Unit:
     places: tuple[int, ...]  # of its layers in the net
     dying: list[Blob] = field(default_factory=list)  # blobs that nobody reads after it
 
+    def forward(self) -> float:
+        """Run it, and let go of what nobody reads any more; return its part of the loss."""
+        loss = self.step.forward()
+        for blob in self.dying:
+            blob.data_tensor.release()
+        return loss
+
 
 class Plan:
     """The units of a net, in the order in which they run.

@@ -1,6 +1,6 @@
 """One layer in its place in a net: with its blobs, its part of the loss, and its name in errors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,6 +121,15 @@ class Step:
     def _look(self) -> Any:
         # Arrays too: a blob that was reshaped twice has its old shape, but not what it shared.
         return [(b.shape, b.data_tensor) for b in self.bottom], [b.shape for b in self.top]
+
+
+def loss_weights(steps: Sequence[Step], blobs: Mapping[str, Blob]) -> dict[str, float]:
+    """Return the weight of each named blob in the loss."""
+    by_blob: dict[int, float] = {}
+    for step in steps:
+        for loss in step.losses:
+            by_blob[id(loss.blob)] = by_blob.get(id(loss.blob), 0.0) + loss.weight
+    return {name: by_blob.get(id(blob), 0.0) for name, blob in blobs.items()}
 
 
 def add_location(

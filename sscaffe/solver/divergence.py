@@ -1,11 +1,17 @@
 """Notice that training has diverged, and say where."""
 
 import math
+from functools import partial
+
+import numpy as np
 
 from sscaffe.blob import Blob
 from sscaffe.errors import DivergedError
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
+
+# What is not finite is for the solver to notice, which says more than NumPy's warning.
+unwarned = partial(np.errstate, over="ignore", invalid="ignore", divide="ignore")
 
 _DECAYS = ("weight_decay", "block_group_decay", "breadth_decay", "kernel_shape_decay")
 

@@ -9,6 +9,7 @@ from sscaffe.errors import PrototxtError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.log import logger
 from sscaffe.net import Net
+from sscaffe.net.modes import set_conv_mode
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -72,8 +73,13 @@ class NetMaker:
             )
         return net
 
-    def test(self) -> list[Net]:
+    def test(self, conv_mode: str | None = None) -> list[Net]:
         """Build the test nets.
+
+        Parameters
+        ----------
+        conv_mode : str, optional
+            Of every convolution, whatever the nets say.
 
         Raises
         ------
@@ -101,15 +107,20 @@ class NetMaker:
             )
         if sources and not settings.test_interval:
             raise PrototxtError("test_interval: expected 1 or more to go with test_iter, got 0")
-        return [self._make(net, TEST, state) for net, state in zip(sources, states, strict=True)]
+        pairs = zip(sources, states, strict=True)
+        return [self._make(net, TEST, state, conv_mode) for net, state in pairs]
 
-    def _make(self, net: _Source, role: int, state: caffe_pb2.NetState) -> Net:
+    def _make(
+        self, net: _Source, role: int, state: caffe_pb2.NetState, conv_mode: str | None = None
+    ) -> Net:
         if isinstance(net, str):
             path = os.fspath(Path(self._root, net))
             param, source = read_net(path), path
         else:
             param, source = caffe_pb2.NetParameter(), self._source
             param.CopyFrom(net)
+        if conv_mode is not None:
+            set_conv_mode(param, conv_mode)
         # As in Caffe, what the net sets goes before its role, and what the solver sets before both.
         whole = caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(role))
         whole.MergeFrom(param.state)

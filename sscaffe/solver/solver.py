@@ -2,11 +2,8 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
-
-import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
@@ -18,7 +15,7 @@ from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import display, snapshot
 from sscaffe.solver.connectivity import Connectivity, disconnected
 from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
-from sscaffe.solver.divergence import require_finite_loss, require_finite_weights
+from sscaffe.solver.divergence import require_finite_loss, require_finite_weights, unwarned
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import NetMaker, share_weights
 from sscaffe.solver.scores import outputs_of, run_tests
@@ -27,9 +24,6 @@ from sscaffe.solver.smoothed_loss import SmoothedLoss
 from sscaffe.solver.update import Updater
 
 PathLike = str | os.PathLike[str]
-
-# What is not finite is for the solver to notice, which says more than NumPy's warning.
-_unwarned = partial(np.errstate, over="ignore", invalid="ignore", divide="ignore")
 
 
 class Solver:
@@ -45,6 +39,8 @@ class Solver:
         The folder that relative paths start from; the working directory by default.
     source : str
         The file that `param_or_path` came from, for errors and the names of snapshots.
+    test_conv_mode : str, optional
+        The conv_mode of every convolution of the test nets, whatever their prototxt says.
     allow_python : bool
         Let layers of type Python run their code.
 
@@ -84,6 +80,7 @@ class Solver:
         device: Device | None = None,
         root: str = "",
         source: str = "",
+        test_conv_mode: str | None = None,
         allow_python: bool = False,
     ) -> None:
         if not isinstance(param_or_path, caffe_pb2.SolverParameter):
@@ -91,7 +88,7 @@ class Solver:
             param_or_path = read_solver(param_or_path)
         self.param = checked(param_or_path)
         self.param.type = self.type_name or self.param.type
-        self._root, self._source = root, source
+        self._root, self._source, self._test_conv_mode = root, source, test_conv_mode
         self.iter = self._step = 0
         self.callbacks: list[Callable[[Solver], None]] = []
         self.test_results: list[dict[str, Array]] = []
@@ -115,7 +112,7 @@ class Solver:
                 for name in filter(None, map(str.strip, names.split(","))):
                     logger.info("Finetuning from %s", name)
                     self.net.copy_from(Path(self._root, name))
-            self.test_nets = maker.test()
+            self.test_nets = maker.test(self._test_conv_mode)
             share_weights(self.net, self.test_nets)
         except BaseException:
             self.close()
@@ -218,7 +215,7 @@ class Solver:
             callback(self)
         self._connectivity.begin()
 
-    @_unwarned()
+    @unwarned()
     def _iterate(self) -> bool:
         """Train for one iteration; False if a stop was requested in a test before it."""
         self.net.clear_param_diffs()
@@ -254,7 +251,7 @@ class Solver:
             display.log_regularization(regularization, self.smoothed_loss)
             require_finite_weights(self.net, self.param, self.iter)
 
-    @_unwarned()
+    @unwarned()
     def test_all(self) -> list[dict[str, Array]]:
         """Run each test net for its test_iter batches.
 
@@ -390,7 +387,7 @@ class Solver:
         display.log_loss(self.iter, self.smoothed_loss)
         display.log_outputs(self.net, "Train", outputs_of(self.net))
 
-    @_unwarned()
+    @unwarned()
     def _show_end(self) -> None:
         """Log how the trained net does, as Caffe does after the last update."""
         if self._is_display_due():

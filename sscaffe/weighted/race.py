@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from sscaffe.blob import Blob
 from sscaffe.weighted.base import Epilogue, WeightedKernel
@@ -22,7 +23,9 @@ def race(
 ) -> dict[str, float]:
     """Let kernels run in turns on one bottom, and return the median of each in ms.
 
-    Each takes the bottom in the layout that it has now, and pays for another one if it needs it.
+    Each takes the bottom in the layout that it has now, and pays for another one if it needs it;
+    and the top has to be in the layout that the first kernel gives it, as the next layer may be
+    like the first one.
     A machine that others use slows them all alike, so ratios of their times mean something.
 
     Parameters
@@ -42,11 +45,16 @@ def race(
         source = bottom.alias()
         start = time.perf_counter()
         kernels[name].forward(source, weights, bias, tops[name], epilogue)
+        if layout is not None:
+            tops[name].data_tensor.memory_as(layout, top_shape)
         return 1e3 * (time.perf_counter() - start)
 
-    times: dict[str, list[float]] = {name: [] for name in kernels}
+    layout: Any = None
     for name in kernels:
         run(name)  # prepares weights and memory
+    if bottom.dtype == "float32":
+        layout = tops[next(iter(kernels))].data_tensor.memory(top_shape).layout
+    times: dict[str, list[float]] = {name: [] for name in kernels}
     begin = time.perf_counter()
     for done in range(ROUNDS):
         if done >= LEAST_ROUNDS and time.perf_counter() - begin > SECONDS:

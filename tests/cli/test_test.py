@@ -62,3 +62,22 @@ def test_wrong_flags_are_refused(tiny, sscaffe, flags, message):
     assert (status, out) == (1, "")
     assert err.startswith("sscaffe test: ")
     assert message in err
+
+
+@pytest.mark.parametrize("flag", ["-conv-mode", "--conv_mode"])
+def test_conv_mode_is_used_and_changes_no_result(weights, sscaffe, flag):
+    _, out, _ = sscaffe(f"test -model net.prototxt -weights {weights} -iterations 3 --json")
+    words = f"test -model net.prototxt -weights {weights} -iterations 3 --json {flag} DIRECT_SCONV"
+    status, other, _ = sscaffe(words)
+    assert status == 0
+    loss = json.loads(out)["loss"]
+    assert json.loads(other)["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_conv_mode_that_cannot_run_is_refused(weights, sscaffe):
+    words = f"test -model net.prototxt -weights {weights} -conv-mode LOWERED_CCNMM"
+    status, _, err = sscaffe(words + " -phase TRAIN")
+    assert status == 1
+    assert "sscaffe test: conv_mode: LOWERED_CCNMM cannot train; use LOWERED_GEMM" in err
+    assert "'conv1' (Convolution) in net.prototxt" in err
+    assert sscaffe(words)[0] == 0

@@ -5,8 +5,11 @@ import signal
 
 import pytest
 
-from sscaffe.layer import TEST
+from sscaffe import conv
+from sscaffe.cli.train import resume_command
+from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
 
 FOREVER = "train -solver solver.prototxt --set max_iter=10000000 --set snapshot=0"
 
@@ -156,3 +159,30 @@ def test_divergence_has_its_own_status(tiny, sscaffe):
     status, _, err = sscaffe("train -solver solver.prototxt --set base_lr=1e30")
     assert status == 3
     assert "sscaffe train: " in err.splitlines()[-1] or "sscaffe train: " in err
+
+
+def test_conv_mode_is_for_the_test_nets_alone(tiny, sscaffe, monkeypatch):
+    made = []
+    make = conv.make_kernel
+
+    def watched(mode, geometry, batch, device, dtype, phase):
+        made.append((phase, mode))
+        return make(mode, geometry, batch, device, dtype, phase)
+
+    monkeypatch.setattr(conv, "make_kernel", watched)
+    status, _, err = sscaffe("train -solver solver.prototxt -conv-mode lowered_ccnmm")
+    assert status == 0, err
+    assert set(made) == {(TRAIN, None), (TEST, caffe_pb2.ConvolutionParameter.LOWERED_CCNMM)}
+
+
+def test_an_unknown_conv_mode_is_refused_with_the_list(tiny, sscaffe):
+    status, _, err = sscaffe("train -solver solver.prototxt -conv-mode FAST")
+    assert status == 1
+    assert "--conv_mode: expected one of LOWERED_GEMM, LOWERED_CSRMM, LOWERED_CCNMM, " in err
+
+
+def test_the_command_that_goes_on_has_the_conv_mode():
+    flags = {"solver": "s", "settings": [], "conv_mode": "AUTO", "sigint_effect": "stop"}
+    flags |= {"sighup_effect": "snapshot", "allow_python": False}
+    command = resume_command(flags, "x.solverstate")
+    assert "--conv_mode AUTO" in command

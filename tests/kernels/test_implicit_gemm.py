@@ -93,9 +93,9 @@ def implicit_gemm(g, weights):
     )
 
 
-def run(packed, g, x, bias):
+def run(packed, g, x, bias, relu=False):
     out = np.full((len(x), g.out_channels, *g.output), np.nan, np.float32)
-    packed.forward(x, bias, out)
+    packed.forward(x, bias, out, relu)
     return out
 
 
@@ -116,6 +116,8 @@ def check(g, pattern, rng, batches=(1, 2, 5)):
         got = run(packed, g, x[:batch], bias)
         shifted = expected[:batch] + bias.reshape(-1, 1, 1)
         np.testing.assert_allclose(got, shifted, rtol=0, atol=atol)
+        got = run(packed, g, x[:batch], bias, relu=True)
+        np.testing.assert_allclose(got, np.maximum(shifted, 0), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda p: p.__name__)
@@ -130,6 +132,9 @@ LARGE = {
     "many tiles": geometry(12, 40, (20, 20), 5, pad=2, group=2),
     "few tiles": geometry(32, 100, (6, 6), 3, pad=1),
     "stride": geometry(16, 64, (25, 25), 5, stride=2),
+    # More planes than are made at once.
+    "bands": geometry(80, 9, (31, 31), 5, pad=2),
+    "bands of a stride": geometry(60, 9, (47, 44), 7, stride=(2, 1), pad=3, dilation=(1, 2)),
 }
 
 
@@ -175,6 +180,29 @@ def test_gives_the_same_bits_in_any_number_of_threads(rng):
         _core.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("isa")
+def test_reads_nothing_outside_of_the_images(rng):
+    g = GEOMETRIES["3x3 pad"]
+    weights, x = random_weights(g, everything, rng), random_images(g, 2, rng)
+    room = np.full(x.size + 2048, np.float32(np.nan))
+    room[1024:-1024] = x.reshape(-1)
+    got = run(implicit_gemm(g, weights), g, room[1024:-1024].reshape(x.shape), None)
+    np.testing.assert_array_equal(got, run(implicit_gemm(g, weights), g, x, None))
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.usefixtures("isa")
+def test_relu_keeps_what_is_not_a_number(rng):
+    g = geometry(1, 3, (5, 5), 3)
+    weights = random_weights(g, everything, rng)
+    weights[1] = 0
+    x, bias = random_images(g, 1, rng), np.float32([np.nan, -2, np.nan])
+    got = run(implicit_gemm(g, weights), g, x, bias, relu=True)[0]
+    assert np.isnan(got[[0, 2]]).all()
+    np.testing.assert_array_equal(got[1], 0)
+
+
+@pytest.mark.usefixtures("isa")
 def test_touches_nothing_outside_of_the_output(rng):
     g = GEOMETRIES["3x3 pad"]
     packed, x = implicit_gemm(g, random_weights(g, everything, rng)), random_images(g, 2, rng)
