@@ -33,6 +33,7 @@ SETTINGS = {
     "Log": "log_param { shift: 10 }",
     "Power": "power_param { power: 3 scale: 0.5 shift: 5 }",
     "Scale": "scale_param { filler { type: 'gaussian' } }",
+    "Sparsify": "sparsify_param { thre: 0.5 }",
 }
 
 
