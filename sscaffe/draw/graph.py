@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from sscaffe.blob import Array
 from sscaffe.draw.words import describe, rates
-from sscaffe.net.inputs import inputs_to_layer
 from sscaffe.net.rules import filter_net
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import percentages
+from sscaffe.upgrade import upgrade_net
 
 _PARTS = {  # what a type is a part of, for its colour
     "data": ("Data", "Input", "Parameter"),
@@ -90,7 +90,7 @@ def net_graph(
     PrototxtError
         If the rules of a layer contradict each other.
     """
-    whole = inputs_to_layer(param)
+    whole = upgrade_net(param)
     net = whole if state is None else filter_net(whole, state)
     graph = NetGraph(param.name, has_weights=weights is not None)
     makers: dict[str, list[int]] = {}  # the boxes that make each blob: one in each phase

@@ -20,6 +20,7 @@ from sscaffe.serialized import (
     fill_blobproto,
     has_legacy_shape,
     is_hdf5,
+    read_binary,
 )
 from sscaffe.upgrade import tell_of_old_layers
 
