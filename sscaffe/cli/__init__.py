@@ -17,7 +17,7 @@ COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
-    "upgrade": "Write an old net, solver or caffemodel in today's form.",
+    "upgrade": "Bring an old net, caffemodel or solver up to date.",
     "data": "Make databases of well-known data sets.",
     "convert_imageset": "Make a database of image files and their labels.",
     "compute_image_mean": "Compute the mean image of a database.",

@@ -59,6 +59,22 @@ def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
+def conv_mode(of: str = "every convolution") -> Decorator:
+    """Add ``--conv_mode``."""
+    text = f"For {of}, whatever the prototxt says: {', '.join(CONV_MODES)}."
+    return click.option("--conv_mode", metavar="MODE", callback=_known_mode, help=text)
+
+
+def _known_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or value.upper() in CONV_MODES:
+        return value and value.upper()
+    near = difflib.get_close_matches(value.upper(), CONV_MODES, 1)
+    hint = f"; {near[0]} is the nearest" if near else ""
+    raise click.UsageError(
+        f"--conv_mode: expected one of {', '.join(CONV_MODES)}, got {value!r}{hint}", ctx
+    )
+
+
 def backend(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--backend``, for which there is one choice."""
     text = "Kind of database: lmdb."
@@ -99,22 +115,6 @@ def require_new(path: str | os.PathLike[str], *, force: bool) -> None:
         raise SscaffeError(f"{path}: is there already; choose another name, or add --force")
     if not target.absolute().parent.is_dir():
         raise SscaffeError(f"{path}: there is no folder {target.parent}; make it first")
-
-
-def conv_mode(of: str = "every convolution") -> Decorator:
-    """Add ``--conv_mode``."""
-    text = f"For {of}, whatever the prototxt says: {', '.join(CONV_MODES)}."
-    return click.option("--conv_mode", metavar="MODE", callback=_known_mode, help=text)
-
-
-def _known_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is None or value.upper() in CONV_MODES:
-        return value and value.upper()
-    near = difflib.get_close_matches(value.upper(), CONV_MODES, 1)
-    hint = f"; {near[0]} is the nearest" if near else ""
-    raise click.UsageError(
-        f"--conv_mode: expected one of {', '.join(CONV_MODES)}, got {value!r}{hint}", ctx
-    )
 
 
 def split(names: str) -> list[str]:

@@ -27,12 +27,12 @@ IN_PLACE = [name for name, layer_class in OWN.items() if layer_class.may_run_in_
 NOT_IN_PLACE = [name for name in OWN if name not in IN_PLACE]
 # For those that would do nothing, or cannot do without.
 SETTINGS = {
-    "Sparsify": "sparsify_param { thre: 0.5 }",
     "Bias": "bias_param { filler { type: 'gaussian' } }",
     "Clip": "clip_param { min: -0.5 max: 0.7 }",
     "Log": "log_param { shift: 10 }",
     "Power": "power_param { power: 3 scale: 0.5 shift: 5 }",
     "Scale": "scale_param { filler { type: 'gaussian' } }",
+    "Sparsify": "sparsify_param { thre: 0.5 }",
 }
 
 

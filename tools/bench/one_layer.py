@@ -18,8 +18,12 @@ from sscaffe.proto import caffe_pb2
 Mode = caffe_pb2.ConvolutionParameter
 # The default, and every conv_mode that is not the default under another name.
 MODES = {
-    "dense": None,
-    **{Mode.ConvMode.Name(m): m for m, kind in KERNELS.items() if kind is not KERNELS[None]},
+    "dense": Mode.DIRECT_DCONV,
+    **{
+        Mode.ConvMode.Name(m): m
+        for m, kind in KERNELS.items()
+        if m is not None and kind is not KERNELS[Mode.DIRECT_DCONV]
+    },
 }
 
 
@@ -55,7 +59,7 @@ def _in_native_layout(bottom, g):
     c, copy = g.in_channels, Blob(bottom.shape)
     one_by_one = ConvGeometry(c, c, 1, g.input, (1, 1), (1, 1), (0, 0), (1, 1))
     identity = blob_of(np.eye(c).reshape(c, c, 1, 1))
-    dense = make_kernel(None, one_by_one, bottom.shape[0], cpu(), np.float32, TEST)
+    dense = make_kernel(Mode.DIRECT_DCONV, one_by_one, bottom.shape[0], cpu(), np.float32, TEST)
     dense.forward(bottom, identity, None, copy)
     return copy
 
