@@ -211,10 +211,22 @@ Layout WeightedPrimitive::weights_diff_layout() {
     return Layout(weights_weights_);
 }
 
+// The bottom in the layout of the primitive, with the border of zeros that this one wants.
+const memory& WeightedPrimitive::source(const Memory& bottom) {
+    if (border_.empty()) return first_.in(bottom, forward_src_);
+    Memory& room = first_.room(forward_src_);
+    std::fill_n(room.data(), room.layout().stored(), 0.0f);
+    Dims inside = forward_src_.get_dims();
+    for (size_t i = 0; i < inside.size(); ++i) inside[i] -= 2 * border_[i];
+    const desc within = forward_src_.submemory_desc(inside, border_);
+    execute_reorder(with_dims_of(bottom, within), memory(within, onednn_engine(), room.data()));
+    return room.native();
+}
+
 void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                                 Memory& top) {
     std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, first_.in(bottom, forward_src_)},
+        {DNNL_ARG_SRC, source(bottom)},
         {DNNL_ARG_WEIGHTS, second_.in(weights, forward_weights_)},
         {DNNL_ARG_DST, with_dims_of(top, forward_dst_)}};
     if (bias) arguments[DNNL_ARG_BIAS] = bias->native();
@@ -256,6 +268,16 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
         add_scaled(bias_out->layout().stored(), 1.0f, bias_out->data(), bias_diff->data());
 }
 
+// oneDNN has no direct kernel for 1x1 with padding; a bottom with a border costs less than a GEMM of
+// windows: 16.5 instead of 19.4 ms for SqueezeNet's conv10 at batch 32, 0.50 instead of 0.58 at 1.
+bool wants_border(const ConvolutionSizes& s, const Extras& extras) {
+    const auto all = [](const Dims& dims, int64_t n) {
+        return std::all_of(dims.begin(), dims.end(), [n](int64_t d) { return d == n; });
+    };
+    const bool is_padded = !all(s.pad, 0), is_whole = s.in_channels % 16 == 0 && s.group == 1;
+    return !extras.train && is_padded && is_whole && all(s.kernel, 1) && all(s.stride, 1);
+}
+
 Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
     : sizes_(sizes),
       extras_(extras),
@@ -266,10 +288,16 @@ Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
                              : joined({sizes.group, sizes.out_channels / sizes.group,
                                        sizes.in_channels / sizes.group},
                                       sizes.kernel);
+    Dims bottom = bottom_, pad = sizes.pad;
+    if (wants_border(sizes, extras)) {
+        border_ = joined({0, 0}, pad);
+        for (size_t i = 0; i < bottom.size(); ++i) bottom[i] += 2 * border_[i];
+        pad.assign(pad.size(), 0);
+    }
     forward_desc_ = dnnl::convolution_forward::primitive_desc(
-        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom_),
+        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom),
         any_layout(weights), bias_desc(extras.bias, sizes.out_channels), activations(top_),
-        sizes.stride, reduced_by_one(sizes.dilation), sizes.pad, sizes.pad, attributes(extras));
+        sizes.stride, reduced_by_one(sizes.dilation), pad, pad, attributes(extras));
     forward_ = dnnl::convolution_forward(forward_desc_);
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();

@@ -95,11 +95,14 @@ class WeightedPrimitive {
 
     dnnl::primitive forward_, backward_data_, backward_weights_;
     dnnl::memory::desc forward_src_, forward_weights_, forward_dst_;
+    Dims border_;  // that forward_src_ has around the bottom, on each axis; empty for none
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
     dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
     std::string implementation_;
 
    private:
+    const dnnl::memory& source(const Memory& bottom);
+
     Operand first_{0}, second_{1}, added_weights_{2};
     std::optional<Memory> added_bias_;
 };

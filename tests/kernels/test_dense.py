@@ -96,6 +96,30 @@ def test_convolution(name, rng):
     np.testing.assert_allclose(bias.const_diff, 2 * first[1], rtol=1e-5, atol=1e-5)
 
 
+BORDERED = {
+    "1x1 pad 1": ConvGeometry(16, 5, 1, (7, 6), (1, 1), (1, 1), (1, 1), (1, 1)),
+    "1x1 pad 2x0": ConvGeometry(32, 20, 1, (3, 5), (1, 1), (1, 1), (2, 0), (1, 1)),
+}
+
+
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("name", [*GEOMETRIES, *BORDERED])
+def test_a_convolution_for_inference_with_what_follows(name, relu, add, rng):
+    g = BORDERED.get(name) or ConvGeometry(*GEOMETRIES[name])
+    shape = (g.out_channels, g.in_channels // g.group, *g.kernel)
+    w, b = rng.standard_normal(shape), rng.standard_normal(g.out_channels)
+    term = rng.standard_normal((BATCH, g.out_channels, *g.output))
+    operator = cpu().kernels.convolution(g, BATCH, np.float32, train=False)
+    for _ in range(2):
+        x = rng.standard_normal((BATCH, g.in_channels, *g.input))
+        top = Blob(term.shape)
+        operator.forward(blob(x), blob(w), blob(b), top, blob(term) if add else None, relu)
+        expected = convolve(g, x, w, b) + (term if add else 0)
+        expected = np.maximum(expected, 0) if relu else expected
+        np.testing.assert_allclose(top.const_data, expected, **TOLERANCE)
+
+
 def test_a_convolution_without_bias(rng):
     g = ConvGeometry(*GEOMETRIES["groups"])
     x = rng.standard_normal((BATCH, 8, 7, 6)).astype(np.float32)
