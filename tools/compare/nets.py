@@ -1,7 +1,10 @@
 """The nets: together every type of BVLC Caffe 1.0 that draws no random numbers and reads no images.
 
-An input is its shape and what fills it: "normal", "positive", "unit" (0 to 1), "sign" (0 or 1), "bits"
-(0 or 1, the first row 0), or the number of labels to draw from.
+An input is its shape and what fills it: "normal", "positive", "unit" (0 to 1), "sign" (0 or 1),
+"bits" (0 or 1, the first row 0), or the number of labels to draw from.
+
+Left out is what BVLC Caffe gets wrong in place: LRN across channels, Power, what follows a layer
+whose backward pass reads its top, and what follows a Concat of one bottom.
 """
 
 from dataclasses import dataclass, field
@@ -62,7 +65,11 @@ def convolutions():
     net = CompareNet({**images(), "z": ((2, 8, 9, 7), "normal")}, is_sparse=True)
     net.conv("x", "a", "num_output: 12 kernel_size: 3 pad: 1")
     net.conv("a", "b", "num_output: 16 kernel_size: 3 pad: 2 dilation: 2 group: 4")
-    net.conv("x z", "c1 c2", "num_output: 5 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 1")
+    net.conv(
+        "x z",
+        "c1 c2",
+        "num_output: 5 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 1",
+    )
     net.conv("b", "d", "num_output: 20 kernel_size: 1 bias_term: false")
     net.conv("d", "e", "num_output: 6 kernel_size: 5 pad: 2 stride: 2 group: 2")
     net.conv("e", "f", "num_output: 4 kernel_size: 3 pad: 1 force_nd_im2col: true")
@@ -84,9 +91,13 @@ def deconvolutions():
     """Upsampling paths, with Crop."""
     net = CompareNet(images())
     net.conv("x", "a", "num_output: 8 kernel_size: 3 stride: 2 pad: 1")
-    net.conv("a", "b", "num_output: 8 kernel_size: 4 stride: 2 pad: 1 group: 8", kind="Deconvolution")
+    net.conv(
+        "a", "b", "num_output: 8 kernel_size: 4 stride: 2 pad: 1 group: 8", kind="Deconvolution"
+    )
     net.conv("a", "c", "num_output: 6 kernel_size: 3 stride: 3 dilation: 2", kind="Deconvolution")
-    net.conv("a", "d", "num_output: 4 kernel_size: 3 bias_term: false group: 2", kind="Deconvolution")
+    net.conv(
+        "a", "d", "num_output: 4 kernel_size: 3 bias_term: false group: 2", kind="Deconvolution"
+    )
     net.add("Scale", "d", "d").add("ReLU", "d", "d")
     net.add("Crop", "c b", "e", "crop_param { axis: 2 offset: 2 offset: 3 }")
     net.add("Crop", "x a", "f", "crop_param { axis: 3 offset: 1 }")
@@ -120,7 +131,9 @@ def normalizations():
     net = CompareNet(images(3, 6, 5, 4))
     net.add("LRN", "x", "a", "lrn_param { local_size: 3 alpha: 0.9 beta: 0.6 k: 2 }")
     net.add("LRN", "x", "b", "lrn_param { local_size: 5 alpha: 0.9 norm_region: WITHIN_CHANNEL }")
-    net.add("BatchNorm", "x", "c", BATCH_NORM).add("Scale", "c", "c", "scale_param { bias_term: true }")
+    net.add("BatchNorm", "x", "c", BATCH_NORM).add(
+        "Scale", "c", "c", "scale_param { bias_term: true }"
+    )
     net.add("BatchNorm", "b", "b", "batch_norm_param { use_global_stats: true eps: 0.01 }")
     net.add("BatchNorm", "a", "d", f"batch_norm_param {{ use_global_stats: false {EPS} }}")
     net.add("MVN", "x", "e").add("MVN", "x", "f", "mvn_param { across_channels: true }")
@@ -136,7 +149,7 @@ def normalizations():
 
 
 def neurons():
-    """What works element by element."""
+    """Layers that work element by element."""
     net = CompareNet({**images(3, 4, 5), "p": ((3, 4, 5), "positive")})
     net.add("AbsVal", "x", "a").add("BNLL", "x", "b").add("TanH", "x", "c").add("Sigmoid", "x", "d")
     net.add("ELU", "x", "e", "elu_param { alpha: 0.7 }").add("PReLU", "x", "f")
@@ -155,7 +168,7 @@ def neurons():
 def combinations():
     """Eltwise, Concat, Slice, Tile, Reduction."""
     shape = (4, 6, 5, 3)
-    net = CompareNet({name: (shape, "normal") for name in "xyz"})
+    net = CompareNet(dict.fromkeys("xyz", (shape, "normal")))
     net.add("Eltwise", "x y z", "a", "eltwise_param { coeff: 0.5 coeff: -1 coeff: 2 }")
     net.add("Eltwise", "x y z", "b", "eltwise_param { operation: PROD }")
     more = "eltwise_param { operation: PROD stable_prod_grad: false }"
@@ -192,9 +205,11 @@ def shapes():
 
 
 def selections():
-    """What has no gradient, or none that BVLC Caffe would give to every bottom."""
+    """Layers without a gradient, or with one that BVLC Caffe does not give to every bottom."""
     net = CompareNet({**images(4, 6, 5), "pick": ((4,), "bits")}, has_backward=False)
-    net.add("ArgMax", "x", "a").add("ArgMax", "x", "b", "argmax_param { out_max_val: true top_k: 3 }")
+    net.add("ArgMax", "x", "a").add(
+        "ArgMax", "x", "b", "argmax_param { out_max_val: true top_k: 3 }"
+    )
     net.add("ArgMax", "x", "c", "argmax_param { axis: 1 top_k: 2 }")
     net.add("ArgMax", "x", "d", "argmax_param { axis: -1 out_max_val: true }")
     net.add("Threshold", "x", "e", "threshold_param { threshold: 0.3 }")
@@ -210,12 +225,19 @@ def recurrences():
     net.add("LSTM", "a cont static", "b", "recurrent_param { num_output: 3 }")
     net.add("RNN", "x cont", "d", "recurrent_param { num_output: 5 }")
     net.add("RNN", "d cont static", "e", "recurrent_param { num_output: 4 }")
-    return net.add("LSTMUnit", "c g on", "c2 h2").add("Sigmoid", "b", "f").fc("e", "y", 3, "axis: 2")
+    return (
+        net.add("LSTMUnit", "c g on", "c2 h2").add("Sigmoid", "b", "f").fc("e", "y", 3, "axis: 2")
+    )
 
 
 def embeddings():
     """Embed, InnerProduct of every kind, Softmax along axes."""
-    inputs = {**images(3, 4, 5), "words": ((6, 2), 9), "w": ((3, 8, 4, 4), "normal"), "rows": ((7,), 3)}
+    inputs = {
+        **images(3, 4, 5),
+        "words": ((6, 2), 9),
+        "w": ((3, 8, 4, 4), "normal"),
+        "rows": ((7,), 3),
+    }
     net = CompareNet(inputs, has_loss=True)
     net.add("Embed", "words", "a", "embed_param { num_output: 7 input_dim: 9 }")
     net.add("Embed", "words", "b", "embed_param { num_output: 5 input_dim: 9 bias_term: false }")
@@ -264,7 +286,7 @@ def regressions():
 
 
 def residual():
-    """A small residual net with everything that fusion looks for."""
+    """Everything that fusion looks for, in a small residual net."""
     net = CompareNet(images(2, 8, 8, 8), is_sparse=True)
     same = "num_output: 8 kernel_size: 3 pad: 1"
     net.conv("x", "a", f"{same} bias_term: false").add("BatchNorm", "a", "a", BATCH_NORM)
@@ -285,7 +307,7 @@ def residual():
 
 def classifier():
     """AlexNet in small: LRN, groups, poolings, inner products."""
-    net = CompareNet(images(3, 3, 19, 19), is_sparse=True)
+    net = CompareNet(images(8, 3, 19, 19), is_sparse=True)
     net.conv("x", "a", "num_output: 16 kernel_size: 5 stride: 2").add("ReLU", "a", "a")
     net.add("LRN", "a", "b").add("Pooling", "b", "c", "pooling_param { kernel_size: 3 stride: 2 }")
     net.conv("c", "d", "num_output: 24 kernel_size: 3 pad: 1 group: 2").add("ReLU", "d", "d")
