@@ -23,16 +23,12 @@ ChannelSizes plain_sizes(const Dims& dims) {
     return {dims[0], dims[1], positions, 1, dims[1]};
 }
 
-// Rows of a memory, each of which has all channels of an image, or of one position.
-struct Rows {
-    int64_t count, width;
-};
-
-Rows rows_of(const Memory& memory) {
-    const Layout& layout = memory.layout();
+// How many rows a whole has, each of which holds all channels of an image, or of one position.  Its
+// parts have as many; they themselves do not tell, for one channel last is a plain layout too.
+int64_t rows_of(const Memory& whole) {
+    const Layout& layout = whole.layout();
     const Dims& dims = layout.dims();
-    const int64_t count = is_channels_last(layout) ? dims[0] * product(dims, 2) : dims[0];
-    return {count, count ? layout.stored() / count : 0};
+    return is_channels_last(layout) ? dims[0] * product(dims, 2) : dims[0];
 }
 
 // Copy rows that lie `stride`s apart, on all threads.
@@ -118,24 +114,26 @@ Layout layout_like(const Layout&, const Dims& dims) {
 #endif
 
 void join_channels(const std::vector<const Memory*>& parts, Memory& whole) {
-    const Rows target = rows_of(whole);
+    const int64_t rows = rows_of(whole);
+    if (rows == 0) return;
+    const int64_t stride = whole.layout().stored() / rows;
     int64_t at = 0;
     for (const Memory* part : parts) {
-        const Rows rows = rows_of(*part);
-        copy_rows(rows.count, rows.width, part->data(), rows.width, whole.data() + at,
-                  target.width);
-        at += rows.width;
+        const int64_t width = part->layout().stored() / rows;
+        copy_rows(rows, width, part->data(), width, whole.data() + at, stride);
+        at += width;
     }
 }
 
 void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {
-    const Rows source = rows_of(whole);
+    const int64_t rows = rows_of(whole);
+    if (rows == 0) return;
+    const int64_t stride = whole.layout().stored() / rows;
     int64_t at = 0;
     for (Memory* part : parts) {
-        const Rows rows = rows_of(*part);
-        copy_rows(rows.count, rows.width, whole.data() + at, source.width, part->data(),
-                  rows.width);
-        at += rows.width;
+        const int64_t width = part->layout().stored() / rows;
+        copy_rows(rows, width, whole.data() + at, stride, part->data(), width);
+        at += width;
     }
 }
 

@@ -1,6 +1,7 @@
 """Compare sscaffe with BVLC Caffe 1.0 on nets that mix layer types, and on training.
 
-python tools/compare_caffe.py --caffe-python PYTHON [--nets residual ...] [--skip nets|sparse|files|training]
+python tools/compare_caffe.py --caffe-python PYTHON [--nets residual ...]
+    [--skip nets sparse files training]
 
 PYTHON is an interpreter that has BVLC Caffe: see tools/bench/README.md. All blobs must agree, and
 all gradients, to 1e-4 of the number and of the largest one (or 1); in training, losses and weights

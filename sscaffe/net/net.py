@@ -359,8 +359,11 @@ class Net:
         folded = self._plan.folded()
         if folded:
             for fused in folded:
+                # Layers after the chain may have changed its top in place already.
+                values = fused.top[0].const_data.copy()
                 for step in fused.steps:
                     step.forward()
+                fused.top[0].set_data(values)
             # Whoever runs backward once will do so again.
             self._plan = Plan(self._steps, phase=TRAIN)
 

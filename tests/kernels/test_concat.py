@@ -15,6 +15,7 @@ PARTS = [
     ([16, 28], True),  # the last block is filled up
     ([28, 16], False),
     ([20, 3, 7], True),  # channels last
+    ([20, 1, 7, 1], True),  # one channel last is a plain layout too
     ([50, 20], True),
     ([16], True),
     ([20, 16], True),  # the second one is moved

@@ -387,3 +387,16 @@ def test_a_deconvolution_leaves_what_follows_to_itself():
     wanted = run_one_by_one(net)["y"]
     net.forward()
     np.testing.assert_array_equal(net.blobs["y"].const_data, wanted)
+
+
+def test_backward_sees_what_layers_after_a_chain_changed_in_place():
+    leaky = layer("ReLU", "a", "a", "relu_param { negative_slope: 0.1 }")
+    text = INPUT + conv("x", "a") + layer("BatchNorm", "a", "a") + leaky + conv("a", "y")
+    nets = [make_net(text + "force_backward: true") for _ in range(2)]
+    nets[1]._plan = Plan(nets[1]._steps, TRAIN)
+    for net in nets:
+        net.forward()
+        net.blobs["y"].set_diff(1)
+        net.backward()
+    got, wanted = (net.params["Convolution_y"][0].const_diff for net in nets)
+    assert_close(got, wanted)

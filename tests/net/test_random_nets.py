@@ -14,7 +14,7 @@ from tests.net.random_nets import RandomNet, random_weights
 NETS = 200
 DENSE = {"Conv": "conv_mode: DIRECT_DCONV", "Inner": "gemm_mode: GEMM", "Deconv": ""}
 NO_BACKWARD = re.compile("LOWERED_C|SCONV|SPMDM|CCNMM|stable_prod")  # or divide by zeros
-TOLERANCE = 5e-4  # of the largest element: Softmax of large numbers makes roundings larger
+TOLERANCE = 2e-4  # of the largest element: Softmax of large numbers makes roundings larger
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +52,16 @@ class Pair:
         for name, layer in zip(self.net.layer_names, self.net.layers, strict=True):
             if only is not None and name != only:
                 continue
-            for i, blob in enumerate(layer.blobs):
-                values = random_weights(blob.shape, self.rng)
-                if layer.type == "BatchNorm" and i:
-                    values = self.rng.uniform(0.5, 2, blob.shape)
-                if layer.type in ("Scale", "PReLU"):
-                    values = self.rng.uniform(0.3, 1.2, blob.shape)
+            for i in range(len(layer.blobs)):
+                values = self.weights(layer, i)
                 for net in (self.net, self.other):
                     net.params[name][i].set_data(values)
+
+    def weights(self, layer, i):
+        shape = layer.blobs[i].shape
+        if layer.type in ("BatchNorm", "Scale", "PReLU"):
+            return self.rng.uniform(0.5, 1.5, shape)
+        return random_weights(shape, self.rng)
 
     def wanted(self):
         for step in self.other._steps:
@@ -153,6 +155,8 @@ def test_a_compact_net_takes_other_shapes_and_other_weights(seed):
     for shape in ((2, 8, 6, 6), (2, 8, 6, 6), (batch, 8, 6, 6), (2, 8, 6, 6)):
         for _ in range(3):
             pair.new_inputs(shape)
+            if pair.rng.random() < 0.3:
+                pair.net.reshape()
             pair.check(read)
     if not pair.made.has_fixed_image:
         for shape in ((2, 8, 18, 8), (2, 8, 9, 16), (2, 8, 16, 9)):
@@ -161,11 +165,10 @@ def test_a_compact_net_takes_other_shapes_and_other_weights(seed):
                 pair.new_inputs(shape)
                 pair.check(read)
     source = Net(pair.net.param, TEST)
-    for name, blobs in source.params.items():
-        for blob, theirs in zip(blobs, pair.other.params[name], strict=True):
-            values = random_weights(blob.shape, pair.rng) + 1
-            blob.set_data(values)
-            theirs.set_data(values)
+    for layer in source.layers:
+        for i, blob in enumerate(layer.blobs):
+            blob.set_data(pair.weights(layer, i))
+            pair.other.params[layer.name][i].set_data(blob.const_data)
     pair.net.share_with(source)
     for _ in range(4):
         pair.new_inputs()

@@ -1,14 +1,14 @@
 """BatchNorm by the statistics of the batch, for a BVLC Caffe whose own does not gather any.
 
-That of the wheel kendryte-caffe always uses the statistics it has been given. What it is meant to do
-is the same as MVN over the channels brought to the front, apart from eps.
+That of the wheel kendryte-caffe always uses the statistics it has been given. What it is meant to
+do is the same as MVN over the channels brought to the front, apart from eps.
 """
 
 from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2, text_format
 from sscaffe.prototxt import parse_net
 
-RAW = "_raw"
+RAW, OTHERS = "_raw", "order: 2 order: 3"
 
 
 def for_peer(text, phase, axes):
@@ -52,16 +52,17 @@ def _rename(names, old, new):
 
 
 def _add(result, layer, bottom, axes):
-    """Add Permute, MVN, Permute."""
-    top = layer.top[0]
-    front, normal = f"{layer.name}_front", f"{layer.name}_normal"
-    order = "".join(f"order: {axis} " for axis in (1, 0, 2, 3)[:axes])
-    order = f"permute_param {{ {order} }}"
-    more = "mvn_param { across_channels: true }"
-    for kind, source, target, param in (
-        ("Permute", bottom, front, order),
-        ("MVN", front, normal, more),
-        ("Permute", normal, top, order),
-    ):
+    """Add Permute, MVN, which makes four axes of two, and Permute."""
+    top, front, normal = layer.top[0], f"{layer.name}_front", f"{layer.name}_normal"
+    back = top if axes == 4 else f"{layer.name}_back"
+    two, four = (f"permute_param {{ order: 1 order: 0 {more} }}" for more in ("", OTHERS))
+    steps = [
+        ("Permute", bottom, front, four if axes == 4 else two),
+        ("MVN", front, normal, "mvn_param { across_channels: true }"),
+        ("Permute", normal, back, four),
+    ]
+    if axes == 2:
+        steps.append(("Flatten", back, top, ""))
+    for kind, source, target, param in steps:
         text = f"name: '{target}_{kind}' type: '{kind}' bottom: '{source}' top: '{target}' {param}"
         text_format.Parse(text, result.layer.add())

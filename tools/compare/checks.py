@@ -101,24 +101,28 @@ def files(python, names, folder):
         job = ours.prepare(name, NETS[name](), "TEST", "none", folder) | {"backward": False}
         saved = f"{job['stem']}_theirs"
         reads = [
-            _of_peer(job) | {"save": saved, "out": f"{saved}_1.npz"},
-            _of_peer(job) | {"weights": f"{job['stem']}.h5", "out": f"{saved}_2.npz"},
+            job | {"save": saved, "out": f"{saved}_1.npz"},
+            job | {"weights": f"{job['stem']}.h5", "out": f"{saved}_2.npz"},
         ]
-        own, _ = ours.run(job)
-        weights = {key: value for key, value in own.items() if key.startswith("weights")}
+        weights = _weights(job, job["weights"])
         if not weights:
             continue
         results = peers.run_all(python, reads, folder)
         for form, theirs in zip(("caffemodel", "h5"), results, strict=True):
             yield compare(f"{name}: BVLC reads our {form}", weights, theirs)
         for form in ("caffemodel", "h5"):
-            net = Net(job["prototxt"], ours.PHASES["TEST"], weights=f"{saved}.{form}")
-            got = {
-                f"weights {layer} {i}": blob.data
-                for layer, blobs in net.params.items()
-                for i, blob in enumerate(blobs)
-            }
+            got = _weights(job, f"{saved}.{form}")
             yield compare(f"{name}: we read its {form}", got, weights)
+
+
+def _weights(job, path):
+    """Return the weights of a net that loaded a file."""
+    net = Net(job["prototxt"], ours.PHASES["TEST"], weights=path)
+    return {
+        f"weights {name} {i}": blob.data
+        for name, blobs in net.params.items()
+        for i, blob in enumerate(blobs)
+    }
 
 
 def _of_peer(job):

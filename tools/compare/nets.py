@@ -1,7 +1,10 @@
 """The nets: together every type of BVLC Caffe 1.0 that draws no random numbers and reads no images.
 
-An input is its shape and what fills it: "normal", "positive", "unit" (0 to 1), "sign" (0 or 1), "bits"
-(0 or 1, the first row 0), or the number of labels to draw from.
+An input is its shape and what fills it: "normal", "positive", "unit" (0 to 1), "sign" (0 or 1),
+"bits" (0 or 1, the first row 0), or the number of labels to draw from.
+
+Left out is what BVLC Caffe gets wrong in place: LRN across channels, Power, what follows a layer
+whose backward pass reads its top, and what follows a Concat of one bottom.
 """
 
 from dataclasses import dataclass, field
@@ -146,7 +149,7 @@ def normalizations():
 
 
 def neurons():
-    """What works element by element."""
+    """Layers that work element by element."""
     net = CompareNet({**images(3, 4, 5), "p": ((3, 4, 5), "positive")})
     net.add("AbsVal", "x", "a").add("BNLL", "x", "b").add("TanH", "x", "c").add("Sigmoid", "x", "d")
     net.add("ELU", "x", "e", "elu_param { alpha: 0.7 }").add("PReLU", "x", "f")
@@ -202,7 +205,7 @@ def shapes():
 
 
 def selections():
-    """What has no gradient, or none that BVLC Caffe would give to every bottom."""
+    """Layers without a gradient, or with one that BVLC Caffe does not give to every bottom."""
     net = CompareNet({**images(4, 6, 5), "pick": ((4,), "bits")}, has_backward=False)
     net.add("ArgMax", "x", "a").add(
         "ArgMax", "x", "b", "argmax_param { out_max_val: true top_k: 3 }"
@@ -283,7 +286,7 @@ def regressions():
 
 
 def residual():
-    """A small residual net with everything that fusion looks for."""
+    """Everything that fusion looks for, in a small residual net."""
     net = CompareNet(images(2, 8, 8, 8), is_sparse=True)
     same = "num_output: 8 kernel_size: 3 pad: 1"
     net.conv("x", "a", f"{same} bias_term: false").add("BatchNorm", "a", "a", BATCH_NORM)
@@ -304,7 +307,7 @@ def residual():
 
 def classifier():
     """AlexNet in small: LRN, groups, poolings, inner products."""
-    net = CompareNet(images(3, 3, 19, 19), is_sparse=True)
+    net = CompareNet(images(8, 3, 19, 19), is_sparse=True)
     net.conv("x", "a", "num_output: 16 kernel_size: 5 stride: 2").add("ReLU", "a", "a")
     net.add("LRN", "a", "b").add("Pooling", "b", "c", "pooling_param { kernel_size: 3 stride: 2 }")
     net.conv("c", "d", "num_output: 24 kernel_size: 3 pad: 1 group: 2").add("ReLU", "d", "d")
