@@ -1,56 +1,113 @@
-"""Time LOWERED_CCNMM against the dense default and LOWERED_GEMM, one convolution layer at a time.
+"""Time sparse convolutions of AlexNet at the sparsities that were published, against dense ones.
 
-python tools/bench_sparse.py [--batch 1 32] [--rounds 15] [--layers conv2 lenet_conv2] [--threads 1]
+python tools/bench_sparse.py [--entry 2 5] [--batch 1 32] [--modes LOWERED_CCNMM] [--threads 1]
 
-The layers are AlexNet's with the rows and columns of zeros that Wen et al. report, and conv2 of
-LeNet with 45 x 75 of its 50 x 500 weights left. The machine may be shared, so the kernels take
-turns in one process, and what counts is the ratio of the medians. Each kernel's bottom is in the
-layout that it reads: oneDNN's own for the dense one, plain for the others.
+Weights are random, with the zeros of Wen et al., "Learning Structured Sparsity in Deep Neural
+Networks", NIPS 2016, table 4: scattered ones (entries 1 and 4), or rows and columns of each group
+(2 and 5); those of LeNet are of this package's own training. The machine may be shared, so the
+kernels take turns in one process, and what counts is the ratio of the medians. A layer's speedup is
+that of its fastest kernel, dense if none is faster. Each kernel's bottom is in the layout that it
+reads: oneDNN's own for the dense one, plain for the others. SSCAFFE_BLAS chooses the matrix product
+of LOWERED_GEMM.
 """
 
 import argparse
+import json
+import statistics
 
 import numpy as np
-from bench.one_layer import geometry, measure, prepare
+from bench.one_layer import MODES, geometry, measure, prepare
 from bench.weights import conv_weights
 
 from sscaffe import _core
+from sscaffe.kernels import cpu_blas
 
-# net, layer; zero rows and columns in %
-LAYERS = {
-    "conv1": ("caffenet", "conv1", 9, 0),
-    "conv2": ("caffenet", "conv2", 13, 63),
-    "conv3": ("caffenet", "conv3", 41, 77),
-    "conv4": ("caffenet", "conv4", 46, 80),
-    "conv5": ("caffenet", "conv5", 10, 82),
-    "lenet_conv1": ("lenet", "conv1", 80, 8),
-    "lenet_conv2": ("lenet", "conv2", 10, 85),
+ALEXNET = [f"caffenet/conv{i}" for i in range(1, 6)]
+
+
+def by_layer(layers, **percent):
+    """Return the parts of zeros of each layer."""
+    return {
+        layer: {kind: values[i] / 100 for kind, values in percent.items()}
+        for i, layer in enumerate(layers)
+    }
+
+
+ENTRIES = {
+    "1": by_layer(ALEXNET, random=[67.6, 92.4, 97.2, 96.6, 94.3]),
+    "2": by_layer(ALEXNET, rows=[9.4, 12.9, 40.6, 46.9, 0], columns=[0, 63.2, 76.9, 84.7, 80.7]),
+    "4": by_layer(ALEXNET, random=[14.7, 76.2, 85.3, 81.5, 76.3]),
+    "5": by_layer(ALEXNET, columns=[0, 20.9, 39.7, 39.7, 24.6]),
+    "lenet": by_layer(["lenet/conv1", "lenet/conv2"], rows=[80, 10], columns=[8, 85]),
 }
-MODES = ["dense", "LOWERED_GEMM", "LOWERED_CCNMM"]
+BASES = ["dense", "LOWERED_GEMM"]
+SPARSE = ["LOWERED_CCNMM", "DIRECT_SCONV"]
+
+
+def time_layer(path, zeros, batch, args):
+    """Return the milliseconds of each mode, and what the fastest sparse kernel says of itself."""
+    g = geometry(*path.split("/"))
+    shape = (g.out_channels, g.in_channels // g.group, *g.kernel)
+    weights = conv_weights(shape, g.group, zeros, np.random.default_rng(1))
+    runs, kernels = prepare(g, weights, batch, [*BASES, *args.modes])
+    times = {mode: 1e3 * seconds for mode, seconds in measure(runs, args.rounds).items()}
+    best = min(args.modes, key=lambda mode: times.get(mode, np.inf))
+    return times, kernels[best].description
+
+
+def sums(layers):
+    """Return what all layers, and those after the first, take, and the mean of the speedups."""
+    best = {name: min(times.values()) for name, times in layers.items()}
+    result = {}
+    for title, names in (("all", list(layers)), ("but the first", list(layers)[1:])):
+        total = sum(best[name] for name in names)
+        result[title] = {base: sum(layers[name][base] for name in names) / total for base in BASES}
+    result["mean of the layers"] = {
+        base: statistics.mean(layers[name][base] / best[name] for name in layers) for base in BASES
+    }
+    return result
+
+
+def show(entry, batch, layers, notes):
+    """Print the layers of an entry at a batch size, and their sums."""
+    modes = list(next(iter(layers.values())))
+    titles = "".join(f"{mode.lower():>15}" for mode in modes)
+    print(f"\nentry {entry}, N = {batch}, ms{titles}   dense /   gemm /")
+    for name, times in layers.items():
+        cells = "".join(f"{times.get(mode, np.nan):>15.3f}" for mode in modes)
+        ratios = "".join(f"{times[base] / min(times.values()):>10.2f}" for base in BASES)
+        print(f"{name:<20}{cells}{ratios}  {notes[name]}")
+    for title, ratios in sums(layers).items():
+        cells = "".join(f"{ratios[base]:>10.2f}" for base in BASES)
+        print(f"{title:<20}{'':{15 * len(modes)}}{cells}")
 
 
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--entry", nargs="+", choices=ENTRIES, default=list(ENTRIES))
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--layers", nargs="+", choices=LAYERS, default=list(LAYERS))
+    parser.add_argument("--modes", nargs="+", choices=[*MODES], default=SPARSE)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=_core.get_num_threads())
+    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     _core.set_num_threads(args.threads)
-    print("layer          N  dense ms   gemm ms  ccnmm ms  dense/  gemm/ccnmm")
-    for name in args.layers:
-        net, layer, rows, columns = LAYERS[name]
-        g = geometry(net, layer)
-        shape = (g.out_channels, g.in_channels // g.group, *g.kernel)
-        zeros = {"rows": rows / 100, "columns": columns / 100}
-        weights = conv_weights(shape, g.group, zeros, np.random.default_rng(1))
+    library, results = cpu_blas.description(), []
+    if not args.json:
+        print(f"{args.threads} threads; LOWERED_GEMM multiplies by {library}")
+    for entry in args.entry:
         for batch in args.batch:
-            runs, kernels = prepare(g, weights, batch, MODES)
-            dense, gemm, ccnmm = measure(runs, args.rounds).values()
-            row = "".join(f"{1e3 * seconds:>10.3f}" for seconds in (dense, gemm, ccnmm))
-            ratios = f"{dense / ccnmm:>8.2f}{gemm / ccnmm:>7.2f}"
-            print(f"{name:<12}{batch:>4}{row}{ratios}  {kernels['LOWERED_CCNMM'].description}")
+            timed = {
+                path: time_layer(path, zeros, batch, args) for path, zeros in ENTRIES[entry].items()
+            }
+            layers = {path: times for path, (times, _) in timed.items()}
+            notes = {path: note for path, (_, note) in timed.items()}
+            results.append({"entry": entry, "batch": batch, "ms": layers, "ratios": sums(layers)})
+            if not args.json:
+                show(entry, batch, layers, notes)
+    if args.json:
+        print(json.dumps({"threads": args.threads, "blas": library, "results": results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -157,9 +157,7 @@ class Kernels(Protocol):
 
         Notes
         -----
-        2 * kept rows * kept columns * P flops for each image. On one core, over `im2col` and `gemm`
-        of what is left: 4.3 times as fast for conv2 of LeNet with 45 x 75 of its 50 x 500 weights
-        left, 1.2 for conv3 of AlexNet with 227 x 530 of 384 x 2304.
+        2 * kept rows * kept columns * P flops for each image; ``tools/bench_sparse.py`` times it.
         """
 
     def sparse_convolution(

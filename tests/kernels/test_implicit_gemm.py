@@ -15,6 +15,7 @@ from sscaffe.conv import make_kernel
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2
+from sscaffe.weighted.base import Epilogue
 from tests import reference
 from tests.helpers import blob_of
 
@@ -253,6 +254,22 @@ def test_means_the_same_as_the_plain_path(name, pattern, device, rng):
     np.testing.assert_allclose(*tops, rtol=0, atol=1e-4)
     assert descriptions[0].startswith("implicit GEMM of ")
     assert descriptions[1] == "im2col of the non-zero columns + gemm of the non-zero rows"
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("add", [False, True])
+def test_does_what_follows_the_convolution(add, relu, device, rng):
+    g = GEOMETRIES["5x5 stride2 group2"]
+    weights, images = random_weights(g, some, rng), random_images(g, 2, rng)
+    bias, top = rng.standard_normal(g.out_channels), Blob((2, g.out_channels, *g.output))
+    term = rng.standard_normal(top.shape)
+    expected = reference.convolution(images, weights, bias, g) + term * add
+    kernel = make_kernel(CCNMM, g, 2, device, np.float32, TEST)
+    blobs = [blob_of(array, np.float32) for array in (images, weights, bias)]
+    epilogue = Epilogue(blob_of(term, np.float32) if add else None, relu)
+    kernel.forward(*blobs, top, epilogue)
+    wanted = np.maximum(expected, 0) if relu else expected
+    np.testing.assert_allclose(top.const_data.reshape(top.shape), wanted, rtol=0, atol=1e-4)
 
 
 def test_description_follows_the_weights(device, rng):

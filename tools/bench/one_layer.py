@@ -16,14 +16,9 @@ from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2
 
 Mode = caffe_pb2.ConvolutionParameter
-# The default, and every conv_mode that is not the default under another name.
 MODES = {
     "dense": Mode.DIRECT_DCONV,
-    **{
-        Mode.ConvMode.Name(m): m
-        for m, kind in KERNELS.items()
-        if m is not None and kind is not KERNELS[Mode.DIRECT_DCONV]
-    },
+    **{Mode.ConvMode.Name(m): m for m in KERNELS if m not in (None, Mode.DIRECT_DCONV)},
 }
 
 
@@ -86,13 +81,18 @@ def prepare(g, weights, batch, modes=MODES):
 
 
 def measure(runs, rounds):
-    """Let the kernels take turns; return the median seconds of one run of each."""
+    """Let the kernels take turns; return the median seconds of one run of each.
+
+    A turn is three runs or more, after one that does not count: it finds the caches as the kernel
+    before left them.
+    """
     times = {}
     for name, run in runs.items():
         run()
         times[name] = [timeit.timeit(run, number=1)]
-    repeats = {name: max(1, round(2e-3 / first)) for name, (first,) in times.items()}
+    repeats = {name: max(3, round(4e-3 / first)) for name, (first,) in times.items()}
     for _ in range(rounds):
         for name, run in runs.items():
+            run()
             times[name].append(timeit.timeit(run, number=repeats[name]) / repeats[name])
     return {name: statistics.median(values) for name, values in times.items()}
