@@ -268,8 +268,9 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
         add_scaled(bias_out->layout().stored(), 1.0f, bias_out->data(), bias_diff->data());
 }
 
-// oneDNN has no direct kernel for 1x1 with padding; a bottom with a border costs less than a GEMM of
-// windows: 16.5 instead of 19.4 ms for SqueezeNet's conv10 at batch 32, 0.50 instead of 0.58 at 1.
+// oneDNN has no direct kernel for 1x1 with padding; a bottom with a border costs less than a GEMM
+// of windows: 16.5 instead of 19.4 ms for SqueezeNet's conv10 at batch 32, 0.50 instead of 0.58
+// at 1.
 bool wants_border(const ConvolutionSizes& s, const Extras& extras) {
     const auto all = [](const Dims& dims, int64_t n) {
         return std::all_of(dims.begin(), dims.end(), [n](int64_t d) { return d == n; });
