@@ -53,11 +53,19 @@ prop_kind forward_kind(const Extras& extras) {
     return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
 }
 
+// Primitives take their scratchpad from the caller: one of oneDNN's own belongs to the thread that
+// made the primitive, and another thread that runs it crashes.
+dnnl::primitive_attr plain_attributes() {
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    return attributes;
+}
+
 dnnl::primitive_attr attributes(const Extras& extras) {
     dnnl::post_ops after;
     if (extras.add) after.append_sum(1.0f);
     if (extras.relu) after.append_eltwise(algorithm::eltwise_relu, 0.0f, 0.0f);
-    dnnl::primitive_attr attributes;
+    dnnl::primitive_attr attributes = plain_attributes();
     attributes.set_post_ops(after);
     return attributes;
 }
@@ -109,11 +117,34 @@ void execute_reorder(const memory& from, const memory& to) {
     stream().wait();
 }
 
+constexpr size_t kScratchpad = Operand::kPlaces;  // kept as long as the thread lives
+
 std::shared_ptr<Scratch> scratch_of_thread(size_t place) {
+    static thread_local std::shared_ptr<Scratch> pad;
+    if (place == kScratchpad) {
+        if (!pad) pad = std::make_shared<Scratch>();
+        return pad;
+    }
     static thread_local std::array<std::weak_ptr<Scratch>, Operand::kPlaces> shared;
     std::shared_ptr<Scratch> scratch = shared[place].lock();
     if (!scratch) shared[place] = scratch = std::make_shared<Scratch>();
     return scratch;
+}
+
+// Run a primitive whose scratchpad the caller owns, and wait for it.
+void run(const dnnl::primitive& primitive, std::unordered_map<int, memory> arguments) {
+    const const_dnnl_memory_desc_t wanted =
+        dnnl_primitive_desc_query_md(primitive.get_primitive_desc(), dnnl_query_scratchpad_md, 0);
+    std::shared_ptr<Scratch> scratch;
+    if (const size_t bytes = wanted ? dnnl_memory_desc_get_size(wanted) : 0) {
+        scratch = scratch_of_thread(kScratchpad);
+        dnnl_memory_desc_t own;
+        dnnl::error::wrap_c_api(dnnl_memory_desc_clone(&own, wanted), "no copy of a descriptor");
+        arguments[DNNL_ARG_SCRATCHPAD] =
+            memory(desc(own), onednn_engine(), scratch->room(bytes / sizeof(float) + 1));
+    }
+    primitive.execute(stream(), arguments);
+    stream().wait();
 }
 
 // The rows [first, first + count) of `whole`.
@@ -230,17 +261,15 @@ void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, con
         {DNNL_ARG_WEIGHTS, second_.in(weights, forward_weights_)},
         {DNNL_ARG_DST, with_dims_of(top, forward_dst_)}};
     if (bias) arguments[DNNL_ARG_BIAS] = bias->native();
-    forward_.execute(stream(), arguments);
-    stream().wait();
+    run(forward_, arguments);
 }
 
 void WeightedPrimitive::backward_data(const Memory& top_diff, const Memory& weights,
                                       Memory& bottom_diff) {
     if (!backward_data_) make_backward_data();
-    backward_data_.execute(stream(), {{DNNL_ARG_DIFF_DST, first_.in(top_diff, data_dst_)},
-                                      {DNNL_ARG_WEIGHTS, second_.in(weights, data_weights_)},
-                                      {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
-    stream().wait();
+    run(backward_data_, {{DNNL_ARG_DIFF_DST, first_.in(top_diff, data_dst_)},
+                         {DNNL_ARG_WEIGHTS, second_.in(weights, data_weights_)},
+                         {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
 }
 
 void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top_diff,
@@ -260,8 +289,7 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
         {DNNL_ARG_DIFF_DST, second_.in(top_diff, weights_dst_)},
         {DNNL_ARG_DIFF_WEIGHTS, with_dims_of(*weights_out, weights_weights_)}};
     if (bias_out) arguments[DNNL_ARG_DIFF_BIAS] = bias_out->native();
-    backward_weights_.execute(stream(), arguments);
-    stream().wait();
+    run(backward_weights_, arguments);
     if (!accumulate) return;
     add_scaled(weights_out->layout().stored(), 1.0f, weights_out->data(), weights_diff.data());
     if (bias_out)
@@ -314,7 +342,7 @@ void Convolution::make_backward_data() {
     const dnnl::convolution_backward_data::primitive_desc backward(
         onednn_engine(), algorithm::convolution_direct, activations(bottom_),
         any_layout(forward_weights_.get_dims()), activations(top_), sizes_.stride,
-        reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad, forward_desc_);
+        reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad, forward_desc_, plain_attributes());
     backward_data_ = dnnl::convolution_backward_data(backward);
     data_dst_ = backward.diff_dst_desc();
     data_weights_ = backward.weights_desc();
@@ -326,7 +354,7 @@ void Convolution::make_backward_weights() {
         onednn_engine(), algorithm::convolution_direct, activations(bottom_),
         any_layout(forward_weights_.get_dims()), bias_desc(extras_.bias, sizes_.out_channels),
         activations(top_), sizes_.stride, reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad,
-        forward_desc_);
+        forward_desc_, plain_attributes());
     backward_weights_ = dnnl::convolution_backward_weights(backward);
     weights_src_ = backward.src_desc();
     weights_dst_ = backward.diff_dst_desc();
@@ -350,7 +378,7 @@ InnerProduct::InnerProduct(const Dims& bottom, int64_t outputs, const Extras& ex
 void InnerProduct::make_backward_data() {
     const dnnl::inner_product_backward_data::primitive_desc backward(
         onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_), forward_dst_,
-        forward_desc_);
+        forward_desc_, plain_attributes());
     backward_data_ = dnnl::inner_product_backward_data(backward);
     data_dst_ = backward.diff_dst_desc();
     data_weights_ = backward.weights_desc();
@@ -360,7 +388,7 @@ void InnerProduct::make_backward_data() {
 void InnerProduct::make_backward_weights() {
     const dnnl::inner_product_backward_weights::primitive_desc backward(
         onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_),
-        bias_desc(extras_.bias, outputs_), forward_dst_, forward_desc_);
+        bias_desc(extras_.bias, outputs_), forward_dst_, forward_desc_, plain_attributes());
     backward_weights_ = dnnl::inner_product_backward_weights(backward);
     weights_src_ = backward.src_desc();
     weights_dst_ = backward.diff_dst_desc();
@@ -389,10 +417,10 @@ void Pooling::make(const Layout& bottom) {
     forward_desc_ = dnnl::pooling_forward::primitive_desc(
         onednn_engine(), prop_kind::forward_training, method, bottom.desc(),
         any_layout(joined({sizes_.batch, sizes_.channels}, sizes_.output)), sizes_.stride,
-        sizes_.kernel, dilation, sizes_.pad, beyond);
+        sizes_.kernel, dilation, sizes_.pad, beyond, plain_attributes());
     const dnnl::pooling_backward::primitive_desc backward(
         onednn_engine(), method, bottom.desc(), forward_desc_.dst_desc(), sizes_.stride,
-        sizes_.kernel, dilation, sizes_.pad, beyond, forward_desc_);
+        sizes_.kernel, dilation, sizes_.pad, beyond, forward_desc_, plain_attributes());
     forward_ = dnnl::pooling_forward(forward_desc_);
     backward_ = dnnl::pooling_backward(backward);
     if (sizes_.max) workspace_ = memory(forward_desc_.workspace_desc(), onednn_engine());
@@ -404,8 +432,7 @@ void Pooling::forward(const Memory& bottom, Memory& top) {
     std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, bottom.native()},
                                               {DNNL_ARG_DST, top.native()}};
     if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
-    forward_.execute(stream(), arguments);
-    stream().wait();
+    run(forward_, arguments);
 }
 
 void Pooling::backward(const Memory& top_diff, Memory& bottom_diff) {
@@ -414,8 +441,7 @@ void Pooling::backward(const Memory& top_diff, Memory& bottom_diff) {
         {DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, forward_desc_.dst_desc())},
         {DNNL_ARG_DIFF_SRC, bottom_diff.native()}};
     if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
-    backward_.execute(stream(), arguments);
-    stream().wait();
+    run(backward_, arguments);
 }
 
 }  // namespace sscaffe

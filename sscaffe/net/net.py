@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Sequence
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from sscaffe.net import debug, weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
 from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
-from sscaffe.net.step import Step, add_location, loss_weights
+from sscaffe.net.step import Step, add_location, loss_weights, one_at_a_time
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -112,8 +113,8 @@ class Net:
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)
-        self.weights_generation = 0
-        self._shares_weights = False
+        self.weights_generation, self._shares_weights = 0, False
+        self.lock = RLock()
         try:
             self._take_weights()
             for path in [weights] if isinstance(weights, str | os.PathLike) else weights or ():
@@ -153,6 +154,7 @@ class Net:
             for layer in self.param.layer:
                 layer.ClearField("blobs")
 
+    @one_at_a_time
     def forward(self, start: int | None = None, end: int | None = None) -> float:
         """Run layers forward.
 
@@ -172,11 +174,8 @@ class Net:
             If a layer cannot run; a note says which.
         """
         if self._replay is not None and start is None and end is None:
-            return self._replay.run(self._forward_all)
+            return self._replay.run(lambda: self._forward_between(0, len(self._steps) - 1))
         return self._forward_between(*self._range(start, end))
-
-    def _forward_all(self) -> float:
-        return self._forward_between(0, len(self._steps) - 1)
 
     def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
@@ -195,6 +194,7 @@ class Net:
         _publish(self._steps[first : last + 1])
         return loss
 
+    @one_at_a_time
     def backward(self, start: int | None = None, end: int | None = None) -> None:
         """Run layers backward: set the diffs of blobs, add to those of parameters.
 

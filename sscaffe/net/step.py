@@ -1,8 +1,9 @@
 """One layer in its place in a net: with its blobs, its part of the loss, and its name in errors."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sscaffe.blob import Blob
 from sscaffe.layer import Layer
@@ -121,6 +122,23 @@ class Step:
     def _look(self) -> Any:
         # Arrays too: a blob that was reshaped twice has its old shape, but not what it shared.
         return [(b.shape, b.data_tensor) for b in self.bottom], [b.shape for b in self.top]
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def one_at_a_time(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[Any, _P], _R]:
+    """Let threads that call such methods of one object, which has a `lock`, take turns."""
+
+    def run(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    functools.update_wrapper(run, method)
+    return run
 
 
 def loss_weights(steps: Sequence[Step], blobs: dict[str, Blob]) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Layers that run as one give what they give one by one; compact nets give it from less memory."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 
@@ -400,3 +402,27 @@ def test_backward_sees_what_layers_after_a_chain_changed_in_place():
         net.backward()
     got, wanted = (net.params["Convolution_y"][0].const_diff for net in nets)
     assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_threads_that_share_a_net_take_turns(compact):
+    net = make_net(RESIDUAL)
+    wanted = run_one_by_one(net)["y"]
+    if compact:
+        net.compact()
+    errors = []
+
+    def run():
+        try:
+            for _ in range(30):
+                net.forward()
+        except Exception as error:  # whatever comes must not be lost in a thread
+            errors.append(error)
+
+    threads = [Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert_close(net.blobs["y"].const_data, wanted)
