@@ -150,6 +150,7 @@ class Blob:
         if self.dtype == np.float32:
             self._arena = arena
             self._data = Tensor(self._data.count, self.dtype, self.xp, arena)
+            self._data.release()
 
     def reshape_like(self, other: "Blob") -> None:
         """Take the shape of another blob."""

@@ -128,8 +128,8 @@ class Tensor:
             self._are_both_fresh()
         elif self._fresh is _GONE:
             raise UnsupportedError(
-                "data: Net.compact() has used this memory again; name the blob in its keep, or "
-                "read weights before it"
+                "data: Net.compact() has let go of it; name a blob in its keep, and read or "
+                "save weights before it, as those that a kernel squeezed are gone"
             )
         return self._plain_array()
 

@@ -317,6 +317,7 @@ class Net:
         """
         if self.phase != TEST:
             raise UnsupportedError("compact: a net in TRAIN needs all that it has; use phase TEST")
+        keep = [keep] if isinstance(keep, str) else keep
         unknown = [name for name in keep if name not in self.blobs]
         if unknown:
             raise UnsupportedError(

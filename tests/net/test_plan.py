@@ -164,6 +164,8 @@ def test_a_blob_that_is_kept_can_be_read_and_another_says_why_not():
     net = make_net(RESIDUAL)
     wanted = run_one_by_one(net)
     net.compact(keep=["h"])
+    with pytest.raises(UnsupportedError, match=r"compact.* keep"):
+        _ = net.blobs["l"].data
     net.forward()
     assert_close(net.blobs["h"].const_data, wanted["h"])
     with pytest.raises(UnsupportedError, match=r"compact.* keep"):
@@ -190,6 +192,8 @@ def test_weights_that_a_sparse_kernel_packed_are_dropped():
     net.forward()
     with pytest.raises(UnsupportedError, match="compact"):
         _ = net.params["Convolution_e"][0].data
+    with pytest.raises(UnsupportedError, match=r"save weights before it, .* squeezed"):
+        net.to_proto()
     assert net.params["Convolution_k"][0].data.shape == (4, 4, 3, 3)
 
 
