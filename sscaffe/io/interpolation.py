@@ -80,7 +80,7 @@ def smooth(image: Array, size: Size) -> Array:
 
 
 def clipped_spline(image: Array, size: Size, order: int) -> Array:
-    """Resize by splines of order 2 to 5, pixels being areas, and keep to the range of the image.
+    """Resize by splines of order 2 to 5, pixels being areas, and keep to the range from 0 to 1.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def clipped_spline(image: Array, size: Size, order: int) -> Array:
     zoomed: Array = _ndimage().zoom(
         image, (*factors, 1), order=order, mode="grid-constant", grid_mode=True
     )
-    return zoomed.clip(image.min(), image.max())
+    return zoomed.clip(0, 1)
 
 
 def zoom_spline(image: Array, size: Size, order: int) -> Array:
@@ -103,7 +103,7 @@ def zoom_spline(image: Array, size: Size, order: int) -> Array:
         If scipy is not installed.
     """
     factors = [new / old for new, old in zip(size, image.shape, strict=False)]
-    zoomed: Array = _ndimage().zoom(image, (*factors, 1), order=order, mode="nearest")
+    zoomed: Array = _ndimage().zoom(image, (*factors, 1), order=order, mode="mirror")
     return zoomed
 
 

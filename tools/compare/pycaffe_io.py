@@ -135,7 +135,8 @@ def random_net(spec, layers, rng):
         if kind in ("conv", "deconv"):
             make = layers.Convolution if kind == "conv" else layers.Deconvolution
             where = {"convolution_param": {**sizes, "num_output": 4}}
-            top = make(top, **(where if rng.random() < 0.5 else {**sizes, "num_output": 4}))
+            flat = kind == "conv" and rng.random() < 0.5  # pycaffe knows no flat deconvolution
+            top = make(top, **({**sizes, "num_output": 4} if flat else where))
         elif kind == "pool":
             top = layers.Pooling(top, pool=1, include={"phase": 1}, **sizes)
         elif kind == "relu":
