@@ -165,7 +165,7 @@ def nets(spec, maps):
             for function in (maps.coord_map_from_to, maps.crop):
                 try:
                     got = function(n[name], n.data)
-                except Exception as error:  # noqa: BLE001 - what is raised is what is compared
+                except Exception as error:
                     known = (AssertionError, RuntimeError)
                     got = next((k.__name__ for k in known if isinstance(error, k)), "other")
                 yield f"{function.__name__} {number} {name}", got
@@ -181,8 +181,13 @@ def results(side, folder, io, spec, maps, classifier, detector):
         if isinstance(got, tuple):
             got = repr([np.broadcast_to(np.asarray(e, float), 2).tolist() for e in got])
         elif hasattr(got, "to_proto"):
-            got = repr([got.fn.type_name, got.fn.params["crop_param"]["axis"],
-                        np.broadcast_to(got.fn.params["crop_param"]["offset"], 2).tolist()])
+            got = repr(
+                [
+                    got.fn.type_name,
+                    got.fn.params["crop_param"]["axis"],
+                    np.broadcast_to(got.fn.params["crop_param"]["offset"], 2).tolist(),
+                ]
+            )
         elif hasattr(got, "SerializeToString"):
             got = str(got)
         pairs[name] = np.frombuffer(got.encode(), np.uint8)
