@@ -74,6 +74,16 @@ def test_each_axis_by_itself():
     assert (scale[1], offset[1]) == coord_map_from_to(others.up, others.data)[1:]
 
 
+def test_three_axes():
+    n = NetSpec()
+    n.data = L.Input(shape={"dim": [2, 3, 100, 100, 100]})
+    n.conv = L.Convolution(n.data, num_output=1, kernel_size=[3] * 3, stride=[1] * 3, pad=[0, 1, 2])
+    n.pool = L.Pooling(n.conv, pool=0, kernel_size=2, stride=2, pad=0)
+    n.up = L.Deconvolution(n.pool, num_output=10, kernel_size=4, stride=2, pad=0)
+    axis, scale, offset = coord_map_from_to(n.up, n.data)
+    assert (axis, scale.tolist(), offset.tolist()) == (1, [1, 1, 1], [0, -1, -2])
+
+
 def test_sizes_in_every_form():
     data = L.Input()
     flat = coord_map(L.Convolution(data, kernel_size=[3, 5], stride=2, pad=[1, 2]).fn)
@@ -124,6 +134,9 @@ def test_what_has_no_map():
     n.ip = L.InnerProduct(n.up, num_output=10)
     with pytest.raises(UndefinedMapException, match="InnerProduct"):
         coord_map(n.ip.fn)
+    n.cut = L.Crop(L.Input(), n.data)  # whose second bottom gives a size only
+    with pytest.raises(RuntimeError, match="expected blobs that"):
+        coord_map_from_to(n.cut, n.data)
     with pytest.raises(RuntimeError, match="expected blobs that spatial layers connect"):
         coord_map_from_to(n.ip, n.data)
 

@@ -17,12 +17,12 @@ def test_the_order_of_steps(transformer, rng):
     image = rng.random((4, 5, 3)).astype(np.float32)
     before = image.copy()
     mean = np.array([10.0, 20, 30])
-    transformer.set_channel_swap("data", (2, 1, 0))
+    transformer.set_channel_swap("data", (1, 2, 0))
     transformer.set_raw_scale("data", 255)
     transformer.set_mean("data", mean)
     transformer.set_input_scale("data", 0.5)
     made = transformer.preprocess("data", image)
-    wanted = (image.transpose(2, 0, 1)[::-1] * 255 - mean[:, None, None]) * 0.5
+    wanted = (image.transpose(2, 0, 1)[[1, 2, 0]] * 255 - mean[:, None, None]) * 0.5
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, wanted, rtol=1e-5)
     np.testing.assert_array_equal(image, before)
