@@ -61,9 +61,12 @@ def _load(target: Path) -> dict[str, Times]:
             str(key): {str(name): float(value) for name, value in times.items()}
             for key, times in content.items()
         }
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except OSError as error:
+        _warn(target, "cannot be read", error, "AUTO measures again")
+        return {}
+    except (ValueError, AttributeError, TypeError) as error:
         _warn(target, "is damaged", error, "AUTO measures again and writes it anew")
         return {}
 
