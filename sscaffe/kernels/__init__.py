@@ -337,14 +337,27 @@ class Kernels(Protocol):
     def group_lasso_factors(
         self, weights: Array, ydimen: int, xdimen: int, decay: float
     ) -> tuple[LassoFactors, float]:
-        """Return what `group_lasso` multiplies the weights by to get its gradient, and the term.
+        """Return what `group_lasso` multiplies weights, of float32, by, and the term."""
+
+    def shrink_groups(
+        self,
+        weights: Array,
+        history: Array | None,
+        block: tuple[int, int],
+        limit: float,
+        share: float,
+    ) -> None:
+        """Take the proximal step of a group lasso, in place: what it takes away makes zeros.
+
+        Each block is multiplied by ``max(0, 1 - limit / norm)``, and `share` times what that takes
+        away is added to the history, if there is one.
 
         Parameters
         ----------
-        weights : ndarray of float32, shape (R, C)
-            C-contiguous.
-        ydimen, xdimen, decay
-            As for `group_lasso`.
+        weights, history : ndarray, shape (R, C)
+            C-contiguous, of one dtype.
+        block : (int, int)
+            Rows and columns of a block; they divide R and C.
         """
 
     def packed_mask(self, mask: Array) -> PackedMask:

@@ -113,6 +113,11 @@ def log_start(
         rows, columns = param.matrix_shape
         for term in terms:
             logger.info("%s (%d x %d): %s", param.name, rows, columns, term.describe(param))
+    if settings.regularization_step == caffe_pb2.SolverParameter.PROXIMAL:
+        logger.info(
+            "regularization_step: PROXIMAL; after each update, groups whose norm is at most "
+            "lr x lambda become 0 and the others shrink by that much"
+        )
     if threshold:
         scope = caffe_pb2.SolverParameter.PruneScope.Name(settings.prune_scope)
         logger.info(

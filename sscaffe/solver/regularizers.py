@@ -123,6 +123,13 @@ class GroupLasso:
             self.decay,
         )
 
+    def value(self, param: Param) -> float:
+        """Return the term."""
+        matrix = param.const_data.reshape(param.matrix_shape)
+        nowhere = param.xp.zeros_like(matrix)
+        kernels = param.blob.device.kernels
+        return kernels.group_lasso(matrix, nowhere, self.ydimen, self.xdimen, self.decay)
+
     def factors(self, param: Param) -> tuple[LassoFactors, float]:
         """Return what the weights are multiplied by to get the gradient, and the term."""
         return param.blob.device.kernels.group_lasso_factors(
