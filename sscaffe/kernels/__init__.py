@@ -340,24 +340,12 @@ class Kernels(Protocol):
         """Return what `group_lasso` multiplies weights, of float32, by, and the term."""
 
     def shrink_groups(
-        self,
-        weights: Array,
-        history: Array | None,
-        block: tuple[int, int],
-        limit: float,
-        share: float,
+        self, weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
     ) -> None:
-        """Take the proximal step of a group lasso, in place: what it takes away makes zeros.
+        """Take the proximal step of a group lasso: weights of shape (R, C) change in place.
 
-        Each block is multiplied by ``max(0, 1 - limit / norm)``, and `share` times what that takes
-        away is added to the history, if there is one.
-
-        Parameters
-        ----------
-        weights, history : ndarray, shape (R, C)
-            C-contiguous, of one dtype.
-        block : (int, int)
-            Rows and columns of a block; they divide R and C.
+        Each block of so many rows and columns is multiplied by ``max(0, 1 - limit / norm)``; `share`
+        times what that takes away is added to `past`, a history, if there is one.
         """
 
     def packed_mask(self, mask: Array) -> PackedMask:

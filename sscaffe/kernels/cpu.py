@@ -332,13 +332,13 @@ def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: fl
 
 
 def shrink_groups(
-    weights: Array, history: Array | None, block: tuple[int, int], limit: float, share: float
+    weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
 ) -> None:
     """See `Kernels.shrink_groups`."""
     if weights.dtype == np.float32:
-        _core.shrink_groups(weights, history, *block, limit, share)
+        _core.shrink_groups(weights, past, *block, limit, share)
     else:
-        shrink(weights, history, block, limit, share)
+        shrink(weights, past, block, limit, share)
 
 
 def packed_mask(mask: Array) -> PackedMask:

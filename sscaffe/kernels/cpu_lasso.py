@@ -9,7 +9,7 @@ Array = npt.NDArray[Any]
 
 
 def shrink(
-    weights: Array, history: Array | None, block: tuple[int, int], limit: float, share: float
+    weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
 ) -> None:
     """See `Kernels.shrink_groups`."""
     (rows, columns), (ydimen, xdimen) = weights.shape, block
@@ -18,6 +18,6 @@ def shrink(
     kept = norms > limit
     factors = np.where(norms <= limit, 0, 1 - limit / np.where(kept, norms, 1))
     shrunk = (blocks * np.where(np.isnan(norms), norms, factors) + 0.0).reshape(weights.shape)
-    if history is not None:
-        history += share * (weights - shrunk)
+    if past is not None:
+        past += share * (weights - shrunk)
     weights[...] = shrunk
