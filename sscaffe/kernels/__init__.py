@@ -344,8 +344,8 @@ class Kernels(Protocol):
     ) -> None:
         """Take the proximal step of a group lasso: weights of shape (R, C) change in place.
 
-        Each block of so many rows and columns is multiplied by ``max(0, 1 - limit / norm)``; `share`
-        times what that takes away is added to `past`, a history, if there is one.
+        Each block of so many rows and columns is multiplied by ``max(0, 1 - limit / norm)``;
+        `share` times what that takes away is added to `past`, a history, if there is one.
         """
 
     def packed_mask(self, mask: Array) -> PackedMask:
