@@ -77,7 +77,7 @@ class ProximalUpdate(ParamUpdate):
         total += self._update.apply(clip, rate, iteration, want_value)
         reach, share = self._rule.shrinkage()
         for lasso in self._lassos:
-            if limit := lasso.decay * reach * rate * param.lr_mult:
+            if limit := lasso.strength * reach * rate * param.lr_mult:
                 history = self._rule.history_of(self._index)[0].data if share else None
                 kernels.shrink_groups(
                     param.data.reshape(param.matrix_shape),

@@ -10,7 +10,7 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.solver import display
 from sscaffe.solver.param_update import ParamUpdate, make_update
 from sscaffe.solver.proximal import ProximalUpdate, by_gradient, by_shrinking
-from sscaffe.solver.regularizers import Regularizer, regularizers_of
+from sscaffe.solver.regularizers import Ramp, Regularizer, regularizers_of
 from sscaffe.solver.settings import (
     SMALL_WEIGHT,
     prune_threshold,
@@ -44,7 +44,10 @@ class Updater:
     ) -> None:
         self._settings, self._params = settings, net.learnable_params
         self.rule = make_rule(settings, self._params)
-        self.regularizers = [regularizers_of(param, settings, root) for param in self._params]
+        self._ramp = Ramp()
+        self.regularizers = [
+            regularizers_of(param, settings, root, self._ramp) for param in self._params
+        ]
         smooth = [by_gradient(settings, terms) for terms in self.regularizers]
         self.threshold = prune_threshold(settings, smooth, disconnects)
         learning = [param for param in self._params if param.learns]
@@ -80,6 +83,7 @@ class Updater:
         float
             Their sum before the update; 0 if it is not wanted.
         """
+        self._ramp.follow(iteration, self._settings.lasso_warmup_iter)
         clip = clip_factor(self._params, self._settings.clip_gradients, want_value)
         return sum([one.apply(clip, rate, iteration, want_value) for one in self._updates])
 
