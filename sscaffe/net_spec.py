@@ -49,7 +49,8 @@ def param_name_dict() -> dict[str, str]:
 
 _param_names = param_name_dict() | dict.fromkeys(
     # Types whose parameters are those of another one; pycaffe wants `convolution_param` for them.
-    ("Deconvolution", "DepthwiseConvolution", "Im2col"), "convolution"
+    ("Deconvolution", "DepthwiseConvolution", "Im2col"),
+    "convolution",
 )
 
 

@@ -181,8 +181,13 @@ def results(side, folder, io, spec, maps, classifier, detector):
         if isinstance(got, tuple):
             got = repr([np.broadcast_to(np.asarray(e, float), 2).tolist() for e in got])
         elif hasattr(got, "to_proto"):
-            got = repr([got.fn.type_name, got.fn.params["crop_param"]["axis"],
-                        np.broadcast_to(got.fn.params["crop_param"]["offset"], 2).tolist()])
+            got = repr(
+                [
+                    got.fn.type_name,
+                    got.fn.params["crop_param"]["axis"],
+                    np.broadcast_to(got.fn.params["crop_param"]["offset"], 2).tolist(),
+                ]
+            )
         elif hasattr(got, "SerializeToString"):
             got = str(got)
         pairs[name] = np.frombuffer(got.encode(), np.uint8)
