@@ -32,7 +32,7 @@ def prepare(models, folder):
     for name, mode in MODES.items():
         Image.fromarray(pixels).convert(mode).save(Path(folder, "images", f"{name}.png"))
     Image.fromarray(pixels[:, :, :3]).save(Path(folder, "images", "rgb.jpg"))
-    Image.fromarray((pixels[:, :, 0] * np.uint16(251))).save(Path(folder, "images", "deep.png"))
+    Image.fromarray(pixels[:, :, 0] * np.uint16(251)).save(Path(folder, "images", "deep.png"))
     found = Path(models, "cifar10_bxuan")
     shutil.copy(found / "cifar10_quick.prototxt", Path(folder, "net.prototxt"))
     shutil.copy(found / "cifar10_quick_iter_4000.caffemodel", Path(folder, "net.caffemodel"))

@@ -165,7 +165,7 @@ def nets(spec, maps):
             for function in (maps.coord_map_from_to, maps.crop):
                 try:
                     got = function(n[name], n.data)
-                except Exception as error:  # noqa: BLE001 - what is raised is what is compared
+                except Exception as error:
                     known = (AssertionError, RuntimeError)
                     got = next((k.__name__ for k in known if isinstance(error, k)), "other")
                 yield f"{function.__name__} {number} {name}", got
