@@ -5,6 +5,7 @@
 // None of them may be used by two threads at once.
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,26 @@ class Operand {
     std::optional<Memory> memory_;
 };
 
+struct Argument {
+    int name;
+    dnnl::memory memory;  // may be none
+};
+
+// A primitive whose scratchpad is the calling thread's.
+class Primitive {
+   public:
+    Primitive() = default;
+    explicit Primitive(const dnnl::primitive& primitive);
+    explicit operator bool() const { return static_cast<bool>(primitive_); }
+
+    // Execute it and wait for it.
+    void run(std::initializer_list<Argument> arguments);
+
+   private:
+    dnnl::primitive primitive_;
+    dnnl::memory scratchpad_;  // of no data yet; none where none is needed
+};
+
 // What a forward pass does beyond the product.
 struct Extras {
     bool bias;
@@ -93,7 +114,7 @@ class WeightedPrimitive {
     virtual void make_backward_data() = 0;
     virtual void make_backward_weights() = 0;
 
-    dnnl::primitive forward_, backward_data_, backward_weights_;
+    Primitive forward_, backward_data_, backward_weights_;
     dnnl::memory::desc forward_src_, forward_weights_, forward_dst_;
     Dims border_;  // that forward_src_ has around the bottom, on each axis; empty for none
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
@@ -164,7 +185,7 @@ class Pooling {
     PoolingSizes sizes_;
     std::optional<Layout> bottom_layout_;
     dnnl::pooling_forward::primitive_desc forward_desc_;
-    dnnl::primitive forward_, backward_;
+    Primitive forward_, backward_;
     dnnl::memory workspace_;
     Operand top_diff_{0};
 };
