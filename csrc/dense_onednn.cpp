@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "channels.h"
 #include "elementwise.h"
 
 namespace sscaffe {
@@ -45,20 +46,35 @@ bool prefers_channels_last(const ConvolutionSizes& sizes) {
     return sizes.group == 1 && in * padding_factor(sizes.out_channels) > kTooMuch;
 }
 
-desc bias_desc(bool bias, int64_t count) {
-    return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
-}
-
-prop_kind forward_kind(const Extras& extras) {
-    return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
-}
-
 // Primitives take their scratchpad from the caller: one of oneDNN's own belongs to the thread that
 // made the primitive, and another thread that runs it crashes.
 dnnl::primitive_attr plain_attributes() {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     return attributes;
+}
+
+Dims joined(Dims head, const Dims& tail) {
+    head.insert(head.end(), tail.begin(), tail.end());
+    return head;
+}
+
+// Whether convolutions that read `dims` like to have channels last.
+bool readers_like_channels_last(const Dims& dims) {
+    const Dims ones(dims.size() - 2, 1), zeros(dims.size() - 2, 0);
+    const dnnl::convolution_forward::primitive_desc reader(
+        onednn_engine(), prop_kind::forward_inference, algorithm::convolution_direct,
+        any_layout(dims), any_layout(joined({dims[1], dims[1]}, ones)), desc(), any_layout(dims),
+        ones, zeros, zeros, zeros, plain_attributes());
+    return is_channels_last(Layout(reader.src_desc()));
+}
+
+desc bias_desc(bool bias, int64_t count) {
+    return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
+}
+
+prop_kind forward_kind(const Extras& extras) {
+    return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
 }
 
 dnnl::primitive_attr attributes(const Extras& extras) {
@@ -68,11 +84,6 @@ dnnl::primitive_attr attributes(const Extras& extras) {
     dnnl::primitive_attr attributes = plain_attributes();
     attributes.set_post_ops(after);
     return attributes;
-}
-
-Dims joined(Dims head, const Dims& tail) {
-    head.insert(head.end(), tail.begin(), tail.end());
-    return head;
 }
 
 Dims reduced_by_one(Dims dims) {
@@ -336,7 +347,7 @@ Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
     }
     forward_desc_ = dnnl::convolution_forward::primitive_desc(
         onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom),
-        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), activations(top_),
+        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), forward_top(),
         sizes.stride, reduced_by_one(sizes.dilation), pad, pad, attributes(extras));
     forward_ = Primitive(dnnl::convolution_forward(forward_desc_));
     forward_src_ = forward_desc_.src_desc();
@@ -347,6 +358,13 @@ Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
 
 dnnl::memory::desc Convolution::activations(const Dims& dims) const {
     return prefers_channels_last(sizes_) ? channels_last(dims) : any_layout(dims);
+}
+
+// The first of a net can write what the others will read at no cost.
+dnnl::memory::desc Convolution::forward_top() const {
+    const bool is_first = sizes_.in_channels < 8 && sizes_.group == 1;
+    const bool last = !extras_.train && is_first && readers_like_channels_last(top_);
+    return last ? channels_last(top_) : activations(top_);
 }
 
 void Convolution::make_backward_data() {

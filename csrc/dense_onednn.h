@@ -138,6 +138,7 @@ class Convolution : public WeightedPrimitive {
 
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
+    dnnl::memory::desc forward_top() const;
 
     ConvolutionSizes sizes_;
     Extras extras_;
