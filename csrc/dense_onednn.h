@@ -96,7 +96,7 @@ class WeightedPrimitive {
    public:
     virtual ~WeightedPrimitive() = default;
 
-    Layout top_layout() const { return Layout(forward_dst_); }
+    Layout top_layout() const;
     Layout weights_layout() const { return Layout(forward_weights_); }
     Layout bottom_diff_layout();
     Layout weights_diff_layout();
@@ -116,15 +116,14 @@ class WeightedPrimitive {
 
     Primitive forward_, backward_data_, backward_weights_;
     dnnl::memory::desc forward_src_, forward_weights_, forward_dst_;
-    Dims border_;  // that forward_src_ has around the bottom, on each axis; empty for none
+    Dims border_;  // of bias around forward_dst_ in the top, on each axis; empty for none
+    bool border_is_rectified_ = false;
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
     dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
     std::string implementation_;
 
    private:
-    const dnnl::memory& source(const Memory& bottom);
-
-    Operand first_{0}, second_{1}, added_weights_{2};
+    Operand first_{0}, second_{1}, added_weights_{2}, inside_{2};
     std::optional<Memory> added_bias_;
 };
 
@@ -138,7 +137,7 @@ class Convolution : public WeightedPrimitive {
 
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
-    dnnl::memory::desc forward_top() const;
+    dnnl::memory::desc forward_top(const Dims& dims) const;
 
     ConvolutionSizes sizes_;
     Extras extras_;
