@@ -93,9 +93,8 @@ Dims reduced_by_one(Dims dims) {
 
 // `from`, seen with the dims of `to` where one of them is plain.
 memory with_dims_of(const Memory& from, const desc& to) {
-    if (from.layout().desc().get_dims() == to.get_dims() || !from.layout().is_plain()) {
-        return from.native();
-    }
+    if (!from.layout().is_plain() || from.layout().desc() == to) return from.native();
+    if (from.layout().dims() == to.get_dims()) return from.native();
     return memory(Layout(to.get_dims()).desc(), onednn_engine(), from.data());
 }
 
@@ -231,6 +230,7 @@ Primitive::Primitive(const dnnl::primitive& primitive) : primitive_(primitive) {
     const const_dnnl_memory_desc_t wanted =
         dnnl_primitive_desc_query_md(primitive.get_primitive_desc(), dnnl_query_scratchpad_md, 0);
     if (!wanted || dnnl_memory_desc_get_size(wanted) == 0) return;
+    scratchpad_floats_ = dnnl_memory_desc_get_size(wanted) / sizeof(float) + 1;
     dnnl_memory_desc_t own;
     dnnl::error::wrap_c_api(dnnl_memory_desc_clone(&own, wanted), "no copy of a descriptor");
     scratchpad_ = memory(desc(own), onednn_engine(), DNNL_MEMORY_NONE);
@@ -248,8 +248,7 @@ void Primitive::run(std::initializer_list<Argument> arguments) {
     std::shared_ptr<Scratch> scratch;
     if (scratchpad_) {
         scratch = scratch_of_thread(kScratchpad);
-        const size_t bytes = scratchpad_.get_desc().get_size();
-        scratchpad_.set_data_handle(scratch->room(bytes / sizeof(float) + 1));
+        scratchpad_.set_data_handle(scratch->room(scratchpad_floats_));
         given.at(count++) = {DNNL_ARG_SCRATCHPAD, scratchpad_.get()};
     }
     dnnl::error::wrap_c_api(

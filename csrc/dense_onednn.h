@@ -76,6 +76,7 @@ class Primitive {
    private:
     dnnl::primitive primitive_;
     dnnl::memory scratchpad_;  // of no data yet; none where none is needed
+    int64_t scratchpad_floats_ = 0;
 };
 
 // What a forward pass does beyond the product.

@@ -292,8 +292,8 @@ class Tensor:
         return previous
 
     def take_from(self, other: "Tensor") -> None:
-        """Take over the value of another tensor of an arena, whose value is lost, and its memory."""
-        assert self.is_passing and other.is_passing and self.count == other.count
+        """Take over the memory of another tensor of an arena, whose value is lost there."""
+        assert self.is_passing, "take_from by memory of its own"
         self._drop()
         self._plain, self._native, self._wraps = other._plain, other._native, other._wraps
         self._buffers, other._buffers = other._buffers, []

@@ -1,4 +1,4 @@
-"""In a compact net the top of a sum has the memory of what is added, where nobody reads that again."""
+"""In a compact net the top of a sum takes the memory of what is added, if nobody reads that again."""
 
 import numpy as np
 import pytest
