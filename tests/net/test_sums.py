@@ -1,4 +1,4 @@
-"""In a compact net the top of a sum takes the memory of what is added, if nobody reads that again."""
+"""A sum in a compact net takes the memory of what it adds, if nobody reads that again."""
 
 import numpy as np
 import pytest
