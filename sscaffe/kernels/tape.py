@@ -62,14 +62,17 @@ def _join(calls: Iterable[Call]) -> list[Call]:
     joined: list[Call] = []
     for are_forward, group in groupby(calls, lambda call: _is_forward(call[0])):
         if are_forward:
-            series = [(function.__self__, *arguments) for function, arguments in group]
+            series: list[Any] = [(_owner(function), *arguments) for function, arguments in group]
             joined.append((_core.ForwardSeries(series).run, ()))
         else:
             joined.extend(group)
     return joined
 
 
-def _is_forward(function: Any) -> bool:
-    owner = getattr(function, "__self__", None)
-    is_primitive = _core.has_onednn and isinstance(owner, _core.WeightedPrimitive)
+def _is_forward(function: Callable[..., Any]) -> bool:
+    is_primitive = _core.has_onednn and isinstance(_owner(function), _core.WeightedPrimitive)
     return is_primitive and function.__name__ == "forward"
+
+
+def _owner(function: Callable[..., Any]) -> Any:
+    return getattr(function, "__self__", None)

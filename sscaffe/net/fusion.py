@@ -92,8 +92,9 @@ class FusedStep:
     def take_sum(self, dying: Collection[int], sharing: "Sharing") -> None:
         """Let the top have the memory of what is added, if that is among the dying arrays."""
         add, bottom = self.epilogue.add, self.steps[0].bottom[0]
-        takes = add is not None and sharing.of(add) in dying
-        if takes and sharing.of(add) != sharing.of(bottom):
+        if add is None:
+            return
+        if sharing.of(add) in dying and sharing.of(add) != sharing.of(bottom):
             self.epilogue = self.epilogue._replace(takes=True)
 
     def weights(self) -> tuple[Blob, Blob | None]:
