@@ -215,7 +215,8 @@ class Net(Scripting):
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        self.run_singly()
+        if self._plan.is_compact or self._plan.folded():
+            self.run_singly()  # Whoever runs backward once will do so again.
         steps = self._steps[last : len(self._steps) if first is None else first + 1]
         for place, step in zip(range(last + len(steps) - 1, -1, -1), reversed(steps), strict=False):
             call_all(self.hooks.before_backward, (place,))
@@ -376,16 +377,13 @@ class Net(Scripting):
             raise UnsupportedError(
                 "backward, callbacks: compact() gave up what they need; open the net anew"
             )
-        folded = self._plan.folded()
-        if folded:
-            for fused in folded:
-                # Layers after the chain may have changed its top in place already.
-                values = fused.top[0].const_data.copy()
-                for step in fused.steps:
-                    step.forward()
-                fused.top[0].set_data(values)
-            # Whoever runs backward once will do so again.
-            self._plan = Plan(self._steps, phase=TRAIN)
+        for fused in self._plan.folded():
+            # Layers after the chain may have changed its top in place already.
+            values = fused.top[0].const_data.copy()
+            for step in fused.steps:
+                step.forward()
+            fused.top[0].set_data(values)
+        self._plan = Plan(self._steps, phase=TRAIN)
 
     def _locate(self, error: Exception, step: Step) -> None:
         add_location(error, step.layer.layer_param, self.source, step.describe_bottom())
