@@ -1,7 +1,7 @@
 """The kernel that is another one: dense, or a sparse one that was measured to be faster."""
 
 from sscaffe.blob import Blob
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.weighted.base import NOTHING, Epilogue, Propagate, WeightedKernel
 from sscaffe.weighted.choice import Choice, Zeros
@@ -76,8 +76,10 @@ class AutoKernel(WeightedKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
-        if not self._is_fixed:
-            self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
+        if self._is_fixed or self._choice.holds_for(weights):
+            self._running.forward(bottom, weights, bias, top, epilogue)
+            return
+        self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
         self._running.forward(bottom, weights, bias, top, epilogue)
         if self._choice.is_news and self.layer_name:
             logger.info("%s: %s", self.layer_name, self.description)
