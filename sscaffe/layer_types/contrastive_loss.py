@@ -14,8 +14,8 @@ class ContrastiveLossLayer(Layer):
 
     With `legacy_version`, ``max(margin - d^2, 0)`` stands for the square of the margin's rest.
 
-    Bottoms: two features ``(N, C)``, with any axes of size 1 after them, and s, 1 for similar pairs and 0 for others, one for each of
-    the N. Top: the loss, shape ``()``.
+    Bottoms: two features ``(N, C)``, with any axes of size 1 after them, and s, 1 for similar pairs
+    and 0 for others, one for each of the N. Top: the loss, shape ``()``.
 
     Source: Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Mapping",
     CVPR 2006.
