@@ -16,6 +16,8 @@ from sscaffe.errors import DivergedError, SscaffeError
 COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
     "init": "Add SSL to a net: write nets and solvers.",
+    "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
+    "sweep": "Try many lambdas, and show what is best.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "upgrade": "Bring an old net, caffemodel or solver up to date.",

@@ -111,13 +111,7 @@ def _number(text: str, usual: float) -> float:
         if usual > 0:
             return usual
         raise SscaffeError("lambda: expected a number, as the solver has no weight_decay either")
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise SscaffeError(f"lambda: expected a number above 0 or auto, got {text!r}")
-    return value
+    return options.positive("lambda", text, "or auto")
 
 
 def _print(result: dict[str, Any]) -> None:
