@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,9 +124,7 @@ def pareto(trials: Sequence[Trial]) -> set[int]:
     return {
         number
         for number, score, flops in points
-        if not any(
-            s >= score and f <= flops and (s > score or f < flops) for _, s, f in points
-        )
+        if not any(s >= score and f <= flops and (s > score or f < flops) for _, s, f in points)
     }
 
 
@@ -218,19 +216,22 @@ class Sweep:
 
     def _end(self, number: int, status: int) -> None:
         trial = self.trials[number]
-        begun = {"number": number, "strength": trial.strength, "folder": trial.folder}
         if status == 0:
             state = json.loads(Path(trial.folder, STATE).read_text(encoding="utf-8"))["done"]
             last = state["finetune"]
-            found = {"score": self._score(last), "flops": last["flops"]}
-            self.trials[number] = Trial(
-                **begun, status="done", iterations=last["iterations"], **found
+            trial = replace(
+                trial,
+                status="done",
+                score=self._score(last),
+                flops=last["flops"],
+                iterations=last["iterations"],
             )
         else:
             lines = Path(f"{trial.folder}.log").read_text(errors="replace").splitlines()
             reason = "diverged" if status == DIVERGED else (lines or ["no reason given"])[-1]
-            self.trials[number] = Trial(**begun, status="failed", reason=reason)
+            trial = replace(trial, status="failed", reason=reason)
             logger.warning("trial %d: failed (%s), see %s.log", number, reason, trial.folder)
+        self.trials[number] = trial
         self._save()
 
     def _load(self) -> dict[int, Trial]:

@@ -1,7 +1,6 @@
 """Try many lambdas, each in a run of its own, and show what is best."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -33,7 +32,9 @@ _SCORE = "The output of the test net to look at; higher is better, but for a los
 @click.option("--out", required=True, metavar="DIR", help="The folder of the sweep.")
 @click.option("--trials", default=12, metavar="NUMBER", help="How many lambdas.")
 @click.option("--jobs", default=1, metavar="NUMBER", help="How many at a time.")
-@click.option("--sampler", type=click.Choice(["grid", "optuna"]), default="grid", help="Who chooses.")
+@click.option(
+    "--sampler", type=click.Choice(["grid", "optuna"]), default="grid", help="Who chooses."
+)
 @click.option("--score", default="accuracy", metavar="OUTPUT", help=_SCORE)
 @click.option("--layers", default="", metavar="NAMES", help=_OF)
 @click.option("--proximal", is_flag=True, help=_OF)
@@ -104,8 +105,8 @@ def _baseline(start: Sequence[str], out: Path) -> str:
     status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
     if status:
         raise SscaffeError(f"baseline: {shlex.join(command[3:])} ended with status {status}")
-    weights = json.loads(state.read_text(encoding="utf-8"))["done"]["baseline"]["weights"]
-    return os.fspath(weights)
+    done = json.loads(state.read_text(encoding="utf-8"))["done"]
+    return str(done["baseline"]["weights"])
 
 
 def _scorer(name: str) -> Callable[[Mapping[str, Any]], float]:
@@ -147,5 +148,5 @@ def _print(job: sweep.Sweep, as_json: bool, score: str) -> None:
         )
         for trial in trials
     ]
-    print_table(["trial", "lambda", score, "FLOP %", ""], rows)
+    print_table(["trial", "lambda", score, "FLOP %", "state"], rows)
     click.echo("*: no other trial is better in both")
