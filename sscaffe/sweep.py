@@ -4,6 +4,7 @@ A sweep's folder has a folder for each trial, a run of `sscaffe.pipeline`, and `
 line of JSON for each trial that has begun. A sweep that was stopped goes on from there.
 """
 
+import ctypes
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from sscaffe.pipeline import STATE
 RESULTS = "sweep.jsonl"
 DIVERGED = 3  # the exit status of a training that did; another time it would again
 
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _POLL = 0.2  # seconds between two looks at the processes
 
 
@@ -212,6 +214,7 @@ class Sweep:
                 env={"OMP_NUM_THREADS": threads, **os.environ},
                 # Ctrl-C comes from here alone, once.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
 
     def _end(self, number: int, status: int) -> None:
@@ -248,3 +251,8 @@ class Sweep:
     def _save(self) -> None:
         lines = [json.dumps(asdict(self.trials[n])) for n in sorted(self.trials)]
         write_atomically(self.folder / RESULTS, ("\n".join(lines) + "\n").encode())
+
+
+def _end_with_parent() -> None:
+    """Let a process that was just forked get SIGINT when its parent dies, as by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT))

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -40,21 +41,26 @@ def test_a_grid_of_trials_and_on_where_it_ended(tiny, sscaffe):
     assert "lambda: trial 1 of runs has 0.1, the grid now has 0.0464" in err
 
 
-def test_a_sweep_that_is_stopped_leaves_snapshots_and_goes_on(tiny, start, sscaffe):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_trials_end_with_their_sweep_and_leave_snapshots(number, tiny, start, sscaffe):
     assert sscaffe("train -solver solver.prototxt")[0] == 0
-    command = f"{COMMAND} --weights tiny_iter_20.caffemodel --trials 1 --set max_iter="
-    process = start(f"{command}10000000")
-    for line in process.stderr:
-        if "trial 0: lambda" in line:
-            break
+    flags = "--weights tiny_iter_20.caffemodel --trials 1 --set max_iter=10000000"
+    process = start(f"{COMMAND} {flags}")
     log = Path("runs/trial_000.log")
-    while not log.exists() or "Solving" not in log.read_text():
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: log.exists() and "Solving" in log.read_text())
+    process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL)
+    wait_until(lambda: "stopped: run the same command again" in log.read_text())
     assert results()[0]["status"] == "begun"
     assert list(Path("runs/trial_000").glob("net_ssl_iter_*.solverstate"))
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_trial_that_fails_is_told_of(tiny, sscaffe):
