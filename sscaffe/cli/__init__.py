@@ -21,6 +21,7 @@ COMMANDS = {
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "upgrade": "Bring an old net, caffemodel or solver up to date.",
+    "generate": "Write the prototxts of well-known nets.",
     "data": "Make databases of well-known data sets.",
     "convert_imageset": "Make a database of image files and their labels.",
     "compute_image_mean": "Compute the mean image of a database.",
@@ -104,7 +105,7 @@ def _run(arguments: list[str]) -> int:
 def _name(arguments: list[str]) -> str:
     """Return the command as it was called, such as ``sscaffe data mnist``."""
     flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    words = 2 if arguments[:1] == ["data"] else 1  # what follows is files
+    words = 2 if arguments[:1] in (["data"], ["generate"]) else 1  # what follows is files
     return " ".join(["sscaffe", *arguments[: min(flag, words)]])
 
 
