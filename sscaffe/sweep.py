@@ -109,12 +109,14 @@ def optuna_sampler(found: Range, seed: int = 1701) -> Sampler:
         sampler = optuna.samplers.TPESampler(seed=seed + number)
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         for trial in trials:
-            if trial.status == "done":
+            # Optuna takes none from outside the range, which may have been another then.
+            if trial.status == "done" and found.low <= trial.strength <= found.high:
                 values = [trial.score, trial.flops]
                 params = {"lambda": trial.strength}
                 past = optuna.trial.create_trial(params=params, distributions=space, values=values)
                 study.add_trial(past)
-        return float(f"{study.ask(space).params['lambda']:.3g}")
+        rounded = float(f"{study.ask(space).params['lambda']:.3g}")
+        return min(max(rounded, found.low), found.high)
 
     return choose
 

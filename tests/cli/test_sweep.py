@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_at_least_one(tiny, sscaffe, flags):
 def test_optuna_chooses_within_the_range():
     pytest.importorskip("optuna")
     choose = optuna_sampler(Range(1e-4, 1e-2, log=True))
-    trials = [trial(n, 0.9, 0.5) for n in range(3)]
+    trials = [replace(trial(n, 0.9, 0.5), strength=10.0**-n) for n in range(3)]
     values = [choose(n, trials) for n in range(3, 6)]
     assert all(1e-4 <= value <= 1e-2 for value in values)
     assert choose(3, trials) == values[0]
