@@ -23,6 +23,7 @@ from sscaffe.solver.target import kept_flops
 from sscaffe.sparsity import kept_columns, kept_rows
 
 STAGES = ("baseline", "ssl", "finetune", "squeeze", "time")
+TRAININGS = STAGES[:3]
 STATE = "pipeline.json"
 
 Stage = dict[str, Any]
@@ -133,11 +134,13 @@ class Pipeline:
         for name in stages:
             if name not in STAGES:
                 raise SscaffeError(f"stages: expected some of {', '.join(STAGES)}, got {name!r}")
+            if name not in TRAININGS and name not in self._later:
+                raise SscaffeError(f"stages: this version has no {name}; leave it out")
         for name in (one for one in STAGES if one in stages):
             if name in self.done:
                 logger.info("%s: done already", name)
                 continue
-            needed = STAGES[: min(STAGES.index(name), 3)]
+            needed = TRAININGS[: STAGES.index(name)]
             missing = [one for one in needed if one not in self.done]
             if missing:
                 raise SscaffeError(f"stages: {name} needs {missing[0]}, which is not done; add it")

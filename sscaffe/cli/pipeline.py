@@ -1,6 +1,7 @@
 """Train, sparsify, fine-tune, squeeze and time a net: one job that can be stopped and go on."""
 
 import importlib.util
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _EPILOG = (
 )
 _LAMBDA = "Strength of group lasso; auto, the default: where it weighs as much as the loss."
 _SET = "Change the solver of SSL, as in target_flops=0.25."
+_STAGES = f"Only these: {', '.join(pipeline.STAGES)}."
 _RUNS = 50  # of each net that is timed
 
 
@@ -41,7 +43,7 @@ _RUNS = 50  # of each net that is timed
 @click.option("--proximal", is_flag=True, help="Take proximal steps: exact zeros, no threshold.")
 @options.weights(required=False)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help=_SET)
-@click.option("--stages", default=",".join(pipeline.STAGES), metavar="NAMES", help="Of which only.")
+@click.option("--stages", default="", metavar="NAMES", help=_STAGES)
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json
 def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags: Any) -> int:
@@ -53,7 +55,9 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
     stopped: list[int] = []
     with options.logged(log):
         plan = _plan(solver, **flags)
-        later = {"squeeze": _squeeze, "time": _time}
+        later = {"time": _time}
+        if importlib.util.find_spec("sscaffe.cli.squeeze") is not None:
+            later["squeeze"] = _squeeze
 
         def train(one: Solver, state: str) -> bool:
             status = _train(one, state)
@@ -62,7 +66,7 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
 
         job = pipeline.Pipeline(plan, Path(out), later, train, apply_settings)
         job.prepare()
-        job.run(options.split(stages))
+        job.run(options.split(stages) or _possible(later))
     print_json(job.done) if as_json else _print(job)
     if stopped:
         click.echo("stopped: run the same command again to go on", err=True)
@@ -97,6 +101,15 @@ def _plan(
     )
 
 
+def _possible(later: Collection[str]) -> list[str]:
+    """Return the stages that this version has, and say which it lacks."""
+    there = [*pipeline.TRAININGS, *later]
+    for name in pipeline.STAGES:
+        if name not in there:
+            logger.warning("%s: this version cannot do it; the stage is left out", name)
+    return [name for name in pipeline.STAGES if name in there]
+
+
 def _train(solver: Solver, state: str) -> int:
     """Train until the end or a signal; return the exit status."""
     signals = Signals(solver, "stop", "snapshot")
@@ -108,10 +121,6 @@ def _train(solver: Solver, state: str) -> int:
 
 
 def _squeeze(job: pipeline.Pipeline) -> pipeline.Stage:
-    if importlib.util.find_spec("sscaffe.cli.squeeze") is None:
-        raise SscaffeError(
-            "squeeze: this version cannot do it; leave it out: --stages baseline,ssl,finetune,time"
-        )
     from sscaffe.cli import main
 
     net, weights = job.folder / "squeezed.prototxt", job.folder / "squeezed.caffemodel"

@@ -91,7 +91,7 @@ def _words(
     weights = flags["weights"] or _baseline(start, folder / "baseline")
 
     def words(strength: float, out: Path) -> list[str]:
-        stages = ",".join(pipeline.STAGES[:3])
+        stages = ",".join(pipeline.TRAININGS)
         return [
             *(*start, "--lambda", repr(strength), "--weights", weights),
             *("--out", str(out), "--stages", stages),
