@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 
 _Descriptor = Any  # protobuf has one class of descriptors in Python and another in C
 

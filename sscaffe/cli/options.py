@@ -13,7 +13,7 @@ import click
 from sscaffe.data.sources import leveldb_refusal
 from sscaffe.device import Device, cpu, gpu
 from sscaffe.errors import SscaffeError
-from sscaffe.log import GlogFormatter, log_to_stderr, logger
+from sscaffe.glog import GlogFormatter, log_to_stderr, logger
 from sscaffe.net import Net
 from sscaffe.net.modes import CONV_MODES, set_conv_mode
 from sscaffe.prototxt import read_net
