@@ -14,7 +14,7 @@ from typing import Any
 from sscaffe import ssl
 from sscaffe.errors import SscaffeError
 from sscaffe.files import write_atomically
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver, write_text

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.files import write_atomically
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.pipeline import STATE
 
 RESULTS = "sweep.jsonl"

@@ -14,8 +14,8 @@ from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
 from sscaffe.cli.signals import Signals
 from sscaffe.errors import SscaffeError
+from sscaffe.glog import logger
 from sscaffe.layer import TEST
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sscaffe.errors import PrototxtError
+from sscaffe.glog import logger
 from sscaffe.layer import TRAIN
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.regularizers import GroupLasso, regularizers_of
@@ -45,7 +45,7 @@ def balance(
     """
     ones = _Settings(block_group_decay=1)
     with Net(net, TRAIN, weights=list(weights), source=source) as built:
-        loss = sum(built.forward() for _ in range(batches)) / batches
+        loss = sum(built.run_forward() for _ in range(batches)) / batches
         term = sum(
             lasso.value(param)
             for param in built.learnable_params

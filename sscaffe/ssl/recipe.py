@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sscaffe.errors import PrototxtError, SscaffeError
 from sscaffe.files import write_atomically
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import format_net, parse_net, parse_solver, read_net, read_text
 from sscaffe.ssl.nets import Groups, finetune_net, ssl_net

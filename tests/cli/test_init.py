@@ -82,7 +82,7 @@ def test_auto_starts_where_group_lasso_weighs_as_much_as_the_loss(trained, sscaf
     assert status == 0
     result = json.loads(out)
     with Net("net.prototxt", TRAIN, weights="tiny_iter_20.caffemodel") as net:
-        loss = sum(net.forward() for _ in range(3)) / 3
+        loss = sum(net.run_forward() for _ in range(3)) / 3
         norms = np.linalg.norm(net.params["conv1"][0].const_data.reshape(4, 9), axis=1)
     assert result["balance"]["loss"] == pytest.approx(loss, rel=1e-5)
     assert result["lambda"] == pytest.approx(loss / norms.sum(), rel=5e-3)  # three digits
