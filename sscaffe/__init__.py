@@ -62,6 +62,9 @@ _HOMES = {
     "register": "sscaffe.layer",
 }
 
+_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
+"""Those that scripts reach as ``caffe.io``, with no import of their own."""
+
 __all__ = [
     "NCCL",
     "TEST",
@@ -124,6 +127,8 @@ def install_as_caffe() -> None:
 def __getattr__(name: str) -> Any:
     if name == "_core":
         return _import_core()
+    if name in _MODULES:
+        return importlib.import_module(f"sscaffe.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'sscaffe' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
@@ -132,7 +137,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
 
 
 def _import_core() -> Any:
