@@ -62,8 +62,7 @@ _HOMES = {
     "register": "sscaffe.layer",
 }
 
-_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
-"""Those that scripts reach as ``caffe.io``, with no import of their own."""
+_PARTS = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
 
 __all__ = [
     "NCCL",
@@ -127,7 +126,7 @@ def install_as_caffe() -> None:
 def __getattr__(name: str) -> Any:
     if name == "_core":
         return _import_core()
-    if name in _MODULES:
+    if name in _PARTS:
         return importlib.import_module(f"sscaffe.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'sscaffe' has no attribute {name!r}")
@@ -137,7 +136,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_PARTS})
 
 
 def _import_core() -> Any:

@@ -122,6 +122,24 @@ def split(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
+def positive(flag: str, text: str, otherwise: str = "") -> float:
+    """Return the number above 0 that a flag asks for; `otherwise` says what else it may be.
+
+    Raises
+    ------
+    SscaffeError
+        If it is no such number.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        words = f"a number above 0 {otherwise}".rstrip()
+        raise SscaffeError(f"{flag}: expected {words}, got {text!r}")
+    return value
+
+
 def device(gpu_number: str) -> Device:
     """Return what ``--gpu`` asks for.
 

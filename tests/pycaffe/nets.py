@@ -1,4 +1,4 @@
-"""A net with two weighted layers and a loss, as a file, that the tests of pycaffe's surface share."""
+"""A net with two weighted layers and a loss, and its like, that the tests here share."""
 
 SMALL = """
 name: "small" force_backward: true

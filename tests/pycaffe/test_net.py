@@ -90,6 +90,15 @@ def test_inputs_by_name(deploy, rng):
     np.testing.assert_array_equal(deploy.blobs["images"].data, x.astype(np.float32))
 
 
+def test_an_input_is_spread_as_numpy_does(caffe, tmp_path, rng):
+    text = DEPLOY.replace("dim: 4 dim: 3 dim: 5", "dim: 1 dim: 1 dim: 5")
+    (tmp_path / "one.prototxt").write_text(text)
+    net = caffe.Net(str(tmp_path / "one.prototxt"), caffe.TEST)
+    x = rng.standard_normal((1, 5, 6)).astype(np.float32)
+    net.forward(images=x)
+    np.testing.assert_array_equal(net.blobs["images"].data, x[None])
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

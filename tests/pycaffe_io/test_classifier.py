@@ -94,7 +94,7 @@ def test_surroundings(files, rng):
     inner = made.crop(image, (10, 10, 20, 20))
     assert inner.shape == (8, 8, 3)
     # The window of 10 pixels is the middle of 4; what is around it is on all four sides.
-    assert inner[3:5, 3:5].max() == 0
+    assert inner[3:5, 3:5].max() < 1e-4  # smoothing reaches a little of it
     assert inner[0, 1:7].min() > 0.5
     corner = made.crop(np.ones((40, 40, 3)), (0, 0, 10, 10))
     np.testing.assert_allclose(corner[0, 0], mean[::-1] / 255, rtol=1e-6)

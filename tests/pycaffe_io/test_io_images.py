@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from sscaffe import io
 from sscaffe.errors import DataError, UnsupportedError
+from sscaffe.io import ArrayError
 
 
 @pytest.fixture
@@ -63,14 +64,20 @@ def test_what_is_no_image(tmp_path):
 @pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("size", [(4, 5), (14, 20), (9, 3)], ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_resize_of_pictures(channels, size, order, rng):
+@pytest.mark.parametrize("smooths", [False, True])
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+def test_resize_of_pictures(channels, size, order, mode, smooths, rng):
     image = rng.normal(size=(9, 7, channels))
     low, high = image.min(), image.max()
     factors = (size[0] / 9, size[1] / 7, 1)
     scaled = (image - low) / (high - low)
-    wanted = ndimage.zoom(scaled, factors, order=order, mode="grid-constant", grid_mode=True)
+    beyond = {"reflect": ("mirror", "mirror"), "constant": ("constant", "grid-constant")}[mode]
+    if smooths:
+        sigma = [max(0, (1 / factor - 1) / 2) for factor in factors]
+        scaled = ndimage.gaussian_filter(scaled, sigma, mode=beyond[0])
+    wanted = ndimage.zoom(scaled, factors, order=order, mode=beyond[1], grid_mode=True)
     wanted = wanted.clip(0, 1) * (high - low) + low
-    got = io.resize_image(image, size, order)
+    got = io.resize_image(image, size, order, anti_aliasing=smooths, mode=mode)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -85,8 +92,12 @@ def test_resize_of_other_channels(size, order, rng):
 
 def test_resize_by_hand():
     image = np.array([[[0.0], [4.0]]])
-    # Quarters between the middles; beyond them, the mix with the lowest value.
-    np.testing.assert_allclose(io.resize_image(image, (1, 4))[0, :, 0], [0, 1, 3, 3])
+    # Quarters between the middles; beyond them, the mirror image or the lowest value.
+    np.testing.assert_allclose(io.resize_image(image, (1, 4))[0, :, 0], [1, 1, 3, 3])
+    zeros = io.resize_image(image, (1, 4), mode="constant")
+    np.testing.assert_allclose(zeros[0, :, 0], [0, 1, 3, 3])
+    with pytest.raises(ArrayError, match="mode: expected reflect or constant, got 'wrap'"):
+        io.resize_image(image, (1, 4), mode="wrap")
     np.testing.assert_array_equal(
         io.resize_image(np.full((3, 3, 3), 5), (1, 2)), np.full((1, 2, 3), 5)
     )
