@@ -18,7 +18,7 @@ SECONDS = 240  # for a cell; a whole notebook takes 5 to 20
 
 @pytest.fixture
 def kernel(tmp_path_factory, monkeypatch):
-    """Return the settings of a kernel that speaks over files, not ports, and leaves the user's folders alone."""
+    """Return the settings of a kernel that needs no port and leaves the user's folders alone."""
     folder = tmp_path_factory.mktemp("nb")  # short, since paths of sockets are
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(folder))
