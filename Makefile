@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 
-.PHONY: build demo test lint unit bench clean
+.PHONY: build demo test lint unit bench asan fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,16 @@ lint: $(VENV)/.installed-test build
 
 unit: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2
+
+# The core under AddressSanitizer and UBSan; WHAT="tests/kernels -k lrn" runs a part.
+asan: $(VENV)/.installed-test
+	./tools/test_sanitized.sh $(BIN)/python $(WHAT)
+
+# Half an hour for each parser; FUZZ_SECONDS=60 for a look.
+FUZZ_SECONDS ?= 1800
+fuzz: $(VENV)/.installed-fuzz build
+	for target in prototxt caffemodel solverstate flags; do \
+	    $(BIN)/python tests/fuzz/$$target.py -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_train.py --rounds 3

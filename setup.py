@@ -37,6 +37,15 @@ ISA_FLAGS = {
 # point exceptions, and without them square roots and choices become vector instructions.
 ROUNDING_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
+# For SSCAFFE_SANITIZE=1, which tools/test_sanitized.sh sets.
+SANITIZER_FLAGS = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+    "-g1",
+    "-O1",
+]
+
 
 def generate_messages() -> None:
     """Make caffe_pb2 from caffe.proto, in a descriptor pool of its own.
@@ -86,6 +95,9 @@ def core_extension() -> Pybind11Extension:
         extra_compile_args=["-O3", "-fopenmp", *ROUNDING_FLAGS, "-Wall", "-Wextra"],
         extra_link_args=["-fopenmp"],
     )
+    if os.environ.get("SSCAFFE_SANITIZE") == "1":
+        extension.extra_compile_args += SANITIZER_FLAGS
+        extension.extra_link_args += [*SANITIZER_FLAGS, f"-Wl,-rpath,{sys.prefix}/lib"]
     prefix = onednn_prefix()
     if prefix is None:
         extension.sources.remove("csrc/dense_onednn.cpp")
