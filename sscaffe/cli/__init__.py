@@ -32,6 +32,7 @@ COMMANDS = {
     "sparsity": "Show how sparse trained weights are.",
     "explain": "Show what the groups of a net are.",
     "diff": "Compare two nets, or two files of weights.",
+    "report": "Make one HTML page of a training or a sweep.",
     "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }

@@ -18,8 +18,8 @@ _EPILOG = "Example: sscaffe summary lenet_deploy.prototxt lenet_ssl.caffemodel"
 _DENSE = ["layer", "type", "tops", "params", "MMAC", "activations\nKiB", "weights\nKiB"]
 _SPARSE = ["kept\nrows", "kept\ncolumns", "kept\nparams", "nonzero\nparams", "kept\nMMAC"]
 _SPARSE += ["nonzero\nMMAC", "kept\nKiB"]
-_SUMS = ("params", "kept_params", "nonzero_params", "macs", "kept_macs", "nonzero_macs")
-_SUMS += ("activations", "weights", "kept_weights")
+_SUMS = ["params", "kept_params", "nonzero_params", "macs", "kept_macs", "nonzero_macs"]
+_SUMS += ["activations", "weights", "kept_weights"]
 
 
 @click.command(cls=CaffeCommand, short_help="Show what a net costs.", epilog=_EPILOG)
