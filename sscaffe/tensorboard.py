@@ -44,10 +44,18 @@ class TensorBoard:
             ) from error
         self._solver = solver
         solver.on_display(self._write)
+        solver.callbacks.append(self._write_terms)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Write what is still in memory, and look no more."""
+        self._solver.callbacks.remove(self._write_terms)
         self._writer.close()
+
+    def _write_terms(self, solver: Solver) -> None:
+        """Write the regularization terms, which only the update of an iteration works out."""
+        step = solver.iter - 1
+        if step % solver.param.display == 0:
+            self._writer.add_scalar("train/regularization", solver.regularization, step)
 
     def _write(self, facts: dict[str, Any]) -> None:
         step = facts["iter"]
@@ -55,9 +63,6 @@ class TensorBoard:
         values |= _scalars("train/output", facts["outputs"])
         for number, test in enumerate(facts["tests"]):
             values |= _scalars(f"test{number or ''}", test)
-        terms = getattr(self._solver, "regularization", None)
-        if terms is not None:
-            values["train/regularization"] = terms
         for layer, zeros in facts["sparsity"].items():
             values |= {f"zero_{kind}s/{layer}": share for kind, share in zeros.items()}
         for name, value in values.items():

@@ -1,4 +1,4 @@
-"""sscaffe report: what the page shows, what it needs, how it looks in a browser, what it refuses."""
+"""sscaffe report: what the page shows and needs, how it looks in a browser, what it refuses."""
 
 import json
 import math
