@@ -51,6 +51,17 @@ double group_lasso_factors(const Floats& weights, Floats& factors, int64_t ydime
     return sscaffe::group_lasso_factors(tiling, decay, weights.data(), out);
 }
 
+void shrink_groups(Floats& weights, std::optional<Floats>& history, int64_t ydimen, int64_t xdimen,
+                   double limit, double share) {
+    const BlockTiling tiling = tiling_of(weights, ydimen, xdimen);
+    if (history) require_size(*history, weights.size(), "history");
+    if (!(limit >= 0)) refuse("limit", 0, "or more", limit);
+    float* past = history ? history->mutable_data() : nullptr;
+    float* out = weights.mutable_data();
+    py::gil_scoped_release unlocked;
+    sscaffe::shrink_groups(tiling, limit, share, out, past);
+}
+
 UpdateRule rule_of(const std::string& name) {
     if (name == "SGD") return UpdateRule::kSgd;
     if (name == "Nesterov") return UpdateRule::kNesterov;
@@ -120,6 +131,8 @@ void bind_update(py::module_& m) {
           "xdimen"_a, "decay"_a);
     m.def("group_lasso_factors", &group_lasso_factors, "weights"_a.noconvert(),
           "factors"_a.noconvert(), "ydimen"_a, "xdimen"_a, "decay"_a);
+    m.def("shrink_groups", &shrink_groups, "weights"_a.noconvert(), "history"_a.noconvert(),
+          "ydimen"_a, "xdimen"_a, "limit"_a, "share"_a);
     m.def("memory_update", &update, "step"_a, "weights"_a, "diff"_a, "history"_a,
           "mask"_a.noconvert(), "rows"_a, "lassos"_a.noconvert());
     m.def("memory_mask", &memory_mask, "memory"_a);

@@ -55,6 +55,23 @@ void add_products(int64_t n, const float* factors, const float* x, float* y) {
     for (int64_t i = 0; i < n; ++i) y[i] += factors[i] * x[i];
 }
 
+// By a factor for all (kStep 0) or one for each (kStep 1); history += share * what is taken away.
+template <int kStep>
+void shrink_by(int64_t n, const float* factors, float share, float* x, float* history) {
+    if (!history) {
+        // Adding 0 makes 0 of -0.
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) x[i] = x[i] * factors[i * kStep] + 0.0f;
+        return;
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const float shrunk = x[i] * factors[i * kStep] + 0.0f;
+        history[i] += share * (x[i] - shrunk);
+        x[i] = shrunk;
+    }
+}
+
 template <typename T>
 void transform_row(int64_t n, const T* x, const float* mean, float value, float scale, float* y) {
     if (mean) {

@@ -76,6 +76,30 @@ void find_factors(const BlockTiling& t, const Strip& strip, float decay, const f
     }
 }
 
+// What a block of this norm is multiplied by; NaN for NaN.
+float shrinkage(double norm, double limit) {
+    return norm <= limit ? 0.0f : static_cast<float>(1 - limit / norm);
+}
+
+// Multiply each block b of a strip by factors[b].
+void shrink_strip(const BlockTiling& t, const Strip& strip, const float* factors, float share,
+                  float* weights, float* history) {
+    const auto& [each, by_column] = vector_kernels().elementwise.shrink;
+    for (int64_t row = strip.y * t.ydimen; row < (strip.y + 1) * t.ydimen; ++row) {
+        const int64_t at = row * t.columns;
+        const auto past = [&](int64_t i) { return history ? history + i : nullptr; };
+        if (t.xdimen == 1) {
+            const int64_t i = at + strip.first;
+            by_column(strip.last - strip.first, factors + strip.first, share, weights + i, past(i));
+            continue;
+        }
+        for (int64_t b = strip.first; b < strip.last; ++b) {
+            const int64_t i = at + b * t.xdimen;
+            each(t.xdimen, factors + b, share, weights + i, past(i));
+        }
+    }
+}
+
 double sum_of(const std::vector<double>& norms) {
     double total = 0;
     for (const double norm : norms) total += norm;
@@ -105,6 +129,22 @@ double group_lasso(const BlockTiling& t, float decay, const float* weights, floa
         add_gradient(t, strip, factors.data() + row, weights, diff);
     });
     return decay * sum_of(norms);
+}
+
+void shrink_groups(const BlockTiling& t, double limit, double share, float* weights,
+                   float* history) {
+    const int64_t across = t.columns / t.xdimen;
+    std::vector<double> norms(t.rows / t.ydimen * across);
+    std::vector<float> factors(norms.size());
+    for_each_strip(t, [&](const Strip& strip) {
+        double* norm = norms.data() + strip.y * across;
+        float* factor = factors.data() + strip.y * across;
+        sum_squares(t, strip, weights, norm);
+        for (int64_t b = strip.first; b < strip.last; ++b) {
+            factor[b] = shrinkage(std::sqrt(norm[b]), limit);
+        }
+        shrink_strip(t, strip, factor, static_cast<float>(share), weights, history);
+    });
 }
 
 }  // namespace sscaffe

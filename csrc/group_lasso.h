@@ -28,4 +28,17 @@ double group_lasso(const BlockTiling& tiling, float decay, const float* weights,
 double group_lasso_factors(const BlockTiling& tiling, float decay, const float* weights,
                            float* factors);
 
+// Take the proximal step of a group lasso: move each block towards 0 by `limit`, in the L2 norm.
+//
+//   weights  [rows][columns]   *= max(0, 1 - limit / norm of the block), so that a block whose norm
+//                              is at most `limit` becomes exactly 0
+//   history  [rows][columns]   += share * what the weights lost; nullptr for none
+//
+// A block with a NaN becomes NaN.  Norms as above; factors are rounded once from double precision.
+// Cost: one pass over both, as a strip of blocks stays in the cache between norm and product.
+//
+// Source: Parikh and Boyd, "Proximal Algorithms", 2014, section 6.5.1.
+void shrink_groups(const BlockTiling& tiling, double limit, double share, float* weights,
+                   float* history);
+
 }  // namespace sscaffe

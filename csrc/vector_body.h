@@ -33,6 +33,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
      add_squares,
      add_signs,
      add_products,
+     {shrink_by<0>, shrink_by<1>},
      {sgd_step, nesterov_step, adam_step},
      transform_row<uint8_t>,
      transform_row<float>,

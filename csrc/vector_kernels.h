@@ -40,6 +40,9 @@ struct ElementwiseKernels {
     void (*add_squares)(int64_t n, const float* x, double* sums);          // sums[i] += x[i]^2
     void (*add_signs)(int64_t n, float factor, const float* x, float* y);  // y += factor sign(x)
     void (*add_products)(int64_t n, const float* factors, const float* x, float* y);
+    // x *= factor and history += share * what x lost, unless history is nullptr. One factor for
+    // all, or one for each.
+    void (*shrink[2])(int64_t n, const float* factors, float share, float* x, float* history);
     // By UpdateRule: what update does after the gradient is made.
     void (*take_step[3])(const UpdateStep& s, int64_t n, const UpdateArrays& arrays);
     // y = (x - (mean ? mean[i] : value)) * scale

@@ -31,6 +31,14 @@ def group_lasso(weights: Floats, diff: Floats, ydimen: int, xdimen: int, decay: 
 def group_lasso_factors(
     weights: Floats, factors: Floats, ydimen: int, xdimen: int, decay: float
 ) -> float: ...
+def shrink_groups(
+    weights: Floats,
+    history: Floats | None,
+    ydimen: int,
+    xdimen: int,
+    limit: float,
+    share: float,
+) -> None: ...
 def gemm(
     a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool, accumulate: bool
 ) -> None: ...

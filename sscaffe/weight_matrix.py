@@ -205,10 +205,14 @@ class Prepared(Generic[T]):
         """What was made last; None before the first `get`."""
         return self._value
 
+    def is_current(self, blob: Blob) -> bool:
+        """Return whether what was made last is of the data that the blob has now."""
+        return blob.data_tensor is self._tensor and blob.data_version == self._version
+
     def get(self, blob: Blob) -> T:
         """Return what is made from the data that the blob has now."""
-        tensor, version = blob.data_tensor, blob.data_version
-        if self._value is None or tensor is not self._tensor or version != self._version:
+        if self._value is None or not self.is_current(blob):
+            tensor, version = blob.data_tensor, blob.data_version
             self._value = self._make(blob.const_data)
             self._tensor, self._version = tensor, version
         return self._value

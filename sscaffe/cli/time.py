@@ -105,6 +105,8 @@ def _compare(
 ) -> int:
     if phase == "TRAIN":
         raise click.UsageError("--phase: expected TEST with --compare, got TRAIN")
+    if flags["conv_mode"] is not None:
+        raise click.UsageError("--conv-mode: --compare runs every mode; leave one of the two out")
     with options.logged(log):
         if write_auto:
             prototxt.read_net(flags["model"])  # says what is wrong with it before anything else

@@ -45,6 +45,25 @@ def rates(layer: caffe_pb2.LayerParameter) -> list[str]:
     return [f"lr_mult {p.lr_mult:g}, decay_mult {p.decay_mult:g}" for p in layer.param]
 
 
+def window(param: Any, name: str, default: int) -> str:
+    """Return a size of a window, as in ``3`` or ``3x5``.
+
+    Parameters
+    ----------
+    param : ConvolutionParameter or PoolingParameter
+        Where it stands, in one of its forms.
+    name : str
+        ``kernel``, ``stride`` or ``pad``.
+    default : int
+        The size where none is given.
+    """
+    high, wide = getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
+    if high or wide:
+        return _few([high, wide])
+    size = getattr(param, "kernel_size" if name == "kernel" else name)
+    return str(size) if isinstance(size, int) else _few(size) or str(default)
+
+
 def _window(param: Any) -> str:
     if param.kernel_h or param.kernel_w:
         return f"{param.kernel_h}x{param.kernel_w}"

@@ -337,14 +337,15 @@ class Kernels(Protocol):
     def group_lasso_factors(
         self, weights: Array, ydimen: int, xdimen: int, decay: float
     ) -> tuple[LassoFactors, float]:
-        """Return what `group_lasso` multiplies the weights by to get its gradient, and the term.
+        """Return what `group_lasso` multiplies weights, of float32, by, and the term."""
 
-        Parameters
-        ----------
-        weights : ndarray of float32, shape (R, C)
-            C-contiguous.
-        ydimen, xdimen, decay
-            As for `group_lasso`.
+    def shrink_groups(
+        self, weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
+    ) -> None:
+        """Take the proximal step of a group lasso: weights of shape (R, C) change in place.
+
+        Each block of so many rows and columns is multiplied by ``max(0, 1 - limit / norm)``;
+        `share` times what that takes away is added to `past`, a history, if there is one.
         """
 
     def packed_mask(self, mask: Array) -> PackedMask:

@@ -29,6 +29,7 @@ from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
+from sscaffe.kernels.cpu_lasso import shrink
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
@@ -328,6 +329,16 @@ def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: fl
     norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
     diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
     return decay * float(norms.sum())
+
+
+def shrink_groups(
+    weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
+) -> None:
+    """See `Kernels.shrink_groups`."""
+    if weights.dtype == np.float32:
+        _core.shrink_groups(weights, past, *block, limit, share)
+    else:
+        shrink(weights, past, block, limit, share)
 
 
 def packed_mask(mask: Array) -> PackedMask:

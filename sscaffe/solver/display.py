@@ -10,6 +10,8 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.solver.regularizers import Regularizer, blocks_of
 from sscaffe.sparsity import zero_blocks, zero_columns, zero_elements, zero_rows
 
+_MUCH = 10  # times the loss: what regularization hardly ever should be
+
 
 def log_loss(iteration: int, loss: float) -> None:
     """Log the smoothed loss."""
@@ -93,13 +95,22 @@ def log_sparsity(params: Sequence[Param], threshold: float) -> None:
         )
 
 
-def log_regularization(regularization: float, loss: float) -> None:
-    """Log the terms that the regularizers add, and the whole loss."""
+def log_regularization(regularization: float, loss: float, iteration: int) -> None:
+    """Log the terms that the regularizers add, and the whole loss.
+
+    A first term that is much larger than the loss is warned of.
+    """
     logger.info(
         "    Total regularization terms: %g loss+regular. : %g",
         regularization,
         regularization + loss,
     )
+    if iteration == 0 and 0 < _MUCH * loss < regularization:
+        logger.warning(
+            "Total regularization terms are %.3g times the loss; if accuracy falls or the loss "
+            "grows, choose smaller decays",
+            regularization / loss,
+        )
 
 
 def log_start(
@@ -113,6 +124,11 @@ def log_start(
         rows, columns = param.matrix_shape
         for term in terms:
             logger.info("%s (%d x %d): %s", param.name, rows, columns, term.describe(param))
+    if settings.regularization_step == caffe_pb2.SolverParameter.PROXIMAL:
+        logger.info(
+            "regularization_step: PROXIMAL; after each update, groups whose norm is at most "
+            "lr x lambda become 0 and the others shrink by that much"
+        )
     if threshold:
         scope = caffe_pb2.SolverParameter.PruneScope.Name(settings.prune_scope)
         logger.info(

@@ -97,6 +97,19 @@ class L1:
         return f"L1, {_weights(param, self.scale)}, lambda {self.decay:g}"
 
 
+class Ramp:
+    """The share of the lambdas of group lassos that is in force; it rises while they warm up."""
+
+    share = 1.0
+
+    def follow(self, iteration: int, warmup: int) -> None:
+        """Set it for an iteration, counted from 0: the last of the warm-up has all."""
+        self.share = min(1.0, (iteration + 1) / warmup) if warmup else 1.0
+
+
+_FULL = Ramp()
+
+
 @dataclass(frozen=True)
 class GroupLasso:
     """``decay`` times the sum of the L2 norms of the weight matrix's blocks.
@@ -110,7 +123,13 @@ class GroupLasso:
     ydimen: int
     xdimen: int
     kind: str = "block"
+    ramp: Ramp = _FULL
     sparsifies = True
+
+    @property
+    def strength(self) -> float:
+        """The part of `decay` that is in force."""
+        return self.decay * self.ramp.share
 
     def apply(self, param: Param, want_value: bool = False) -> float:
         """See `Regularizer.apply`."""
@@ -120,13 +139,20 @@ class GroupLasso:
             param.diff.reshape(matrix),
             self.ydimen,
             self.xdimen,
-            self.decay,
+            self.strength,
         )
+
+    def value(self, param: Param) -> float:
+        """Return the term."""
+        matrix = param.const_data.reshape(param.matrix_shape)
+        nowhere = param.xp.zeros_like(matrix)
+        kernels = param.blob.device.kernels
+        return kernels.group_lasso(matrix, nowhere, self.ydimen, self.xdimen, self.strength)
 
     def factors(self, param: Param) -> tuple[LassoFactors, float]:
         """Return what the weights are multiplied by to get the gradient, and the term."""
         return param.blob.device.kernels.group_lasso_factors(
-            param.const_data.reshape(param.matrix_shape), self.ydimen, self.xdimen, self.decay
+            param.const_data.reshape(param.matrix_shape), self.ydimen, self.xdimen, self.strength
         )
 
     def describe(self, param: Param) -> str:
@@ -140,7 +166,7 @@ class GroupLasso:
 
 
 def regularizers_of(
-    param: Param, settings: caffe_pb2.SolverParameter, root: str = ""
+    param: Param, settings: caffe_pb2.SolverParameter, root: str = "", ramp: Ramp = _FULL
 ) -> list[Regularizer]:
     """Return the terms that a parameter adds to the loss.
 
@@ -152,6 +178,8 @@ def regularizers_of(
         The decays, which the parameter's own factors multiply.
     root : str
         The folder that a relative decay_proto starts from.
+    ramp : Ramp
+        What group lassos warm up by.
 
     Returns
     -------
@@ -174,11 +202,11 @@ def regularizers_of(
             terms.append(_decay_term(spec, settings)(decay, scale))
         rows, columns = param.matrix_shape
         breadth = settings.breadth_decay * spec.breadth_decay_mult
-        terms.append(GroupLasso(breadth, 1, columns, "breadth_decay"))
+        terms.append(GroupLasso(breadth, 1, columns, "breadth_decay", ramp))
         shape = settings.kernel_shape_decay * spec.kernel_shape_decay_mult
-        terms.append(GroupLasso(shape, rows // param.group, 1, "kernel_shape_decay"))
+        terms.append(GroupLasso(shape, rows // param.group, 1, "kernel_shape_decay", ramp))
         for block in spec.block_group_lasso:
-            terms.append(_block_term(param, block, settings.block_group_decay))
+            terms.append(_block_term(param, block, settings.block_group_decay, ramp))
     except SscaffeError as error:
         error.add_note(f"  param:  {param.name!r} {param.shape}")
         raise
@@ -200,10 +228,10 @@ def _decay_term(
     return terms[name]
 
 
-def _block_term(param: Param, block: _Spec, decay: float) -> GroupLasso:
+def _block_term(param: Param, block: _Spec, decay: float, ramp: Ramp) -> GroupLasso:
     ydimen, xdimen = block_size(param, block)
     kind = _Spec.GroupKind.Name(block.group).lower()
-    return GroupLasso(decay * block.block_decay_mult, ydimen, xdimen, kind)
+    return GroupLasso(decay * block.block_decay_mult, ydimen, xdimen, kind, ramp)
 
 
 def _read_scale(param: Param, root: str) -> Array:

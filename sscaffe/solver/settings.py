@@ -26,6 +26,8 @@ _LEAST = {
     "snapshot": 0,
     "test_interval": 0,
     "prune_threshold": 0,
+    "lasso_warmup_iter": 0,
+    "target_interval": 1,
 }
 
 
@@ -47,6 +49,10 @@ def checked(param: _Settings) -> _Settings:
         value = getattr(settings, name)
         if value < least:
             raise PrototxtError(f"{name}: expected {least} or more, got {value:g}")
+    for name in ("target_sparsity", "target_flops"):
+        value = getattr(settings, name)
+        if settings.HasField(name) and not 0 < value < 1:
+            raise PrototxtError(f"{name}: expected a share between 0 and 1, got {value:g}")
     unsupported.check(settings, "the solver")
     return settings
 

@@ -21,6 +21,7 @@ from sscaffe.solver.nets import NetMaker, share_weights
 from sscaffe.solver.scores import outputs_of, run_tests
 from sscaffe.solver.settings import checked, device_for
 from sscaffe.solver.smoothed_loss import SmoothedLoss
+from sscaffe.solver.target import targets
 from sscaffe.solver.update import Updater
 
 PathLike = str | os.PathLike[str]
@@ -114,6 +115,7 @@ class Solver:
                     self.net.copy_from(Path(self._root, name))
             self.test_nets = maker.test(self._test_conv_mode)
             share_weights(self.net, self.test_nets)
+            self.callbacks += targets(self.param, self.net, self._updater.regularizers)
         except BaseException:
             self.close()
             raise
@@ -248,7 +250,7 @@ class Solver:
             display.log_sparsity(self.net.learnable_params, self.param.measure_threshold)
         regularization = self._updater.apply(rate, self.iter, shown)
         if shown:
-            display.log_regularization(regularization, self.smoothed_loss)
+            display.log_regularization(regularization, self.smoothed_loss, self.iter)
             require_finite_weights(self.net, self.param, self.iter)
 
     @unwarned()

@@ -1,14 +1,16 @@
 """One update: what happens between the backward pass and the next forward pass."""
 
 import math
+from collections.abc import Sequence
 
 from sscaffe.blob import Param
 from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import display
-from sscaffe.solver.param_update import make_update
-from sscaffe.solver.regularizers import regularizers_of
+from sscaffe.solver.param_update import ParamUpdate, make_update
+from sscaffe.solver.proximal import ProximalUpdate, by_gradient, by_shrinking
+from sscaffe.solver.regularizers import Ramp, Regularizer, regularizers_of
 from sscaffe.solver.settings import (
     SMALL_WEIGHT,
     prune_threshold,
@@ -42,15 +44,22 @@ class Updater:
     ) -> None:
         self._settings, self._params = settings, net.learnable_params
         self.rule = make_rule(settings, self._params)
-        self.regularizers = [regularizers_of(param, settings, root) for param in self._params]
-        self.threshold = prune_threshold(settings, self.regularizers, disconnects)
+        self._ramp = Ramp()
+        self.regularizers = [
+            regularizers_of(param, settings, root, self._ramp) for param in self._params
+        ]
+        smooth = [by_gradient(settings, terms) for terms in self.regularizers]
+        self.threshold = prune_threshold(settings, smooth, disconnects)
         learning = [param for param in self._params if param.learns]
         warn_of_idle_decays(settings, learning)
         display.log_start(self._params, self.regularizers, settings, self.threshold)
-        self._updates = [
-            make_update(index, self.rule, terms, self.threshold)
-            for index, terms in enumerate(self.regularizers)
-        ]
+        self._updates = [self._make_update(index, terms) for index, terms in enumerate(smooth)]
+
+    def _make_update(self, index: int, terms: Sequence[Regularizer]) -> ParamUpdate:
+        lassos = by_shrinking(self._settings, self.regularizers[index])
+        if lassos:
+            return ProximalUpdate(index, self.rule, terms, self.threshold, lassos)
+        return make_update(index, self.rule, terms, self.threshold)
 
     @property
     def freezing_threshold(self) -> float:
@@ -74,6 +83,7 @@ class Updater:
         float
             Their sum before the update; 0 if it is not wanted.
         """
+        self._ramp.follow(iteration, self._settings.lasso_warmup_iter)
         clip = clip_factor(self._params, self._settings.clip_gradients, want_value)
         return sum([one.apply(clip, rate, iteration, want_value) for one in self._updates])
 

@@ -69,6 +69,18 @@ class UpdateRule(ABC):
         """
         return None
 
+    def shrinkage(self) -> tuple[float, float]:
+        """Return how PROXIMAL goes with the rule.
+
+        Returns
+        -------
+        reach : float
+            What the update multiplies the rate by for a gradient that is new.
+        share : float
+            How much of what is taken from the weights is added to the first history.
+        """
+        return 1.0, 0.0
+
     def history_of(self, index: int) -> list[Blob]:
         """Return what is remembered of a parameter."""
         return self.history[index :: len(self.params)]
@@ -94,6 +106,10 @@ class SGD(UpdateRule):
         """See `UpdateRule.step`."""
         return UpdateStep("SGD", rate, self.settings.momentum)
 
+    def shrinkage(self) -> tuple[float, float]:
+        """See `UpdateRule.shrinkage`: the history is the step that was taken."""
+        return 1.0, 1.0
+
 
 class Nesterov(UpdateRule):
     """``h' = momentum h + rate g``; the update is ``(1 + momentum) h' - momentum h``.
@@ -116,6 +132,11 @@ class Nesterov(UpdateRule):
     def step(self, rate: float, iteration: int) -> UpdateStep:
         """See `UpdateRule.step`."""
         return UpdateStep("Nesterov", rate, self.settings.momentum)
+
+    def shrinkage(self) -> tuple[float, float]:
+        """See `UpdateRule.shrinkage`: at rest the history is 0, as the update has both parts."""
+        reach = 1 + self.settings.momentum
+        return reach, 1 / reach
 
 
 class AdaGrad(UpdateRule):

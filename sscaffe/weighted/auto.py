@@ -76,8 +76,10 @@ class AutoKernel(WeightedKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
-        if not self._is_fixed:
-            self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
+        if self._is_fixed or self._choice.holds_for(weights):
+            self._running.forward(bottom, weights, bias, top, epilogue)
+            return
+        self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
         self._running.forward(bottom, weights, bias, top, epilogue)
         if self._choice.is_news and self.layer_name:
             logger.info("%s: %s", self.layer_name, self.description)

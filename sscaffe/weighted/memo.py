@@ -16,6 +16,7 @@ Times = dict[str, float]
 
 _known: dict[str, Times] = {}
 _read_from: Path | None = None
+_told_of: set[Path] = set()  # files that a warning was given for: one is enough
 
 
 def path() -> Path:
@@ -42,7 +43,7 @@ def remember(key: str, times: Times) -> None:
         merged = {**_load(target), **known}
         write_atomically(target, json.dumps(merged, indent=1, sort_keys=True).encode())
     except (OSError, SscaffeError) as error:
-        logger.warning("AUTO measures again next time: %s", error)
+        _warn(target, "cannot be written", error, "AUTO measures again in the next process")
 
 
 def _all() -> dict[str, Times]:
@@ -60,8 +61,18 @@ def _load(target: Path) -> dict[str, Times]:
             str(key): {str(name): float(value) for name, value in times.items()}
             for key, times in content.items()
         }
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        logger.warning("%s: cannot be used, AUTO measures again: %s", target, error)
+    except OSError as error:
+        _warn(target, "cannot be read", error, "AUTO measures again")
         return {}
+    except (ValueError, AttributeError, TypeError) as error:
+        _warn(target, "is damaged", error, "AUTO measures again and writes it anew")
+        return {}
+
+
+def _warn(target: Path, what: str, error: Exception, so: str) -> None:
+    """Say once for each file what is wrong with it, and what follows."""
+    if target not in _told_of:
+        _told_of.add(target)
+        logger.warning("%s, where AUTO keeps its times, %s (%s): %s", target, what, error, so)

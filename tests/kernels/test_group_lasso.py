@@ -86,3 +86,85 @@ def test_refuses(rng):
         _core.group_lasso(weights, weights.copy(), 1, 0, 1.0)
     with pytest.raises(ValueError, match="diff: expected 24 elements, got 12"):
         _core.group_lasso(weights, weights[:2].copy(), 1, 1, 1.0)
+
+
+def shrunk(weights, history, ydimen, xdimen, limit, share):
+    """Return weights and history after the proximal step, in double precision."""
+    rows, columns = weights.shape
+    blocks = weights.astype(np.float64).reshape(rows // ydimen, ydimen, columns // xdimen, xdimen)
+    after = np.zeros_like(blocks)
+    for y, x in np.ndindex(rows // ydimen, columns // xdimen):
+        norm = np.linalg.norm(blocks[y, :, x])
+        if norm > limit:
+            after[y, :, x] = blocks[y, :, x] * (1 - limit / norm)
+    after = after.reshape(weights.shape)
+    return after, history + share * (weights - after)
+
+
+@pytest.mark.parametrize("tiling", TILINGS, ids=str)
+@pytest.mark.usefixtures("isa", "threads")
+def test_shrink_groups(tiling, rng):
+    rows, columns, ydimen, xdimen = tiling
+    scales = rng.uniform(0, 2, (rows // ydimen, 1, columns // xdimen, 1))
+    noise = rng.standard_normal((rows // ydimen, ydimen, columns // xdimen, xdimen))
+    weights = (scales * noise).reshape(rows, columns).astype(np.float32)
+    history = rng.standard_normal((rows, columns)).astype(np.float32)
+    limit = float(np.sqrt(ydimen * xdimen))  # about half of the blocks
+    expected, expected_history = shrunk(weights, history, ydimen, xdimen, limit, 0.625)
+    alone = weights.copy()
+    _core.shrink_groups(weights, history, ydimen, xdimen, limit, 0.625)
+    # A rounding of the factor, one of the product; both relative to a weight of at most 10.
+    np.testing.assert_allclose(weights, expected, rtol=2e-7, atol=1e-9)
+    np.testing.assert_array_equal(weights == 0, expected == 0)
+    assert not np.signbit(weights[weights == 0]).any()
+    np.testing.assert_allclose(history, expected_history, rtol=3e-7, atol=2e-6)
+    _core.shrink_groups(alone, None, ydimen, xdimen, limit, 0.625)
+    np.testing.assert_array_equal(alone, weights)
+
+
+def test_shrink_groups_gives_the_same_bits_everywhere(rng):
+    weights = rng.standard_normal((120, 810)).astype(np.float32)
+    best, before, results = _core.cpu_features(), _core.get_num_threads(), []
+    for isa in {"portable", best}:
+        for threads in (1, 2, 3):
+            _core.set_isa(isa)
+            _core.set_num_threads(threads)
+            for ydimen, xdimen in ((120, 1), (1, 810), (1, 27)):
+                results.append(weights.copy())
+                _core.shrink_groups(results[-1], None, ydimen, xdimen, 5.2, 0.0)
+    _core.set_isa(best)
+    _core.set_num_threads(before)
+    assert len({tuple(r.tobytes() for r in results[i : i + 3]) for i in range(0, 18, 3)}) == 1
+
+
+def test_a_norm_at_the_limit_becomes_zero_and_one_above_it_does_not():
+    weights = np.array([[3, 4], [3, -4], [30, 40]], np.float32)
+    weights[1, 1] = np.nextafter(np.float32(-4), np.float32(-5))
+    _core.shrink_groups(weights, None, 1, 2, 5.0, 0.0)
+    assert not weights[0].any()
+    assert weights[1].all()
+    np.testing.assert_array_equal(weights[2], [27, 36])
+
+
+def test_shrink_groups_does_not_hide_a_nan():
+    weights = np.array([[np.nan, 1e-9], [1e-9, np.inf], [0, 0]], np.float32)
+    _core.shrink_groups(weights, None, 1, 2, 1.0, 0.0)
+    assert np.isnan(weights[0]).all()
+    assert np.isinf(weights[1, 1])
+    assert not weights[2].any()
+
+
+def test_shrink_groups_refuses():
+    weights = np.zeros((4, 6), np.float32)
+    with pytest.raises(TypeError):
+        _core.shrink_groups(weights.astype(np.float64), None, 1, 1, 1.0, 0.0)
+    with pytest.raises(TypeError):
+        _core.shrink_groups(weights.T, None, 1, 1, 1.0, 0.0)
+    with pytest.raises(TypeError):
+        _core.shrink_groups(weights, weights.astype(np.float64), 1, 1, 1.0, 0.0)
+    with pytest.raises(ValueError, match="history: expected 24 elements, got 12"):
+        _core.shrink_groups(weights, weights[:2].copy(), 1, 1, 1.0, 0.0)
+    with pytest.raises(ValueError, match="xdimen: expected 6 or a divisor of it, got 4"):
+        _core.shrink_groups(weights, None, 1, 4, 1.0, 0.0)
+    with pytest.raises(ValueError, match="limit: expected 0 or more, got"):
+        _core.shrink_groups(weights, None, 1, 1, float("nan"), 0.0)

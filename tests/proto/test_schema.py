@@ -141,7 +141,8 @@ ADDED = {
         winograd_sparsity_factor 1024 winograd_adjust_threshold 1025 eval_type 1101 ap_version 1102
         show_per_class_result 1103 plateau_winsize 1104 disabled_update 1105 engine 1106
         warmup_iter 1107 warmup_start_lr 1108 local_lr_auto 1109 local_gw_ratio 1110
-        prune_scope 3001""",
+        prune_scope 3001 regularization_step 3002 lasso_warmup_iter 3003
+        target_sparsity 3004 target_flops 3005 target_interval 3006""",
     "SolverState": """minimum_loss 5 iter_last_event 6 random_state 3001 data_cursor 3002 mask 3003
         smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007""",
     "LossParameter": "pre_fixed_normalizer 4",
@@ -200,6 +201,9 @@ DEFAULTS = {
         "max_threshold_factor": 1.0,
         "winograd_adjust_threshold": 1,
         "prune_scope": 0,
+        "regularization_step": 0,
+        "lasso_warmup_iter": 0,
+        "target_interval": 100,
     },
     "TransformationParameter": {"scale": 1.0},
     "LossParameter": {"normalization": 1},
