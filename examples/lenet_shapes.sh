@@ -9,8 +9,8 @@ stage $models/lenet_solver.prototxt $models/lenet_iter_10000.caffemodel
 stage $models/lenet_shapes_ssl_solver.prototxt $models/lenet_shapes_ssl_iter_5000.caffemodel \
     $models/lenet_iter_10000.caffemodel
 stage $models/lenet_shapes_finetune_solver.prototxt \
-    $models/lenet_shapes_finetune_iter_6000.caffemodel \
+    $models/lenet_shapes_finetune_iter_10000.caffemodel \
     $models/lenet_shapes_ssl_iter_5000.caffemodel
 accuracy $models/lenet_train_test.prototxt $models/lenet_iter_10000.caffemodel
 small $models/lenet_finetune_train_test.prototxt $models/lenet_deploy.prototxt \
-    $models/lenet_shapes_finetune_iter_6000.caffemodel
+    $models/lenet_shapes_finetune_iter_10000.caffemodel
