@@ -1,3 +1,9 @@
+#include <pybind11/stl.h>
+
+#include <tuple>
+#include <utility>
+#include <vector>
+
 #include "bind_checks.h"
 #include "dense_onednn.h"
 
@@ -25,6 +31,31 @@ void sgemm(const Floats& a, const Floats& b, Floats& out, bool transpose_a, bool
                           result);
 }
 
+// Forward passes of primitives one after the other, on memory that it keeps.
+class ForwardSeries {
+   public:
+    using Call =
+        std::tuple<WeightedPrimitive*, const Memory*, const Memory*, const Memory*, Memory*>;
+
+    explicit ForwardSeries(py::list calls)
+        : calls_(calls.cast<std::vector<Call>>()), kept_(std::move(calls)) {
+        for (const auto& [primitive, bottom, weights, bias, top] : calls_) {
+            if (!primitive || !bottom || !weights || !top)
+                throw py::value_error("expected a primitive, bottom, weights, bias or None, top");
+        }
+    }
+
+    void run() {
+        py::gil_scoped_release unlocked;
+        for (const auto& [primitive, bottom, weights, bias, top] : calls_)
+            primitive->forward(*bottom, *weights, bias, *top);
+    }
+
+   private:
+    std::vector<Call> calls_;
+    py::list kept_;
+};
+
 }  // namespace
 
 void bind_onednn(py::module_& m) {
@@ -48,6 +79,10 @@ void bind_onednn(py::module_& m) {
              "bottom_diff"_a, Unlocked())
         .def("backward_weights", &WeightedPrimitive::backward_weights, "bottom"_a, "top_diff"_a,
              "weights_diff"_a, "bias_diff"_a.none(true), "accumulate"_a, Unlocked());
+
+    py::class_<ForwardSeries>(m, "ForwardSeries")
+        .def(py::init<py::list>(), "calls"_a)
+        .def("run", &ForwardSeries::run);
 
     py::class_<Convolution, WeightedPrimitive>(m, "Convolution")
         .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,

@@ -137,4 +137,29 @@ void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {
     }
 }
 
+void frame_channels(const Memory& inside, int64_t height, int64_t width, const float* edge,
+                    Memory& whole) {
+    const Dims &inner = inside.layout().dims(), &outer = whole.layout().dims();
+    const int64_t channels = outer[1], rows = outer[2], columns = outer[3];
+    const auto fill = [=](int64_t count, float* at) {
+        for (int64_t i = 0; i < count; ++i, at += channels) std::copy_n(edge, channels, at);
+        return at;
+    };
+    const int64_t total = outer[0] * rows;
+    parallel_for(0, total, grain_of(columns * channels), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+            const int64_t image = i / rows, y = i % rows - height;
+            float* at = whole.data() + i * columns * channels;
+            if (y < 0 || y >= inner[2]) {
+                fill(columns, at);
+                continue;
+            }
+            const int64_t count = inner[3] * channels;
+            at = fill(width, at);
+            std::copy_n(inside.data() + (image * inner[2] + y) * count, count, at);
+            fill(width, at + count);
+        }
+    });
+}
+
 }  // namespace sscaffe

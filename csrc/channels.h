@@ -44,6 +44,15 @@ Layout layout_like(const Layout& layout, const Dims& dims);
 void join_channels(const std::vector<const Memory*>& parts, Memory& whole);
 void part_channels(const Memory& whole, const std::vector<Memory*>& parts);
 
+// Set `whole` to `inside` with a border of `height` rows above and below it and of `width` columns
+// on either side, in which each channel is `edge`.
+//
+//   inside  (N, C, H, W), channels last
+//   edge    [C]
+//   whole   (N, C, H + 2 height, W + 2 width), channels last; overwritten
+void frame_channels(const Memory& inside, int64_t height, int64_t width, const float* edge,
+                    Memory& whole);
+
 // y = (x - mean) * inverse_std for each channel, by the mean and variance of the channel.
 //
 //   x                            in the layout

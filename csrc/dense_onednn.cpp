@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "channels.h"
 #include "elementwise.h"
 
 namespace sscaffe {
@@ -45,20 +46,35 @@ bool prefers_channels_last(const ConvolutionSizes& sizes) {
     return sizes.group == 1 && in * padding_factor(sizes.out_channels) > kTooMuch;
 }
 
-desc bias_desc(bool bias, int64_t count) {
-    return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
-}
-
-prop_kind forward_kind(const Extras& extras) {
-    return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
-}
-
 // Primitives take their scratchpad from the caller: one of oneDNN's own belongs to the thread that
 // made the primitive, and another thread that runs it crashes.
 dnnl::primitive_attr plain_attributes() {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     return attributes;
+}
+
+Dims joined(Dims head, const Dims& tail) {
+    head.insert(head.end(), tail.begin(), tail.end());
+    return head;
+}
+
+// Whether convolutions that read `dims` like to have channels last.
+bool readers_like_channels_last(const Dims& dims) {
+    const Dims ones(dims.size() - 2, 1), zeros(dims.size() - 2, 0);
+    const dnnl::convolution_forward::primitive_desc reader(
+        onednn_engine(), prop_kind::forward_inference, algorithm::convolution_direct,
+        any_layout(dims), any_layout(joined({dims[1], dims[1]}, ones)), desc(), any_layout(dims),
+        ones, zeros, zeros, zeros, plain_attributes());
+    return is_channels_last(Layout(reader.src_desc()));
+}
+
+desc bias_desc(bool bias, int64_t count) {
+    return bias ? desc({count}, memory::data_type::f32, memory::format_tag::x) : desc();
+}
+
+prop_kind forward_kind(const Extras& extras) {
+    return extras.train ? prop_kind::forward_training : prop_kind::forward_inference;
 }
 
 dnnl::primitive_attr attributes(const Extras& extras) {
@@ -70,11 +86,6 @@ dnnl::primitive_attr attributes(const Extras& extras) {
     return attributes;
 }
 
-Dims joined(Dims head, const Dims& tail) {
-    head.insert(head.end(), tail.begin(), tail.end());
-    return head;
-}
-
 Dims reduced_by_one(Dims dims) {
     for (auto& size : dims) --size;
     return dims;
@@ -82,9 +93,8 @@ Dims reduced_by_one(Dims dims) {
 
 // `from`, seen with the dims of `to` where one of them is plain.
 memory with_dims_of(const Memory& from, const desc& to) {
-    if (from.layout().desc().get_dims() == to.get_dims() || !from.layout().is_plain()) {
-        return from.native();
-    }
+    if (!from.layout().is_plain() || from.layout().desc() == to) return from.native();
+    if (from.layout().dims() == to.get_dims()) return from.native();
     return memory(Layout(to.get_dims()).desc(), onednn_engine(), from.data());
 }
 
@@ -129,22 +139,6 @@ std::shared_ptr<Scratch> scratch_of_thread(size_t place) {
     std::shared_ptr<Scratch> scratch = shared[place].lock();
     if (!scratch) shared[place] = scratch = std::make_shared<Scratch>();
     return scratch;
-}
-
-// Run a primitive whose scratchpad the caller owns, and wait for it.
-void run(const dnnl::primitive& primitive, std::unordered_map<int, memory> arguments) {
-    const const_dnnl_memory_desc_t wanted =
-        dnnl_primitive_desc_query_md(primitive.get_primitive_desc(), dnnl_query_scratchpad_md, 0);
-    std::shared_ptr<Scratch> scratch;
-    if (const size_t bytes = wanted ? dnnl_memory_desc_get_size(wanted) : 0) {
-        scratch = scratch_of_thread(kScratchpad);
-        dnnl_memory_desc_t own;
-        dnnl::error::wrap_c_api(dnnl_memory_desc_clone(&own, wanted), "no copy of a descriptor");
-        arguments[DNNL_ARG_SCRATCHPAD] =
-            memory(desc(own), onednn_engine(), scratch->room(bytes / sizeof(float) + 1));
-    }
-    primitive.execute(stream(), arguments);
-    stream().wait();
 }
 
 // The rows [first, first + count) of `whole`.
@@ -232,6 +226,44 @@ Memory& Operand::room(const desc& wanted) {
     return *memory_;
 }
 
+Primitive::Primitive(const dnnl::primitive& primitive) : primitive_(primitive) {
+    const const_dnnl_memory_desc_t wanted =
+        dnnl_primitive_desc_query_md(primitive.get_primitive_desc(), dnnl_query_scratchpad_md, 0);
+    if (!wanted || dnnl_memory_desc_get_size(wanted) == 0) return;
+    scratchpad_floats_ = dnnl_memory_desc_get_size(wanted) / sizeof(float) + 1;
+    dnnl_memory_desc_t own;
+    dnnl::error::wrap_c_api(dnnl_memory_desc_clone(&own, wanted), "no copy of a descriptor");
+    scratchpad_ = memory(desc(own), onednn_engine(), DNNL_MEMORY_NONE);
+}
+
+// By the C interface: the maps that the other one wants take a microsecond to make, a tenth of what
+// a small convolution takes.
+void Primitive::run(std::initializer_list<Argument> arguments) {
+    constexpr int kMost = 8;
+    std::array<dnnl_exec_arg_t, kMost> given;
+    int count = 0;
+    for (const Argument& argument : arguments) {
+        if (argument.memory) given.at(count++) = {argument.name, argument.memory.get()};
+    }
+    std::shared_ptr<Scratch> scratch;
+    if (scratchpad_) {
+        scratch = scratch_of_thread(kScratchpad);
+        scratchpad_.set_data_handle(scratch->room(scratchpad_floats_));
+        given.at(count++) = {DNNL_ARG_SCRATCHPAD, scratchpad_.get()};
+    }
+    dnnl::error::wrap_c_api(
+        dnnl_primitive_execute(primitive_.get(), stream().get(), count, given.data()),
+        "a primitive did not run");
+    stream().wait();
+}
+
+Layout WeightedPrimitive::top_layout() const {
+    if (border_.empty()) return Layout(forward_dst_);
+    Dims dims = forward_dst_.get_dims();
+    for (size_t i = 0; i < border_.size(); ++i) dims[2 + i] += 2 * border_[i];
+    return Layout(channels_last(dims));
+}
+
 Layout WeightedPrimitive::bottom_diff_layout() {
     if (!backward_data_) make_backward_data();
     return Layout(data_src_);
@@ -242,34 +274,28 @@ Layout WeightedPrimitive::weights_diff_layout() {
     return Layout(weights_weights_);
 }
 
-// The bottom in the layout of the primitive, with the border of zeros that this one wants.
-const memory& WeightedPrimitive::source(const Memory& bottom) {
-    if (border_.empty()) return first_.in(bottom, forward_src_);
-    Memory& room = first_.room(forward_src_);
-    std::fill_n(room.data(), room.layout().stored(), 0.0f);
-    Dims inside = forward_src_.get_dims();
-    for (size_t i = 0; i < inside.size(); ++i) inside[i] -= 2 * border_[i];
-    const desc within = forward_src_.submemory_desc(inside, border_);
-    execute_reorder(with_dims_of(bottom, within), memory(within, onednn_engine(), room.data()));
-    return room.native();
-}
-
 void WeightedPrimitive::forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                                 Memory& top) {
-    std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, source(bottom)},
-        {DNNL_ARG_WEIGHTS, second_.in(weights, forward_weights_)},
-        {DNNL_ARG_DST, with_dims_of(top, forward_dst_)}};
-    if (bias) arguments[DNNL_ARG_BIAS] = bias->native();
-    run(forward_, arguments);
+    Memory& out = border_.empty() ? top : inside_.room(forward_dst_);
+    forward_.run({{DNNL_ARG_SRC, first_.in(bottom, forward_src_)},
+                  {DNNL_ARG_WEIGHTS, second_.in(weights, forward_weights_)},
+                  {DNNL_ARG_BIAS, bias ? bias->native() : memory()},
+                  {DNNL_ARG_DST, with_dims_of(out, forward_dst_)}});
+    if (border_.empty()) return;
+    std::vector<float> edge(forward_dst_.get_padded_dims()[1], 0.0f);
+    if (bias) std::copy_n(bias->data(), bias->layout().count(), edge.begin());
+    if (border_is_rectified_) {
+        for (float& value : edge) value = std::max(value, 0.0f);
+    }
+    frame_channels(out, border_[0], border_[1], edge.data(), top);
 }
 
 void WeightedPrimitive::backward_data(const Memory& top_diff, const Memory& weights,
                                       Memory& bottom_diff) {
     if (!backward_data_) make_backward_data();
-    run(backward_data_, {{DNNL_ARG_DIFF_DST, first_.in(top_diff, data_dst_)},
-                         {DNNL_ARG_WEIGHTS, second_.in(weights, data_weights_)},
-                         {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
+    backward_data_.run({{DNNL_ARG_DIFF_DST, first_.in(top_diff, data_dst_)},
+                        {DNNL_ARG_WEIGHTS, second_.in(weights, data_weights_)},
+                        {DNNL_ARG_DIFF_SRC, with_dims_of(bottom_diff, data_src_)}});
 }
 
 void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top_diff,
@@ -284,27 +310,26 @@ void WeightedPrimitive::backward_weights(const Memory& bottom, const Memory& top
             bias_out = &*added_bias_;
         }
     }
-    std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, first_.in(bottom, weights_src_)},
-        {DNNL_ARG_DIFF_DST, second_.in(top_diff, weights_dst_)},
-        {DNNL_ARG_DIFF_WEIGHTS, with_dims_of(*weights_out, weights_weights_)}};
-    if (bias_out) arguments[DNNL_ARG_DIFF_BIAS] = bias_out->native();
-    run(backward_weights_, arguments);
+    backward_weights_.run({{DNNL_ARG_SRC, first_.in(bottom, weights_src_)},
+                           {DNNL_ARG_DIFF_DST, second_.in(top_diff, weights_dst_)},
+                           {DNNL_ARG_DIFF_WEIGHTS, with_dims_of(*weights_out, weights_weights_)},
+                           {DNNL_ARG_DIFF_BIAS, bias_out ? bias_out->native() : memory()}});
     if (!accumulate) return;
     add_scaled(weights_out->layout().stored(), 1.0f, weights_out->data(), weights_diff.data());
     if (bias_out)
         add_scaled(bias_out->layout().stored(), 1.0f, bias_out->data(), bias_diff->data());
 }
 
-// oneDNN has no direct kernel for 1x1 with padding; a bottom with a border costs less than a GEMM
-// of windows: 16.5 instead of 19.4 ms for SqueezeNet's conv10 at batch 32, 0.50 instead of 0.58
-// at 1.
+// oneDNN has no direct kernel for 1x1 with padding.  Beyond the bottom the top is the bias, so the
+// product need not be computed there: a quarter of the top of SqueezeNet's conv10.
 bool wants_border(const ConvolutionSizes& s, const Extras& extras) {
     const auto all = [](const Dims& dims, int64_t n) {
         return std::all_of(dims.begin(), dims.end(), [n](int64_t d) { return d == n; });
     };
-    const bool is_padded = !all(s.pad, 0), is_whole = s.in_channels % 16 == 0 && s.group == 1;
-    return !extras.train && is_padded && is_whole && all(s.kernel, 1) && all(s.stride, 1);
+    const bool is_padded = s.pad.size() == 2 && !all(s.pad, 0);
+    const bool is_whole = s.in_channels % 16 == 0 && s.group == 1;
+    const bool computes = !extras.train && !extras.add;
+    return computes && is_padded && is_whole && all(s.kernel, 1) && all(s.stride, 1);
 }
 
 Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
@@ -317,17 +342,18 @@ Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
                              : joined({sizes.group, sizes.out_channels / sizes.group,
                                        sizes.in_channels / sizes.group},
                                       sizes.kernel);
-    Dims bottom = bottom_, pad = sizes.pad;
+    Dims inside = top_, pad = sizes.pad;
     if (wants_border(sizes, extras)) {
-        border_ = joined({0, 0}, pad);
-        for (size_t i = 0; i < bottom.size(); ++i) bottom[i] += 2 * border_[i];
+        border_ = pad;
+        border_is_rectified_ = extras.relu;
+        inside = joined({sizes.batch, sizes.out_channels}, sizes.input);
         pad.assign(pad.size(), 0);
     }
     forward_desc_ = dnnl::convolution_forward::primitive_desc(
-        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom),
-        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), activations(top_),
+        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom_),
+        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), forward_top(inside),
         sizes.stride, reduced_by_one(sizes.dilation), pad, pad, attributes(extras));
-    forward_ = dnnl::convolution_forward(forward_desc_);
+    forward_ = Primitive(dnnl::convolution_forward(forward_desc_));
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();
     forward_dst_ = forward_desc_.dst_desc();
@@ -338,12 +364,20 @@ dnnl::memory::desc Convolution::activations(const Dims& dims) const {
     return prefers_channels_last(sizes_) ? channels_last(dims) : any_layout(dims);
 }
 
+// The first of a net can write what the others will read at no cost.
+dnnl::memory::desc Convolution::forward_top(const Dims& dims) const {
+    const bool is_first = sizes_.in_channels < 8 && sizes_.group == 1;
+    const bool last = !extras_.train && is_first && readers_like_channels_last(dims);
+    // What gets a border must be in a layout that frame_channels knows.
+    return last || !border_.empty() ? channels_last(dims) : activations(dims);
+}
+
 void Convolution::make_backward_data() {
     const dnnl::convolution_backward_data::primitive_desc backward(
         onednn_engine(), algorithm::convolution_direct, activations(bottom_),
         any_layout(forward_weights_.get_dims()), activations(top_), sizes_.stride,
         reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad, forward_desc_, plain_attributes());
-    backward_data_ = dnnl::convolution_backward_data(backward);
+    backward_data_ = Primitive(dnnl::convolution_backward_data(backward));
     data_dst_ = backward.diff_dst_desc();
     data_weights_ = backward.weights_desc();
     data_src_ = backward.diff_src_desc();
@@ -355,7 +389,7 @@ void Convolution::make_backward_weights() {
         any_layout(forward_weights_.get_dims()), bias_desc(extras_.bias, sizes_.out_channels),
         activations(top_), sizes_.stride, reduced_by_one(sizes_.dilation), sizes_.pad, sizes_.pad,
         forward_desc_, plain_attributes());
-    backward_weights_ = dnnl::convolution_backward_weights(backward);
+    backward_weights_ = Primitive(dnnl::convolution_backward_weights(backward));
     weights_src_ = backward.src_desc();
     weights_dst_ = backward.diff_dst_desc();
     weights_weights_ = backward.diff_weights_desc();
@@ -368,7 +402,7 @@ InnerProduct::InnerProduct(const Dims& bottom, int64_t outputs, const Extras& ex
         onednn_engine(), forward_kind(extras), any_layout(bottom_dims_), any_layout(weights_dims_),
         bias_desc(extras.bias, outputs), Layout(Dims{bottom[0], outputs}).desc(),
         attributes(extras));
-    forward_ = dnnl::inner_product_forward(forward_desc_);
+    forward_ = Primitive(dnnl::inner_product_forward(forward_desc_));
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();
     forward_dst_ = forward_desc_.dst_desc();
@@ -379,7 +413,7 @@ void InnerProduct::make_backward_data() {
     const dnnl::inner_product_backward_data::primitive_desc backward(
         onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_), forward_dst_,
         forward_desc_, plain_attributes());
-    backward_data_ = dnnl::inner_product_backward_data(backward);
+    backward_data_ = Primitive(dnnl::inner_product_backward_data(backward));
     data_dst_ = backward.diff_dst_desc();
     data_weights_ = backward.weights_desc();
     data_src_ = backward.diff_src_desc();
@@ -389,7 +423,7 @@ void InnerProduct::make_backward_weights() {
     const dnnl::inner_product_backward_weights::primitive_desc backward(
         onednn_engine(), any_layout(bottom_dims_), any_layout(weights_dims_),
         bias_desc(extras_.bias, outputs_), forward_dst_, forward_desc_, plain_attributes());
-    backward_weights_ = dnnl::inner_product_backward_weights(backward);
+    backward_weights_ = Primitive(dnnl::inner_product_backward_weights(backward));
     weights_src_ = backward.src_desc();
     weights_dst_ = backward.diff_dst_desc();
     weights_weights_ = backward.diff_weights_desc();
@@ -421,27 +455,24 @@ void Pooling::make(const Layout& bottom) {
     const dnnl::pooling_backward::primitive_desc backward(
         onednn_engine(), method, bottom.desc(), forward_desc_.dst_desc(), sizes_.stride,
         sizes_.kernel, dilation, sizes_.pad, beyond, forward_desc_, plain_attributes());
-    forward_ = dnnl::pooling_forward(forward_desc_);
-    backward_ = dnnl::pooling_backward(backward);
+    forward_ = Primitive(dnnl::pooling_forward(forward_desc_));
+    backward_ = Primitive(dnnl::pooling_backward(backward));
     if (sizes_.max) workspace_ = memory(forward_desc_.workspace_desc(), onednn_engine());
     bottom_layout_ = bottom;
 }
 
 void Pooling::forward(const Memory& bottom, Memory& top) {
     top_layout(bottom.layout());
-    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, bottom.native()},
-                                              {DNNL_ARG_DST, top.native()}};
-    if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
-    run(forward_, arguments);
+    forward_.run({{DNNL_ARG_SRC, bottom.native()},
+                  {DNNL_ARG_DST, top.native()},
+                  {DNNL_ARG_WORKSPACE, workspace_}});
 }
 
 void Pooling::backward(const Memory& top_diff, Memory& bottom_diff) {
     if (!bottom_layout_) throw std::logic_error("pooling: backward before forward");
-    std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, forward_desc_.dst_desc())},
-        {DNNL_ARG_DIFF_SRC, bottom_diff.native()}};
-    if (sizes_.max) arguments[DNNL_ARG_WORKSPACE] = workspace_;
-    run(backward_, arguments);
+    backward_.run({{DNNL_ARG_DIFF_DST, top_diff_.in(top_diff, forward_desc_.dst_desc())},
+                   {DNNL_ARG_DIFF_SRC, bottom_diff.native()},
+                   {DNNL_ARG_WORKSPACE, workspace_}});
 }
 
 }  // namespace sscaffe

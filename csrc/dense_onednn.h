@@ -5,6 +5,7 @@
 // None of them may be used by two threads at once.
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,27 @@ class Operand {
     std::optional<Memory> memory_;
 };
 
+struct Argument {
+    int name;
+    dnnl::memory memory;  // may be none
+};
+
+// A primitive whose scratchpad is the calling thread's.
+class Primitive {
+   public:
+    Primitive() = default;
+    explicit Primitive(const dnnl::primitive& primitive);
+    explicit operator bool() const { return static_cast<bool>(primitive_); }
+
+    // Execute it and wait for it.
+    void run(std::initializer_list<Argument> arguments);
+
+   private:
+    dnnl::primitive primitive_;
+    dnnl::memory scratchpad_;  // of no data yet; none where none is needed
+    int64_t scratchpad_floats_ = 0;
+};
+
 // What a forward pass does beyond the product.
 struct Extras {
     bool bias;
@@ -75,7 +97,7 @@ class WeightedPrimitive {
    public:
     virtual ~WeightedPrimitive() = default;
 
-    Layout top_layout() const { return Layout(forward_dst_); }
+    Layout top_layout() const;
     Layout weights_layout() const { return Layout(forward_weights_); }
     Layout bottom_diff_layout();
     Layout weights_diff_layout();
@@ -93,17 +115,16 @@ class WeightedPrimitive {
     virtual void make_backward_data() = 0;
     virtual void make_backward_weights() = 0;
 
-    dnnl::primitive forward_, backward_data_, backward_weights_;
+    Primitive forward_, backward_data_, backward_weights_;
     dnnl::memory::desc forward_src_, forward_weights_, forward_dst_;
-    Dims border_;  // that forward_src_ has around the bottom, on each axis; empty for none
+    Dims border_;  // of bias around forward_dst_ in the top, on each axis; empty for none
+    bool border_is_rectified_ = false;
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
     dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
     std::string implementation_;
 
    private:
-    const dnnl::memory& source(const Memory& bottom);
-
-    Operand first_{0}, second_{1}, added_weights_{2};
+    Operand first_{0}, second_{1}, added_weights_{2}, inside_{2};
     std::optional<Memory> added_bias_;
 };
 
@@ -117,6 +138,7 @@ class Convolution : public WeightedPrimitive {
 
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
+    dnnl::memory::desc forward_top(const Dims& dims) const;
 
     ConvolutionSizes sizes_;
     Extras extras_;
@@ -164,7 +186,7 @@ class Pooling {
     PoolingSizes sizes_;
     std::optional<Layout> bottom_layout_;
     dnnl::pooling_forward::primitive_desc forward_desc_;
-    dnnl::primitive forward_, backward_;
+    Primitive forward_, backward_;
     dnnl::memory workspace_;
     Operand top_diff_{0};
 };

@@ -297,6 +297,12 @@ class WeightedPrimitive:
         accumulate: bool,
     ) -> None: ...
 
+class ForwardSeries:
+    def __init__(
+        self, calls: list[tuple[WeightedPrimitive, Memory, Memory, Memory | None, Memory]]
+    ) -> None: ...
+    def run(self) -> None: ...
+
 class Convolution(WeightedPrimitive):
     def __init__(
         self,

@@ -128,10 +128,9 @@ class Detector(ImageNet):
         """
         found = []
         crops = []
+        has_color = self._input_shape()[0] != 1
         for filename, windows in images_windows:
-            image = load_image(filename)
-            if self._input_shape()[0] == 1:
-                image = load_image(filename, color=False)
+            image = load_image(filename, has_color)
             for window in windows:
                 crops.append(self.crop(image, window))
                 found.append({"window": window, "filename": filename})

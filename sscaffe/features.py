@@ -14,7 +14,7 @@ from sscaffe.data.hdf5 import append_rows
 from sscaffe.data.lmdb_writer import LmdbWriter
 from sscaffe.errors import DataError
 from sscaffe.files import replace_atomically
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 
 _REPORT_EVERY = 1000
@@ -130,7 +130,7 @@ def extract_features(
             name: stack.enter_context(_WRITERS[kind](path, name)) for name, path in targets.items()
         }
         for batch in range(batches):
-            net.forward()
+            net.run_forward()
             for name, writer in writers.items():
                 rows = np.atleast_1d(np.asarray(net.blobs[name].const_data))
                 writer.put_rows(rows)

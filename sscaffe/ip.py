@@ -105,7 +105,7 @@ class DenseIp(IpKernel):
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
         if self._operator is not None:
-            self._operator.forward(bottom, weights, bias, top, epilogue.add, epilogue.relu)
+            self._operator.forward(bottom, weights, bias, top, *epilogue)
             return
         y, transpose_b = self._products(top), not self.sizes.transpose
         self.device.kernels.gemm(

@@ -85,11 +85,11 @@ class ImageNet(Net):
         parts = []
         for first in range(0, len(images), size):
             batch = self.blobs[in_].data
-            batch[...] = 0
             part = images[first : first + size]
+            # Rows beyond the last image keep what they had; nobody reads what comes of them.
             for row, image in zip(batch, part, strict=False):
                 row[...] = self.transformer.preprocess(in_, image)
-            Net.forward(self)
+            self.run_forward()
             result = self.blobs[out].const_data
             if not result.ndim or len(result) != size:
                 raise ShapeError(

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sscaffe.log import logger
+from sscaffe.glog import logger
 
 SECONDS = 0.2  # between two looks of a bar that no thread moves
 

@@ -18,18 +18,29 @@ LARGEST = 4294967295  # of a 32-bit draw
 _MANY = 4096  # draws from which on the core's twister is faster than NumPy's
 
 
+_seeds: "RandomNumbers | None" = None  # what set_default_seed began
+
+
+def set_default_seed(seed: int) -> None:
+    """Draw the seeds of streams that are given none from this one, not the operating system."""
+    global _seeds
+    _seeds = RandomNumbers(seed & LARGEST)
+
+
 class RandomNumbers:
     """A seeded stream of random numbers, whose place in the stream can be saved.
 
     Parameters
     ----------
     seed : int, optional
-        32 bits; drawn from the operating system where None or negative, and kept in `seed`.
+        32 bits; where None or negative, drawn from the operating system or from what
+        `set_default_seed` began, and kept in `seed`.
     """
 
     def __init__(self, seed: int | None = None) -> None:
         if seed is None or seed < 0:
-            seed = int.from_bytes(os.urandom(4), "little")
+            drawn = _seeds.raw(1)[0] if _seeds else int.from_bytes(os.urandom(4), "little")
+            seed = int(drawn)
         self.seed = seed & LARGEST
         self._twister = np.random.MT19937()
         self._twister._legacy_seeding(self.seed)

@@ -8,6 +8,8 @@ kernels ask for the native place; everybody else sees plain arrays.
 import enum
 import sys
 import zlib
+from collections.abc import Iterable
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -289,6 +291,17 @@ class Tensor:
         self._written_to(memory)
         return previous
 
+    def take_from(self, other: "Tensor") -> None:
+        """Take over the memory of another tensor of an arena, whose value is lost there."""
+        assert self.is_passing, "take_from by memory of its own"
+        self._drop()
+        self._plain, self._native, self._wraps = other._plain, other._native, other._wraps
+        self._buffers, other._buffers = other._buffers, []
+        self._fresh = other._fresh
+        self._copied_while_held = other._copied_while_held
+        self._version += 1
+        other.release()
+
     @property
     def fresh(self) -> Fresh:
         """Which place holds the value."""
@@ -300,11 +313,6 @@ class Tensor:
         if fresh is _BOTH:
             self._are_both_fresh()
         self._version += 1
-
-    @property
-    def writes(self) -> int:
-        """How often the value was set or may have been, held arrays aside: see `version`."""
-        return self._version
 
     @property
     def is_held(self) -> bool:
@@ -372,6 +380,14 @@ class Tensor:
         if wrap is None:
             wrap = self._wraps[shape] = _core.Memory(self._plain_array(), shape)
         return wrap
+
+
+def writes(tensors: Iterable[Tensor]) -> list[int]:
+    """Return how often each was set or may have been, held arrays aside: see `Tensor.version`."""
+    return list(map(_get_version, tensors))
+
+
+_get_version = attrgetter("_version")
 
 
 def _count_own_references() -> int:

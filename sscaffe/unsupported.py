@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 
 _Descriptor = Any  # protobuf has one class of descriptors in Python and another in C
 
@@ -24,11 +24,14 @@ class Field(NamedTuple):
         What to do.
     refused : bool
         Whether it would change a result; otherwise a warning is enough.
+    below : float
+        Values less than this ask for nothing either; None where there are no such values.
     """
 
     harmless: Any
     advice: str = "leave the field out"
     refused: bool = True
+    below: float | None = None
 
 
 _SCALE = "put a Scale layer after this one and leave the field out"
@@ -37,7 +40,7 @@ _WARNED = Field(False, refused=False)
 FIELDS: dict[str, dict[str, Field]] = {
     "SolverParameter": {
         "force_decay": Field(0),
-        "max_threshold_factor": Field(1),
+        "max_threshold_factor": Field(1, below=2),  # SkimCaffe's own solvers switch it off by 0
         "disabled_update": Field(False),
         "warmup_iter": Field(0),
         "local_lr_auto": Field(False),
@@ -88,12 +91,18 @@ def check(message: Message, where: str = "") -> None:
     known = FIELDS.get(message.DESCRIPTOR.name, {})
     for descriptor, value in message.ListFields():
         field = known.get(descriptor.name)
-        if field and (field.harmless is None or value != field.harmless):
+        if field and not _is_idle(field, value):
             _tell(field, descriptor, value, where)
         inner = descriptor.message_type
         if inner and inner.name not in _APART:
             for one in [value] if isinstance(value, Message) else value:
                 check(one, where)
+
+
+def _is_idle(field: Field, value: Any) -> bool:
+    if field.below is not None and value < field.below:
+        return True
+    return field.harmless is not None and bool(value == field.harmless)
 
 
 def _tell(field: Field, descriptor: _Descriptor, value: Any, where: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sscaffe.device import cpu
-from sscaffe.log import logger
+from sscaffe.glog import logger
 
 LEVEL, HANDLERS = logger.level, list(logger.handlers)
 

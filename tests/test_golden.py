@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from tests.golden_cases import (
-    KINDS_NOT_BUILT,
     LOGGED_RUNNERS,
     RUNNERS,
     Case,
@@ -60,8 +59,6 @@ def log(caplog):
 def test_golden(folder, log):
     info = json.loads((folder / "case.json").read_text())
     kind = info["kind"]
-    if kind in KINDS_NOT_BUILT:
-        pytest.skip(f"not built yet: {KINDS_NOT_BUILT[kind]}")
     if missing := missing_types(folder):
         pytest.skip(f"not built yet: {', '.join(missing)}")
     case, check = load(folder, info), Check(info)

@@ -230,3 +230,11 @@ def test_the_first_refused_field_of_a_solver_is_named():
     param = text_format.Parse('eval_type: "detection"', caffe_pb2.SolverParameter())
     with pytest.raises(UnsupportedError, match=r"^eval_type: 'detection' is not supported; leave"):
         check(param)
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.5])
+def test_threshold_factors_below_2_ask_for_nothing(value, caplog):
+    check(caffe_pb2.SolverParameter(max_threshold_factor=value))
+    assert not caplog.records
+    with pytest.raises(UnsupportedError, match="max_threshold_factor: 2 is not supported"):
+        check(caffe_pb2.SolverParameter(max_threshold_factor=2))

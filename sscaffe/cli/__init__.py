@@ -15,6 +15,9 @@ from sscaffe.errors import DivergedError, SscaffeError
 # A command is imported when it is called, so that the help of all of them takes no time.
 COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
+    "init": "Add SSL to a net: write nets and solvers.",
+    "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
+    "sweep": "Try many lambdas, and show what is best.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "upgrade": "Bring an old net, caffemodel or solver up to date.",

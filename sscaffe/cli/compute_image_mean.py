@@ -9,7 +9,7 @@ from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.data.mean import image_mean, mean_to_proto
 from sscaffe.data.sources import LmdbSource
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.progress import progress
 from sscaffe.serialized import write_binary
 

@@ -11,7 +11,7 @@ from sscaffe.cli.results import print_json, print_table
 from sscaffe.data.convert import Conversion, Converted, convert_images, shuffled
 from sscaffe.data.image_list import Entry, read_image_list
 from sscaffe.errors import SscaffeError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.progress import progress
 
 _EPILOG = (

@@ -12,7 +12,7 @@ from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.demo import FULL, SHORT, Demo, DemoResult, digits, mnist
 from sscaffe.errors import SscaffeError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.timing import NetTiming
 
 _EPILOG = "Example: sscaffe demo --mnist downloads/mnist"

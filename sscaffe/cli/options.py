@@ -13,7 +13,7 @@ import click
 from sscaffe.data.sources import leveldb_refusal
 from sscaffe.device import Device, cpu, gpu
 from sscaffe.errors import SscaffeError
-from sscaffe.log import GlogFormatter, log_to_stderr, logger
+from sscaffe.glog import GlogFormatter, log_to_stderr, logger
 from sscaffe.net import Net
 from sscaffe.net.modes import CONV_MODES, set_conv_mode
 from sscaffe.prototxt import read_net
@@ -120,6 +120,24 @@ def require_new(path: str | os.PathLike[str], *, force: bool) -> None:
 def split(names: str) -> list[str]:
     """Split a list with commas, such as that of ``--weights``."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def positive(flag: str, text: str, otherwise: str = "") -> float:
+    """Return the number above 0 that a flag asks for; `otherwise` says what else it may be.
+
+    Raises
+    ------
+    SscaffeError
+        If it is no such number.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        words = f"a number above 0 {otherwise}".rstrip()
+        raise SscaffeError(f"{flag}: expected {words}, got {text!r}")
+    return value
 
 
 def device(gpu_number: str) -> Device:

@@ -8,8 +8,8 @@ from sscaffe.blob import Array
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
+from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.solver.scores import Scores, score
 

@@ -10,8 +10,8 @@ from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json
 from sscaffe.cli.time_tables import comparison_json, print_comparison, print_rows, wrapped
+from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.net.modes import set_conv_mode
 from sscaffe.progress import progress

@@ -10,7 +10,7 @@ from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import PrototxtError, SscaffeError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import parse_net, parse_solver, read_text, write_text
 from sscaffe.serialized import is_hdf5, is_text, read_binary, write_binary

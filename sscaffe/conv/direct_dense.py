@@ -54,7 +54,7 @@ class DirectDense(ConvKernel):
         if self._operator is None:
             self._lowered.forward(bottom, weights, bias, top, epilogue)
         else:
-            self._operator.forward(bottom, weights, bias, top, epilogue.add, epilogue.relu)
+            self._operator.forward(bottom, weights, bias, top, *epilogue)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

@@ -11,7 +11,7 @@ from sscaffe.data.image_list import Entry, shuffle
 from sscaffe.data.images import decode_file, encode_image, image_format, read_file, resize
 from sscaffe.data.lmdb_writer import LmdbWriter
 from sscaffe.errors import DataError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
 

@@ -7,7 +7,7 @@ import numpy as np
 from sscaffe.data.datum import Array
 from sscaffe.data.sources import LmdbSource
 from sscaffe.errors import DataError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 
 _CHUNK = 1000  # images in memory at once

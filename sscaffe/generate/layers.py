@@ -149,13 +149,13 @@ class Layers:
         self,
         name: str,
         bottom: str,
-        how: _Pool.PoolMethod.ValueType,
+        how: int,
         size: int,
         stride: int,
         pad: int,
     ) -> str:
         param = self.add("Pooling", name, [bottom], name).pooling_param
-        param.pool = how
+        param.pool = how  # type: ignore[assignment]
         param.kernel_size, param.stride = size, stride
         if pad:
             param.pad = pad

@@ -140,11 +140,11 @@ def _with_connectivity(model: Model) -> caffe_pb2.NetParameter:
     mode = caffe_pb2.LayerParameter.ConnectivityMode.Value(model.connectivity)
     for layer in net.layer:
         if layer.name in (model.frozen or model.groups):
-            layer.connectivity_mode = mode
+            layer.connectivity_mode = mode  # type: ignore[assignment]
     return net
 
 
-def _add_data(net: caffe_pb2.NetParameter, data: Data, phase: caffe_pb2.Phase.ValueType) -> None:
+def _add_data(net: caffe_pb2.NetParameter, data: Data, phase: int) -> None:
     train = phase == caffe_pb2.TRAIN
     layer = net.layer.add(name="data", type="Data", top=["data", "label"])
     layer.include.add(phase=phase)

@@ -84,13 +84,18 @@ def _mode(image: Any) -> str:
 
 
 def resize_image(
-    im: Array, new_dims: Sequence[int], interp_order: int = 1, *, anti_aliasing: bool = False
+    im: Array,
+    new_dims: Sequence[int],
+    interp_order: int = 1,
+    *,
+    anti_aliasing: bool = True,
+    mode: str = "reflect",
 ) -> Floats:
-    """Resize an image, as pycaffe did with the scikit-image of its time.
+    """Resize an image, as pycaffe 1.0 does with a scikit-image of today.
 
-    Images of one and three channels are scaled to run from 0 to 1 and interpolated between the
-    middles of pixels, with zeros beyond the border; others between the middles of the outermost
-    pixels.
+    Images of one and three channels are scaled to run from 0 to 1, smoothed where they become
+    smaller, and interpolated between the middles of pixels; others are interpolated between the
+    middles of the outermost pixels.
 
     Parameters
     ----------
@@ -101,8 +106,11 @@ def resize_image(
     interp_order : int
         0 for the nearest pixel, 1 for linear, 2 to 5 for splines, which need scipy.
     anti_aliasing : bool
-        Smooth an image of one or three channels that becomes smaller, which needs scipy. pycaffe
-        does so with scikit-image 0.15 or later and did not before.
+        Smooth an image of one or three channels that becomes smaller. pycaffe does so with
+        scikit-image 0.15 or later and did not before.
+    mode : str
+        What is beyond the border of such an image: ``reflect``, the image mirrored at its outermost
+        pixels, or ``constant``, zeros, as in pycaffe after release 1.0.
 
     Returns
     -------
@@ -113,7 +121,7 @@ def resize_image(
     ArrayError
         If the image has other axes, or a size is not positive.
     UnsupportedError
-        If scipy is needed and not installed.
+        If `interp_order` is 2 or more and scipy is not installed.
 
     Notes
     -----
@@ -132,16 +140,19 @@ def resize_image(
         if interp_order > 1:
             return zoom_spline(im, size, interp_order).astype(np.float32)
         return resample(im, size, interp_order, by_middles=False).astype(np.float32)
+    if mode not in ("reflect", "constant"):
+        raise ArrayError(f"mode: expected reflect or constant, got {mode!r}")
+    mirrors = mode == "reflect"
     low, high = float(im.min()), float(im.max())
     if not high > low:
         return np.full((*size, im.shape[2]), low, np.float32)
     scaled = (im - low) / (high - low)
     if anti_aliasing:
-        scaled = smooth(scaled, size)
+        scaled = smooth(scaled, size, mirrors=mirrors)
     if interp_order > 1:
-        scaled = clipped_spline(scaled, size, interp_order)
+        scaled = clipped_spline(scaled, size, interp_order, mirrors=mirrors)
     else:
-        scaled = resample(scaled, size, interp_order, by_middles=True)
+        scaled = resample(scaled, size, interp_order, by_middles=True, mirrors=mirrors)
     return (scaled * (high - low) + low).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Images between their pixels; splines and smoothing by scipy, the rest by NumPy."""
+"""Images between their pixels; splines by scipy, the rest by NumPy."""
 
 from types import ModuleType
 from typing import Any
@@ -12,7 +12,9 @@ Array = npt.NDArray[Any]
 Size = tuple[int, ...]
 
 
-def resample(image: Array, size: Size, order: int, *, by_middles: bool) -> Array:
+def resample(
+    image: Array, size: Size, order: int, *, by_middles: bool, mirrors: bool = False
+) -> Array:
     """Resize by the nearest pixels or linearly.
 
     Parameters
@@ -24,8 +26,11 @@ def resample(image: Array, size: Size, order: int, *, by_middles: bool) -> Array
     order : int
         0 for the nearest pixel, 1 for linear.
     by_middles : bool
-        Whether pixels are areas, so that what is beyond their middles at the border mixes with
-        zero; else they are points, the first and last of which stay first and last.
+        Whether pixels are areas, so that places beyond the middles of the outermost are met; else
+        they are points, the first and last of which stay first and last.
+    mirrors : bool
+        Whether the image is mirrored at the middles of its outermost pixels; else it is zero
+        there.
 
     Returns
     -------
@@ -43,43 +48,69 @@ def resample(image: Array, size: Size, order: int, *, by_middles: bool) -> Array
         if order == 0:
             result = result.take(np.floor(places + 0.5).astype(int).clip(0, old - 1), axis)
         else:
-            result = _linear(result, axis, places)
+            result = _linear(result, axis, places, mirrors)
     return result
 
 
-def _linear(image: Array, axis: int, places: Array) -> Array:
+def _linear(image: Array, axis: int, places: Array, mirrors: bool) -> Array:
     first = np.floor(places).astype(int)
     share = places - first
     last = image.shape[axis] - 1
     shape = [-1 if i == axis else 1 for i in range(image.ndim)]
 
     def part(pixels: Array, weights: Array) -> Array:
+        if mirrors:
+            return image.take(_mirrored(pixels, last + 1), axis) * weights.reshape(shape)
         inside = np.where((pixels >= 0) & (pixels <= last), weights, 0).reshape(shape)
         return image.take(pixels.clip(0, last), axis) * inside
 
     return part(first, 1 - share) + part(first + 1, share)
 
 
-def smooth(image: Array, size: Size) -> Array:
+def smooth(image: Array, size: Size, *, mirrors: bool) -> Array:
     """Smooth an image along the axes that become smaller, before it is resized.
 
-    The standard deviation is half of what the factor exceeds 1 by, in pixels; beyond the border
-    there are zeros.
-
-    Raises
-    ------
-    UnsupportedError
-        If scipy is not installed.
+    By a Gaussian whose standard deviation is half of what the factor exceeds 1 by, in pixels, cut
+    off at four of them.
     """
-    ratios = [old / new for old, new in zip(image.shape, (*size, image.shape[2]), strict=True)]
-    if max(ratios) <= 1:
-        return image
-    sigma = [max(0.0, (ratio - 1) / 2) for ratio in ratios]
-    filtered: Array = _ndimage().gaussian_filter(image, sigma, mode="constant")
-    return filtered
+    result = np.asarray(image, np.float64)
+    for axis, new in enumerate(size):
+        old = result.shape[axis]
+        sigma = (old / new - 1) / 2
+        if sigma > 0:
+            reach = int(4 * sigma + 0.5)
+            offsets = np.arange(-reach, reach + 1)
+            weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+            kernel = _as_matrix(offsets, weights / weights.sum(), old, mirrors)
+            result = np.moveaxis(np.tensordot(kernel, result, (1, axis)), 0, axis)
+    return result
 
 
-def clipped_spline(image: Array, size: Size, order: int) -> Array:
+def _as_matrix(offsets: Array, weights: Array, count: int, mirrors: bool) -> Array:
+    """Return the matrix that a filter multiplies `count` pixels by."""
+    matrix = np.zeros((count, count))
+    for offset, weight in zip(offsets, weights, strict=True):
+        rows = np.arange(count)
+        columns = rows + offset
+        if mirrors:
+            columns = _mirrored(columns, count)
+        else:
+            inside = (columns >= 0) & (columns < count)
+            rows, columns = rows[inside], columns[inside]
+        np.add.at(matrix, (rows, columns), weight)
+    return matrix
+
+
+def _mirrored(pixels: Array, count: int) -> Array:
+    """Return which of `count` pixels stand where an image is mirrored at its outermost ones."""
+    if count == 1:
+        return np.zeros_like(pixels)
+    around = pixels % (2 * count - 2)
+    mirrored: Array = np.minimum(around, 2 * count - 2 - around)
+    return mirrored
+
+
+def clipped_spline(image: Array, size: Size, order: int, *, mirrors: bool) -> Array:
     """Resize by splines of order 2 to 5, pixels being areas, and keep to the range from 0 to 1.
 
     Raises
@@ -89,7 +120,11 @@ def clipped_spline(image: Array, size: Size, order: int) -> Array:
     """
     factors = [new / old for new, old in zip(size, image.shape, strict=False)]
     zoomed: Array = _ndimage().zoom(
-        image, (*factors, 1), order=order, mode="grid-constant", grid_mode=True
+        image,
+        (*factors, 1),
+        order=order,
+        mode="mirror" if mirrors else "grid-constant",
+        grid_mode=True,
     )
     return zoomed.clip(0, 1)
 
@@ -112,8 +147,7 @@ def _ndimage() -> ModuleType:
         from scipy import ndimage
     except ImportError as error:
         raise UnsupportedError(
-            "resize_image: splines and smoothing need scipy: pip install scipy; "
-            "interp_order 0 and 1 do without"
+            "resize_image: splines need scipy: pip install scipy; interp_order 0 and 1 do without"
         ) from error
     module: ModuleType = ndimage
     return module

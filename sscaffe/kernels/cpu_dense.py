@@ -22,6 +22,11 @@ class _Wanted(NamedTuple):
     train: bool
 
 
+def _may_take(top: "Blob", add: "Blob") -> bool:
+    mine, its = top.data_tensor, add.data_tensor
+    return mine is not its and mine.is_passing and its.is_passing
+
+
 class _Weighted:
     """What the two have in common; primitives are made when they are first needed."""
 
@@ -77,10 +82,14 @@ class _Weighted:
         top: "Blob",
         add: "Blob | None" = None,
         relu: bool = False,
+        takes: bool = False,
     ) -> None:
         """See `ConvolutionOperator.forward`."""
         wanted = _Wanted(bottom.shape, bias is not None, add is not None, relu, self._train)
         primitive = self._prepare(wanted)
+        if takes and add is not None and _may_take(top, add):
+            top.data_tensor.take_from(add.data_tensor)
+            add = top
         if add is None:
             out = top.data_tensor.output(self._top_layout, top.shape)
         elif add.data_tensor is top.data_tensor:

@@ -25,10 +25,12 @@ class ConvolutionOperator(Protocol):
         top: "Blob",
         add: "Blob | None" = None,
         relu: bool = False,
+        takes: bool = False,
     ) -> None:
         """Set ``top.data``: the product, plus the blob `add`, then rectified if `relu`.
 
-        `add` has the top's shape, and may share its data.
+        `add` has the top's shape, and may share its data. With `takes` nobody will read it again,
+        nor is it the bottom: where both pass through, the top may have its memory.
         """
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:

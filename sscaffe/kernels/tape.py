@@ -6,8 +6,11 @@ once.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
+
+from sscaffe import _core
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -34,6 +37,7 @@ class Tape:
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
+        self._joined: list[Call] = []
 
     def __enter__(self) -> "Tape":
         self._calls = []
@@ -42,11 +46,33 @@ class Tape:
 
     def __exit__(self, *error: object) -> None:
         _local.recording = None
+        self._joined = _join(self._calls)
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def replay(self) -> None:
         """Make the calls again."""
-        for function, arguments in self._calls:
+        for function, arguments in self._joined:
             function(*arguments)
+
+
+def _join(calls: Iterable[Call]) -> list[Call]:
+    """Make one call of forward passes of primitives that follow each other."""
+    joined: list[Call] = []
+    for are_forward, group in groupby(calls, lambda call: _is_forward(call[0])):
+        if are_forward:
+            series: list[Any] = [(_owner(function), *arguments) for function, arguments in group]
+            joined.append((_core.ForwardSeries(series).run, ()))
+        else:
+            joined.extend(group)
+    return joined
+
+
+def _is_forward(function: Callable[..., Any]) -> bool:
+    is_primitive = _core.has_onednn and isinstance(_owner(function), _core.WeightedPrimitive)
+    return is_primitive and function.__name__ == "forward"
+
+
+def _owner(function: Callable[..., Any]) -> Any:
+    return getattr(function, "__self__", None)

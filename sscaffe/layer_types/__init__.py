@@ -10,7 +10,7 @@ from sscaffe import unsupported
 from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import REGISTRY, TEST, Layer
-from sscaffe.layer_types.python import PythonLayer, make_python_layer
+from sscaffe.layer_types.python import PythonLayer, is_of_script, make_python_layer
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt_names import nearest
 from sscaffe.random_numbers import RandomNumbers
@@ -44,7 +44,8 @@ def create_layer(
     if layer_class is None:
         raise UnsupportedError(_why_there_is_none(layer_param.type))
     unsupported.check(layer_param, f"layer {layer_param.name!r}")
-    make = make_python_layer if layer_class is PythonLayer and allow_python else layer_class
+    runs = layer_class is PythonLayer and (allow_python or is_of_script(layer_param))
+    make = make_python_layer if runs else layer_class
     return make(layer_param, phase, device=device, dtype=dtype, rng=rng, root=root)
 
 

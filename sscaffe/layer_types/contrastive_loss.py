@@ -14,8 +14,8 @@ class ContrastiveLossLayer(Layer):
 
     With `legacy_version`, ``max(margin - d^2, 0)`` stands for the square of the margin's rest.
 
-    Bottoms: two features ``(N, C)``, and s, 1 for similar pairs and 0 for others, one for each of
-    the N. Top: the loss, shape ``()``.
+    Bottoms: two features ``(N, C)``, with any axes of size 1 after them, and s, 1 for similar pairs
+    and 0 for others, one for each of the N. Top: the loss, shape ``()``.
 
     Source: Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Mapping",
     CVPR 2006.
@@ -29,7 +29,8 @@ class ContrastiveLossLayer(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the shapes."""
         a, b, similar = bottom
-        if a.ndim < 2 or a.shape != b.shape or a.count != a.shape[0] * a.shape[1]:
+        fits = a.ndim >= 2 and a.shape[:2] == b.shape[:2]
+        if not fits or any(blob.count != a.shape[0] * a.shape[1] for blob in (a, b)):
             raise ShapeError(f"expected two features of one shape (N, C), got {a.shape}, {b.shape}")
         if similar.count != a.shape[0]:
             raise ShapeError(
@@ -41,7 +42,7 @@ class ContrastiveLossLayer(Layer):
         """Set the loss."""
         xp, param = self.xp, self.layer_param.contrastive_loss_param
         a, b, similar = (blob.const_data for blob in bottom)
-        self.apart: Array = (a - b).reshape(len(a), -1)
+        self.apart: Array = a.reshape(len(a), -1) - b.reshape(len(a), -1)
         self.similar = similar.reshape(-1) != 0
         squares = (self.apart**2).sum(axis=1)
         self.distances = xp.sqrt(squares)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sscaffe import alias
 from sscaffe.blob import Blob
 from sscaffe.errors import PrototxtError, UnsupportedError
 from sscaffe.layer import Layer, register
@@ -24,11 +25,17 @@ class PythonLayer(Layer):
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, *args: Any, **kwargs: Any) -> None:
         param = layer_param.python_param
+        way = "import the module first, or " if alias.is_installed() else ""
         raise UnsupportedError(
             f"type: a Python layer runs code, here {param.layer or 'a class'} of module "
-            f"{param.module or 'none'}; if you trust it, allow it with allow_python=True, on the "
-            "command line with --allow-python-layers"
+            f"{param.module or 'none'}; if you trust it, {way}allow it with allow_python=True, on "
+            "the command line with --allow-python-layers"
         )
+
+
+def is_of_script(layer_param: caffe_pb2.LayerParameter) -> bool:
+    """Tell whether a script for pycaffe has imported the class itself, so that no code is new."""
+    return alias.is_installed() and layer_param.python_param.module in sys.modules
 
 
 class ParamBlobs(list[Blob]):

@@ -2,8 +2,8 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
+from sscaffe.glog import logger
 from sscaffe.layer import Layer, register
-from sscaffe.log import logger
 from sscaffe.proto import caffe_pb2
 
 

@@ -1,5 +1,6 @@
 """From a NetParameter to layers that are set up and know their blobs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,10 +8,10 @@ import numpy as np
 from sscaffe import unsupported
 from sscaffe.blob import Blob
 from sscaffe.device import Device
-from sscaffe.errors import PrototxtError
+from sscaffe.errors import PrototxtError, SscaffeError
+from sscaffe.glog import logger
 from sscaffe.layer import Layer
 from sscaffe.layer_types import create_layer
-from sscaffe.log import logger
 from sscaffe.net import need_backward
 from sscaffe.net.fused import expand
 from sscaffe.net.params import ParamTable
@@ -257,3 +258,20 @@ def _log(step: Step, names: list[str]) -> None:
     top = ", ".join(f"{names[i]} {b.shape}" for i, b in zip(step.top_ids, step.top, strict=True))
     loss = "".join(f", loss weight {part.weight:g}" for part in step.losses)
     logger.info("%s (%s): %s -> %s%s", layer.name, layer.type, bottom or "-", top or "-", loss)
+
+
+def prepare_for(
+    param: caffe_pb2.NetParameter, phase: int, level: int, stages: Sequence[str], source: str
+) -> caffe_pb2.NetParameter:
+    """Return what `prepare` does for a phase, and a level and stages beside those that it sets."""
+    state = caffe_pb2.NetState()
+    state.CopyFrom(param.state)
+    state.MergeFrom(caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(phase)))
+    state.level = level or state.level
+    state.stage.extend(stage for stage in stages if stage not in state.stage)
+    try:
+        return prepare(param, state)
+    except SscaffeError as error:
+        if source:
+            error.add_note(f"  net:    {source}")
+        raise

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sscaffe.blob import Array, Param
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net.step import Step
 
 

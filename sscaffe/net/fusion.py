@@ -89,6 +89,14 @@ class FusedStep:
         self._layer.forward_with(self.steps[0].bottom[0], weights, bias, self.top[0], self.epilogue)
         return 0.0
 
+    def take_sum(self, dying: Collection[int], sharing: "Sharing") -> None:
+        """Let the top have the memory of what is added, if that is among the dying arrays."""
+        add, bottom = self.epilogue.add, self.steps[0].bottom[0]
+        if add is None:
+            return
+        if sharing.of(add) in dying and sharing.of(add) != sharing.of(bottom):
+            self.epilogue = self.epilogue._replace(takes=True)
+
     def weights(self) -> tuple[Blob, Blob | None]:
         """Return weights and bias with what is affine folded into them."""
         own = self._layer.blobs

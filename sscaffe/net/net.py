@@ -9,13 +9,15 @@ from typing import Self
 
 from sscaffe.blob import Blob, Param
 from sscaffe.device import Device, cpu
-from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.errors import UnsupportedError
+from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN, Layer
-from sscaffe.log import logger
 from sscaffe.net import debug, weights as weights_io
-from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare
+from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare_for
+from sscaffe.net.hooks import Hooks, call_all
 from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
+from sscaffe.net.scripting import Scripting, old_order
 from sscaffe.net.step import Step, add_location, loss_weights, one_at_a_time
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -25,15 +27,15 @@ from sscaffe.serialized import write_binary
 PathLike = str | os.PathLike[str]
 
 
-class Net:
+class Net(Scripting):
     """A net: its layers, their blobs and weights.
 
     Parameters
     ----------
-    param_or_path : NetParameter or path-like
+    network_file : NetParameter or path-like
         The net as written, or the prototxt that holds it.
     phase : int
-        TRAIN or TEST.
+        TRAIN or TEST. In pycaffe's old order, weights come before it.
     level : int
         For the include and exclude rules of layers; 0 leaves the one that the net sets.
     stages : sequence of str
@@ -47,7 +49,7 @@ class Net:
     root : str
         The folder that relative paths of data layers start from; the working directory by default.
     source : str
-        The file that `param_or_path` came from, for errors.
+        The file that `network_file` came from, for errors.
     allow_python : bool
         Let layers of type Python run their code; a prototxt runs none otherwise.
 
@@ -91,29 +93,31 @@ class Net:
 
     def __init__(
         self,
-        param_or_path: caffe_pb2.NetParameter | PathLike,
-        phase: int,
-        *,
+        network_file: caffe_pb2.NetParameter | PathLike,
+        phase: int | PathLike,
         level: int = 0,
-        stages: Sequence[str] = (),
+        stages: Sequence[str] | None = None,
         weights: PathLike | Sequence[PathLike] | None = None,
+        *,
         device: Device | None = None,
         rng: RandomNumbers | None = None,
         root: str = "",
         source: str = "",
         allow_python: bool = False,
     ) -> None:
-        if isinstance(param_or_path, caffe_pb2.NetParameter):
-            param, self.source = param_or_path, source
+        if not isinstance(phase, int):
+            phase, level, weights = old_order(phase, level)
+        if isinstance(network_file, caffe_pb2.NetParameter):
+            param, self.source = network_file, source
         else:
-            param, self.source = read_net(param_or_path), source or os.fspath(param_or_path)
+            param, self.source = read_net(network_file), source or os.fspath(network_file)
         self.phase = phase
-        prepared = _prepare(param, phase, level, stages, self.source)
+        prepared = prepare_for(param, phase, level, stages or (), self.source)
         place = Place(device or cpu(), rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)
-        self.weights_generation, self._shares_weights = 0, False
+        self.weights_generation, self._shares_weights, self.hooks = 0, False, Hooks()
         self.lock = RLock()
         try:
             self._take_weights()
@@ -155,13 +159,13 @@ class Net:
                 layer.ClearField("blobs")
 
     @one_at_a_time
-    def forward(self, start: int | None = None, end: int | None = None) -> float:
+    def run_forward(self, first: int = 0, last: int | None = None) -> float:
         """Run layers forward.
 
         Parameters
         ----------
-        start, end : int, optional
-            The first and the last layer to run; all by default.
+        first, last : int, optional
+            The numbers of the first and the last layer to run; all by default.
 
         Returns
         -------
@@ -173,19 +177,22 @@ class Net:
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        if self._replay is not None and start is None and end is None:
-            return self._replay.run(lambda: self._forward_between(0, len(self._steps) - 1))
-        return self._forward_between(*self._range(start, end))
+        end = len(self._steps) - 1
+        if self._replay is not None and first == 0 and last in (None, end):
+            return self._replay.run(lambda: self._forward_between(0, end))
+        return self._forward_between(first, end if last is None else last)
 
     def _forward_between(self, first: int, last: int) -> float:
         loss = 0.0
         drops = self._plan.is_compact and not (self._shares_weights or self._graph.params.shared)
         for unit in self._plan.between(first, last):
+            call_all(self.hooks.before_forward, unit.places)
             try:
                 loss += unit.forward()
             except Exception as error:
                 self._locate(error, self._steps[unit.places[0]])
                 raise
+            call_all(self.hooks.after_forward, unit.places)
             if self.debug_info and not self._plan.is_compact:
                 for place in unit.places:
                     debug.log_forward(self._steps[place], self.blob_names)
@@ -195,28 +202,30 @@ class Net:
         return loss
 
     @one_at_a_time
-    def backward(self, start: int | None = None, end: int | None = None) -> None:
+    def run_backward(self, first: int | None = None, last: int = 0) -> None:
         """Run layers backward: set the diffs of blobs, add to those of parameters.
 
         Parameters
         ----------
-        start, end : int, optional
-            The first and the last layer to run, so `end` is the lower number; all by default.
+        first, last : int, optional
+            The numbers of the first and the last layer to run, from the back; all by default.
 
         Raises
         ------
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        first, last = self._range(end, start)
-        self._run_unfused()
-        steps = self._steps[first : last + 1]
-        for step in reversed(steps):
+        if self._plan.is_compact or self._plan.folded():
+            self.run_singly()  # Whoever runs backward once will do so again.
+        steps = self._steps[last : len(self._steps) if first is None else first + 1]
+        for place, step in zip(range(last + len(steps) - 1, -1, -1), reversed(steps), strict=False):
+            call_all(self.hooks.before_backward, (place,))
             try:
                 step.backward()
             except Exception as error:
                 self._locate(error, step)
                 raise
+            call_all(self.hooks.after_backward, (place,))
             if self.debug_info and step.needs_backward:
                 debug.log_backward(step)
         if self.debug_info and len(steps) == len(self._steps):
@@ -224,9 +233,9 @@ class Net:
         _publish(steps)
 
     def forward_backward(self) -> float:
-        """Run all layers forward, then backward, and return the loss."""
-        loss = self.forward()
-        self.backward()
+        """Run all layers forward, then backward; return the loss."""
+        loss = self.run_forward()
+        self.run_backward()
         return loss
 
     def clear_param_diffs(self) -> None:
@@ -276,8 +285,8 @@ class Net:
         """Return the net with its weights, and with `diff` their gradients too."""
         return weights_io.to_proto(self.param, [layer.blobs for layer in self.layers], diff)
 
-    def save(self, path: PathLike, diff: bool = False) -> None:
-        """Write the weights to a file, HDF5 if its name ends in ``.h5``, else a caffemodel.
+    def save(self, path: PathLike, diff: bool = False, *, as_hdf5: bool | None = None) -> None:
+        """Write the weights to a file.
 
         Parameters
         ----------
@@ -285,13 +294,15 @@ class Net:
             The file; what stood there is replaced, or left whole if anything goes wrong.
         diff : bool
             Write the gradients too.
+        as_hdf5 : bool, optional
+            Write HDF5; by default if the name ends in ``.h5``. Else it is a caffemodel.
 
         Raises
         ------
         SscaffeError
             If the file cannot be written.
         """
-        if os.fspath(path).endswith(".h5"):
+        if as_hdf5 if as_hdf5 is not None else os.fspath(path).endswith(".h5"):
             shared = self._graph.params.shared
             weights_io.save_hdf5(path, self.param, self.params, shared, diff)
         else:
@@ -317,6 +328,10 @@ class Net:
         """
         if self.phase != TEST:
             raise UnsupportedError("compact: a net in TRAIN needs all that it has; use phase TEST")
+        if self.hooks:
+            raise UnsupportedError(
+                "compact: callbacks want each layer to run by itself; open the net anew for one"
+            )
         keep = [keep] if isinstance(keep, str) else keep
         unknown = [name for name in keep if name not in self.blobs]
         if unknown:
@@ -348,47 +363,30 @@ class Net:
     ) -> None:
         self.close()
 
-    def _range(self, first: int | None, last: int | None) -> tuple[int, int]:
-        return first or 0, len(self._steps) - 1 if last is None else last
+    def run_singly(self) -> None:
+        """Run each layer by itself from now on, as a backward pass and callbacks need it.
 
-    def _run_unfused(self) -> None:
-        """Run layers that were folded into others once more by themselves, for a backward pass."""
+        Layers that were folded into others run once more, so that all blobs have what they should.
+
+        Raises
+        ------
+        UnsupportedError
+            If the net is compact.
+        """
         if self._plan.is_compact:
             raise UnsupportedError(
-                "backward: Net.compact() gave up what it needs; open the net anew"
+                "backward, callbacks: compact() gave up what they need; open the net anew"
             )
-        folded = self._plan.folded()
-        if folded:
-            for fused in folded:
-                # Layers after the chain may have changed its top in place already.
-                values = fused.top[0].const_data.copy()
-                for step in fused.steps:
-                    step.forward()
-                fused.top[0].set_data(values)
-            # Whoever runs backward once will do so again.
-            self._plan = Plan(self._steps, phase=TRAIN)
+        for fused in self._plan.folded():
+            # Layers after the chain may have changed its top in place already.
+            values = fused.top[0].const_data.copy()
+            for step in fused.steps:
+                step.forward()
+            fused.top[0].set_data(values)
+        self._plan = Plan(self._steps, phase=TRAIN)
 
     def _locate(self, error: Exception, step: Step) -> None:
         add_location(error, step.layer.layer_param, self.source, step.describe_bottom())
-
-    def __repr__(self) -> str:
-        return f"<Net {self.name!r}: {len(self.layers)} layers>"
-
-
-def _prepare(
-    param: caffe_pb2.NetParameter, phase: int, level: int, stages: Sequence[str], source: str
-) -> caffe_pb2.NetParameter:
-    state = caffe_pb2.NetState()
-    state.CopyFrom(param.state)
-    state.MergeFrom(caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(phase)))
-    state.level = level or state.level
-    state.stage.extend(stage for stage in stages if stage not in state.stage)
-    try:
-        return prepare(param, state)
-    except SscaffeError as error:
-        if source:
-            error.add_note(f"  net:    {source}")
-        raise
 
 
 def _publish(steps: Sequence[Step]) -> None:

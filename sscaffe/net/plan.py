@@ -130,6 +130,9 @@ class Plan:
                 if array not in keep and array not in seen:
                     unit.dying.append(blob)
                 seen.add(array)
+        for unit in self.units:
+            if isinstance(unit.step, FusedStep):
+                unit.step.take_sum({sharing.of(blob) for blob in unit.dying}, sharing)
         for step in self._steps:
             for blob in step.top:
                 if sharing.of(blob) not in keep:

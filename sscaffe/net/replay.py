@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from sscaffe.blob import Blob
+from sscaffe.blob import Blob, data_tensors
 from sscaffe.kernels.tape import Tape
 from sscaffe.net.step import Step
-from sscaffe.tensor import Fresh, Shape, Tensor
+from sscaffe.tensor import Fresh, Shape, Tensor, writes
 
 # What a tape was made for: the tensors of the kept blobs with their shapes, and the weights with
 # how often they were written.
-_State = tuple[list[tuple[Tensor, Shape]], list[tuple[Tensor, int]]]
+_State = tuple[list[tuple[Tensor, Shape]], list[Tensor], list[int]]
 
 PASSES_BEFORE = 2  # that prepare weights and find their memory
 
@@ -71,8 +71,5 @@ class Replay:
     def _state(self) -> _State:
         # A blob of another shape may have kept its tensor. Weights that are held could change
         # unseen, but getting hold of them counts as a change.
-        weights = [blob.data_tensor for blob in self._weights]
-        return (
-            [(blob.data_tensor, blob.shape) for blob in self._kept],
-            [(tensor, tensor.writes) for tensor in weights],
-        )
+        weights = data_tensors(self._weights)
+        return [(blob.data_tensor, blob.shape) for blob in self._kept], weights, writes(weights)

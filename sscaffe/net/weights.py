@@ -11,7 +11,7 @@ from sscaffe import hdf5
 from sscaffe.blob import Blob
 from sscaffe.caffemodel import Caffemodel, Parts, open_caffemodel
 from sscaffe.errors import ShapeError, WeightsError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net.fused import MASKED, masked_blobs
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import (

@@ -82,6 +82,9 @@ def get_solver(
     return solver(param_or_path, source=source, allow_python=allow_python)
 
 
+get_solver_from_file = get_solver
+"""pycaffe's first name of it."""
+
 __all__ = [
     "AdaDeltaSolver",
     "AdaGradSolver",
@@ -91,4 +94,5 @@ __all__ = [
     "SGDSolver",
     "Solver",
     "get_solver",
+    "get_solver_from_file",
 ]

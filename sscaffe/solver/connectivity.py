@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 
 from sscaffe.blob import Array, Param
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import split_groups
@@ -71,7 +71,11 @@ class Connectivity:
 
     def refresh(self) -> None:
         """Make the masks if there are none, or if weights were changed but not by training."""
-        if self._is_training or not self._frozen or self._is_current():
+        if self._is_training:
+            return
+        if self._generation != self._net.weights_generation:
+            self._look_for_modes()
+        if not self._frozen or self._is_current():
             return
         for param, mode in self._frozen:
             self._freeze(param, mode)
@@ -89,6 +93,16 @@ class Connectivity:
             self._generation, self._checksums = self._net.weights_generation, self._look()
             # After looking, which brings arrays that somebody holds up to date.
             self._versions = self._count()
+
+    def _look_for_modes(self) -> None:
+        """See which layers are to be frozen; what no longer is may change again."""
+        before, self._frozen = self._frozen, disconnected(self._net)
+        kept = {param.name for param, _ in self._frozen}
+        for param, _ in before:
+            if param.name not in kept:
+                param.mask = None
+        if not self._frozen:
+            self._generation = self._net.weights_generation
 
     def _is_current(self) -> bool:
         if self._generation != self._net.weights_generation:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from sscaffe.blob import Array, Param
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.regularizers import Regularizer, blocks_of

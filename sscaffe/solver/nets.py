@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sscaffe.device import Device
 from sscaffe.errors import PrototxtError
+from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.net.modes import set_conv_mode
 from sscaffe.proto import caffe_pb2

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sscaffe.blob import Array
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
@@ -56,7 +56,7 @@ def score(net: Net, batches: int, on_batch: OnBatch | None = None) -> Scores:
     loss, done = 0.0, 0
     sums = {name: np.zeros(net.blobs[name].shape) for name in net.outputs}
     for batch in range(batches):
-        loss += net.forward()
+        loss += net.run_forward()
         outputs = outputs_of(net)
         for name, values in outputs.items():
             sums[name] += values

@@ -6,7 +6,7 @@ from sscaffe import unsupported
 from sscaffe.blob import Param
 from sscaffe.device import Device, cpu, gpu
 from sscaffe.errors import PrototxtError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.learning_rate import check_policy
 from sscaffe.solver.regularizers import Regularizer

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver
@@ -19,6 +19,7 @@ from sscaffe.solver.divergence import require_finite_loss, require_finite_weight
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import NetMaker, share_weights
 from sscaffe.solver.scores import outputs_of, run_tests
+from sscaffe.solver.scripting import Calls, Scripting
 from sscaffe.solver.settings import checked, device_for
 from sscaffe.solver.smoothed_loss import SmoothedLoss
 from sscaffe.solver.target import targets
@@ -27,7 +28,7 @@ from sscaffe.solver.update import Updater
 PathLike = str | os.PathLike[str]
 
 
-class Solver:
+class Solver(Scripting):
     """Trains a net: gradients, regularization, updates; tests and snapshots on the way.
 
     Parameters
@@ -92,6 +93,7 @@ class Solver:
         self._root, self._source, self._test_conv_mode = root, source, test_conv_mode
         self.iter = self._step = 0
         self.callbacks: list[Callable[[Solver], None]] = []
+        self.calls = Calls()
         self.test_results: list[dict[str, Array]] = []
         self.snapshot_path = ""
         self._snapshot_iter = -1
@@ -220,6 +222,8 @@ class Solver:
     @unwarned()
     def _iterate(self) -> bool:
         """Train for one iteration; False if a stop was requested in a test before it."""
+        for call in self.calls.on_start:
+            call()
         self.net.clear_param_diffs()
         wants_test = self._is_test_due() and (self.iter or self.param.test_initialization)
         if wants_test and len(self.test_all()) < len(self.test_nets):
@@ -233,6 +237,8 @@ class Solver:
         self._losses.add(loss)
         if self._is_display_due():
             self._show_iteration()
+        for call in self.calls.on_gradients_ready:
+            call()
         self.apply_update()
         self.iter += 1
         return True
@@ -372,12 +378,6 @@ class Solver:
         if proto.random_state:
             self.rng.set_state(proto.random_state)
 
-    def _is_test_due(self) -> bool:
-        return bool(self.test_nets) and self.iter % self.param.test_interval == 0
-
-    def _is_display_due(self) -> bool:
-        return bool(self.param.display) and self.iter % self.param.display == 0
-
     def _take_due_snapshot(self) -> None:
         due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
         if due or self._snapshot_requested:
@@ -388,12 +388,13 @@ class Solver:
         self._speed.log(self.iter)
         display.log_loss(self.iter, self.smoothed_loss)
         display.log_outputs(self.net, "Train", outputs_of(self.net))
+        self.tell_display()
 
     @unwarned()
     def _show_end(self) -> None:
         """Log how the trained net does, as Caffe does after the last update."""
         if self._is_display_due():
-            self._losses.add(self.net.forward())
+            self._losses.add(self.net.run_forward())
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()

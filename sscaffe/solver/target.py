@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from sscaffe.blob import Array, Param
 from sscaffe.errors import PrototxtError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.regularizers import Regularizer

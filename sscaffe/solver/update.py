@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from sscaffe.blob import Param
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import display

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sscaffe import machine
 from sscaffe.device import Device
+from sscaffe.glog import logger
 from sscaffe.layer import TEST
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.net.modes import set_modes
 from sscaffe.proto import caffe_pb2
@@ -66,7 +66,7 @@ def compare(net: Net, rounds: int | None = None, advance: Progress | None = None
         Called after each layer and after the nets; `steps` says how often.
     """
     tell = advance or (lambda done, words: None)
-    net.forward()  # decides what AUTO uses, and with that how bottoms arrive
+    net.run_forward()  # decides what AUTO uses, and with that how bottoms arrive
     device = net.layers[0].device
     peak = measured_peak(device)
     layers: list[LayerComparison] = []
@@ -121,7 +121,7 @@ def _time_nets(
 
 
 def _timed(net: Net) -> Callable[[], float]:
-    return lambda: milliseconds(net.forward)
+    return lambda: milliseconds(net.run_forward)
 
 
 def _variant(net: Net, modes: Mapping[str, str]) -> Net:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sscaffe.data.transformer import read_mean
 from sscaffe.errors import DataError
+from sscaffe.glog import logger
 from sscaffe.layer_types.prefetched import merged_transform_param
-from sscaffe.log import logger
 from sscaffe.net import Net
 from sscaffe.net.rules import is_included
 from sscaffe.proto import caffe_pb2

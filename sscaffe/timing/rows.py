@@ -133,10 +133,10 @@ class _Watch:
 
     def __init__(self, net: Net, backward: bool) -> None:
         self.net, self.has_backward = net, backward
-        net.forward()  # what cannot run says so here, with its place
+        net.run_forward()  # what cannot run says so here, with its place
         if backward:
             net.clear_param_diffs()
-            net.backward()  # from here on it runs in units that can be run backward
+            net.run_backward()  # from here on it runs in units that can be run backward
         self.start()
 
     def start(self) -> None:
@@ -148,7 +148,7 @@ class _Watch:
 
     def run(self) -> None:
         self.forward.append([milliseconds(unit.forward) for unit in self.units])
-        self.whole.append(milliseconds(self.net.forward))
+        self.whole.append(milliseconds(self.net.run_forward))
         if self.has_backward:
             self.net.clear_param_diffs()
             times = [self._backward(unit) for unit in reversed(self.units)]

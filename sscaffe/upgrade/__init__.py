@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from sscaffe.errors import SscaffeError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.upgrade import batch_norm, inputs, solver_type, transform, v0, v1
 

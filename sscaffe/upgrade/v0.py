@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from sscaffe.errors import PrototxtError
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.upgrade.fields import copy_field
 

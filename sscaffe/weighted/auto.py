@@ -1,7 +1,7 @@
 """The kernel that is another one: dense, or a sparse one that was measured to be faster."""
 
 from sscaffe.blob import Blob
-from sscaffe.log import logger
+from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.weighted.base import NOTHING, Epilogue, Propagate, WeightedKernel
 from sscaffe.weighted.choice import Choice, Zeros

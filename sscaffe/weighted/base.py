@@ -23,6 +23,7 @@ class Epilogue(NamedTuple):
 
     add: Blob | None = None  # a blob of the top's shape that is added
     relu: bool = False  # then a rectifier of slope 0
+    takes: bool = False  # the memory of `add`, which nobody reads afterwards
 
 
 NOTHING = Epilogue()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sscaffe.errors import SscaffeError
 from sscaffe.files import write_atomically
-from sscaffe.log import logger
+from sscaffe.glog import logger
 
 Times = dict[str, float]
 

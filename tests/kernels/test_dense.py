@@ -98,6 +98,7 @@ def test_convolution(name, rng):
 
 BORDERED = {
     "1x1 pad 1": ConvGeometry(16, 5, 1, (7, 6), (1, 1), (1, 1), (1, 1), (1, 1)),
+    "1x1 pad 1, 48 outputs": ConvGeometry(16, 48, 1, (7, 6), (1, 1), (1, 1), (1, 1), (1, 1)),
     "1x1 pad 2x0": ConvGeometry(32, 20, 1, (3, 5), (1, 1), (1, 1), (2, 0), (1, 1)),
 }
 

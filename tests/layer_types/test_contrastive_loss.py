@@ -45,3 +45,9 @@ def test_refuses_features_of_two_shapes():
 def test_refuses_the_wrong_number_of_similarities():
     with pytest.raises(ShapeError, match="one similarity for each of 2 pairs"):
         run_layer(make_layer(MARGIN), A, B, np.zeros(3))
+
+
+def test_features_may_have_axes_of_size_1_after_them(rng):
+    a, b, similar = rng.standard_normal((3, 2)), rng.standard_normal((3, 2)), np.array([1, 0, 0])
+    flat = run_layer(make_layer(MARGIN), a, b, similar)
+    assert run_layer(make_layer(MARGIN), a[..., None, None], b, similar) == flat

@@ -48,7 +48,7 @@ def test_in_a_net_the_rest_follows_the_number_of_items():
     for selectors in ([1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1]):
         net.blobs["s"].set_data(selectors)
         kept = x[np.array(selectors) != 0]
-        assert net.forward() == pytest.approx(2 * kept.sum() + (kept**2).sum())
+        assert net.run_forward() == pytest.approx(2 * kept.sum() + (kept**2).sum())
         assert net.blobs["p"].shape == kept.shape
         net.clear_param_diffs()
         net.backward()

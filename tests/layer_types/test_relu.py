@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from sscaffe.errors import SscaffeError
 from sscaffe.testing import check_gradient
 from tests.helpers import away_from_zero, make_layer, run_backward, run_layer
+from tests.net.layers import INPUT, make_net
 
 LEAKY = "type: 'ReLU' relu_param { negative_slope: 0.25 }"
 
@@ -39,3 +41,8 @@ def test_in_place_matches_out_of_place(dtype, rng):
 def test_gradient_at_zero_is_the_slope():
     run = run_backward(make_layer(LEAKY), np.zeros(2), np.ones(2))
     np.testing.assert_array_equal(run.bottom_diff, [0.25, 0.25])
+
+
+def test_has_one_bottom():
+    with pytest.raises(SscaffeError, match="bottom: expected 1 for a layer of type ReLU, got 2"):
+        make_net(INPUT + "layer { name: 'r' type: 'ReLU' top: 'r' bottom: 'x' bottom: 'x' }")

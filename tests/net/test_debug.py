@@ -36,7 +36,7 @@ def told(caplog):
 def test_mean_magnitudes_by_hand(phase, told):
     net = make_net("debug_info: true" + NET, phase)
     net.blobs["x"].set_data([[1, -2]])
-    net.forward()
+    net.run_forward()
     assert told() == [
         "[Forward] Layer in, top blob x data: 1.5",
         "[Forward] Layer ip, top blob y data: 4",
@@ -46,10 +46,10 @@ def test_mean_magnitudes_by_hand(phase, told):
         "[Forward] Layer sum, top blob loss data: 0",
     ]
     net.blobs["x"].set_data([[2, 1]])
-    net.forward()
+    net.run_forward()
     told()
     net.clear_param_diffs()
-    net.backward()
+    net.run_backward()
     assert told() == [
         "[Backward] Layer sum, bottom blob y diff: 0.5",
         "[Backward] Layer r, bottom blob y diff: 0.5",
@@ -57,14 +57,14 @@ def test_mean_magnitudes_by_hand(phase, told):
         # Weights: four times 3, and twice -1; gradients: twice 1 and 0.5, of biases that stay none.
         "[Backward] All net params (data, diff): L1 norm = (14, 3); L2 norm = (6.16441, 1.58114)",
     ]
-    net.backward(start=2)
+    net.run_backward(first=2)
     assert not any("All net params" in line for line in told())
 
 
 def test_nothing_is_logged_by_default(told):
     net = make_net(NET)
-    net.forward()
-    net.backward()
+    net.run_forward()
+    net.run_backward()
     assert not told()
 
 

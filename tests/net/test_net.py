@@ -55,7 +55,7 @@ def test_forward_sums_weighted_losses():
         INPUT + times("a", more="loss_weight: 0.5") + loss("x") + loss("x", "l2", "loss_weight: 10")
     )
     feed(net)
-    assert net.forward() == 21 * 0.5 + 21 + 210
+    assert net.run_forward() == 21 * 0.5 + 21 + 210
     assert net.blob_loss_weights["loss"] == 1
     assert net.blob_loss_weights["l2"] == 10
     assert net.blob_loss_weights["x"] == 0
@@ -64,12 +64,12 @@ def test_forward_sums_weighted_losses():
 def test_forward_and_backward_run_from_layer_to_layer():
     net = make_net(INPUT + times("a") + times("b", "a") + loss("b"))
     feed(net)
-    net.forward()
+    net.run_forward()
     net.blobs["a"].set_data(2)
-    assert net.forward(start=2) == 12
-    assert net.forward(start=0, end=1) == 0
+    assert net.run_forward(first=2) == 12
+    assert net.run_forward(first=0, last=1) == 0
     assert net.blobs["a"].const_data[1, 2] == 6
-    net.backward(start=3, end=2)
+    net.run_backward(first=3, last=2)
     assert [net.layers[i].backwards for i in (1, 2)] == [0, 1]
 
 
@@ -81,7 +81,7 @@ def test_gradients_reach_weights_and_add_up_over_splits():
     assert net.forward_backward() == 21 + 63
     np.testing.assert_array_equal(net.params["b"][0].const_diff, [15, 21, 27])
     np.testing.assert_array_equal(net.params["a"][0].const_diff, [20, 28, 36])
-    net.backward()
+    net.run_backward()
     np.testing.assert_array_equal(net.params["b"][0].const_diff, [30, 42, 54])
     net.clear_param_diffs()
     np.testing.assert_array_equal(net.params["b"][0].const_diff, 0)
@@ -116,10 +116,10 @@ def test_a_loss_in_place_has_its_gradient_in_every_pass():
 def test_the_gradient_that_a_user_gives_a_loss_is_kept_until_it_is_reshaped():
     net = make_net(INPUT + times("a") + loss("a"))
     feed(net)
-    net.forward()
+    net.run_forward()
     net.blobs["loss"].set_diff(4)
     net.clear_param_diffs()
-    net.backward()
+    net.run_backward()
     np.testing.assert_array_equal(net.params["a"][0].const_diff, [20, 28, 36])
     net.reshape()
     assert net.blobs["loss"].const_diff == 1
@@ -128,7 +128,7 @@ def test_the_gradient_that_a_user_gives_a_loss_is_kept_until_it_is_reshaped():
 def test_a_top_left_out_is_added_for_a_loss():
     net = make_net(INPUT + 'layer { name: "l" type: "TestSum" bottom: "x" } ')
     feed(net)
-    assert net.forward() == 21
+    assert net.run_forward() == 21
     assert list(net.blobs) == ["x"]
     assert net.blob_names == ["x", "(automatic)"]
     assert net.outputs == []
@@ -136,12 +136,12 @@ def test_a_top_left_out_is_added_for_a_loss():
 
 def test_layers_are_reshaped_only_when_a_bottom_changed():
     net = make_net(INPUT + times("a") + times("b", "a"))
-    net.forward()
-    net.forward()
+    net.run_forward()
+    net.run_forward()
     assert [layer.reshapes for layer in net.layers[1:]] == [1, 1]
     net.blobs["x"].reshape(5, 3)
     feed(net)
-    net.forward()
+    net.run_forward()
     assert net.blobs["b"].shape == (5, 3)
     assert net.blobs["b"].const_data[4, 2] == 15
     assert [layer.reshapes for layer in net.layers[1:]] == [2, 2]
@@ -151,20 +151,20 @@ def test_layers_are_reshaped_only_when_a_bottom_changed():
 
 def test_a_blob_reshaped_there_and_back_is_still_shared_by_its_split():
     net = make_net(INPUT + times("a") + times("b"))
-    net.forward()
+    net.run_forward()
     net.blobs["x"].reshape(5, 3)
     net.blobs["x"].reshape(2, 3)
     feed(net)
-    net.forward()
+    net.run_forward()
     np.testing.assert_array_equal(net.blobs["a"].const_data, [[1, 2, 3], [4, 5, 6]])
 
 
 def test_a_top_that_somebody_reshaped_is_put_right():
     net = make_net(INPUT + times("a"))
     feed(net)
-    net.forward()
+    net.run_forward()
     net.blobs["a"].reshape(1)
-    net.forward()
+    net.run_forward()
     assert net.blobs["a"].const_data[1, 2] == 6
 
 
@@ -186,9 +186,9 @@ def test_arrays_held_outside_stay_up_to_date(rng):
             array[...] = 0
         feed(net, rng.standard_normal((2, 16, 8, 8)))
         net.clear_param_diffs()
-        net.forward()
+        net.run_forward()
         assert abs(held[0]).sum() > 0
-        net.backward()
+        net.run_backward()
         assert abs(held[1]).sum() > 0
         assert abs(held[2]).sum() > 0
 
@@ -277,7 +277,7 @@ def test_an_error_while_running_says_where():
     net = make_net(INPUT + times("a"), source="n.prototxt")
     net.blobs["x"].reshape(2, 4)
     with pytest.raises(ShapeError, match="expected rows of shape") as caught:
-        net.forward()
+        net.run_forward()
     assert caught.value.__notes__ == [
         "  layer:  'a' (TestTimes) in n.prototxt",
         "  bottom: 'x' (2, 4)",
@@ -352,16 +352,16 @@ def test_gradients_of_a_whole_net_are_finite_differences(classifier):
         for index in np.ndindex(param.shape):
             original = param.const_data[index].copy()
             param.data[index] = original + step
-            above = net.forward()
+            above = net.run_forward()
             param.data[index] = original - step
-            difference = (above - net.forward()) / (2 * step)
+            difference = (above - net.run_forward()) / (2 * step)
             param.data[index] = original
             # The loss is a float32 near 1: its rounding is 1e-7 / (2 * step), so 5e-5.
             assert gradient[index] == pytest.approx(difference, abs=1e-3), (param.name, index)
 
 
 def test_a_net_learns(classifier):
-    first = classifier.forward()
+    first = classifier.run_forward()
     for _ in range(50):
         classifier.clear_param_diffs()
         last = classifier.forward_backward()

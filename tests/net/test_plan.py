@@ -113,7 +113,7 @@ def test_blobs_that_may_be_read_are_made():
     assert chains(RESIDUAL) == [["Convolution_k", "ReLU_k"]]
     net = make_net(RESIDUAL)
     wanted = run_one_by_one(net)
-    net.forward()
+    net.run_forward()
     for name, blob in net.blobs.items():
         assert_close(blob.const_data, wanted[name])
 
@@ -137,7 +137,7 @@ def test_a_compact_net_gives_the_same_again_and_again(text):
     wanted = run_one_by_one(net)
     net.compact()
     for _ in range(3):
-        net.forward()
+        net.run_forward()
         assert_close(net.blobs["y"].const_data, wanted["y"])
 
 
@@ -151,12 +151,12 @@ def test_a_compact_net_can_be_reshaped(text):
         text = text.replace("conv_mode: LOWERED_CCNMM", "")
         net, other = make_net(text), make_net(text)
     net.compact()
-    net.forward()
+    net.run_forward()
     x = np.random.default_rng(5).normal(size=shape)
     for each in (net, other):
         each.blobs["x"].reshape(*shape)
         each.blobs["x"].set_data(x)
-    net.forward()
+    net.run_forward()
     assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
@@ -166,7 +166,7 @@ def test_a_blob_that_is_kept_can_be_read_and_another_says_why_not():
     net.compact(keep=["h"])
     with pytest.raises(UnsupportedError, match=r"compact.* keep"):
         _ = net.blobs["l"].data
-    net.forward()
+    net.run_forward()
     assert_close(net.blobs["h"].const_data, wanted["h"])
     with pytest.raises(UnsupportedError, match=r"compact.* keep"):
         _ = net.blobs["l"].data
@@ -179,17 +179,17 @@ def test_compact_refuses_what_it_cannot_do():
         make_net(IN_PLACE, TRAIN).compact()
     net = make_net(IN_PLACE)
     net.compact()
-    net.forward()
-    with pytest.raises(UnsupportedError, match=r"backward: Net\.compact"):
-        net.backward()
+    net.run_forward()
+    with pytest.raises(UnsupportedError, match=r"backward, callbacks: compact"):
+        net.run_backward()
     with pytest.raises(UnsupportedError, match="run as one since compact"):
-        net.forward(1, 2)
+        net.run_forward(1, 2)
 
 
 def test_weights_that_a_sparse_kernel_packed_are_dropped():
     net = make_net(RESIDUAL)
     net.compact()
-    net.forward()
+    net.run_forward()
     with pytest.raises(UnsupportedError, match="compact"):
         _ = net.params["Convolution_e"][0].data
     with pytest.raises(UnsupportedError, match=r"save weights before it, .* squeezed"):
@@ -203,7 +203,7 @@ def test_freed_memory_goes_back_once(monkeypatch):
     net = make_net(RESIDUAL)
     net.compact()
     for _ in range(4):
-        net.forward()
+        net.run_forward()
     assert calls == [1]
 
 
@@ -217,10 +217,10 @@ def test_weights_wait_for_the_kernel_that_packs_them():
         for blob, source in zip(blobs, net.params[name], strict=True):
             blob.set_data(source.const_data)
     alone.compact()
-    alone.forward(end=0)
+    alone.run_forward(last=0)
     assert alone.params["Convolution_e"][0].const_data.any()  # not needed yet
     alone.blobs["x"].set_data(other.blobs["x"].const_data)
-    alone.forward()
+    alone.run_forward()
     assert_close(alone.blobs["y"].const_data, wanted)
 
 
@@ -228,7 +228,7 @@ def test_weights_that_another_net_uses_too_are_not_dropped():
     net, other = make_net(RESIDUAL), make_net(RESIDUAL)
     other.share_with(net)
     net.compact()
-    net.forward()
+    net.run_forward()
     wanted = run_one_by_one(other)["y"]
     assert_close(net.blobs["y"].const_data, wanted)
 
@@ -236,7 +236,7 @@ def test_weights_that_another_net_uses_too_are_not_dropped():
 def test_memory_is_used_again():
     net = make_net(INPUT + conv("x", "a") + conv("a", "b") + conv("b", "c") + conv("c", "y"))
     net.compact()
-    net.forward()
+    net.run_forward()
     arena = net.blobs["a"].data_tensor._arena
     assert len(arena._free) == 2  # one is read while the other is written
 
@@ -244,12 +244,12 @@ def test_memory_is_used_again():
 @pytest.mark.parametrize("text", [IN_PLACE, RESIDUAL], ids=["in place", "residual"])
 def test_folded_weights_follow_every_change(text):
     net = make_net(text)
-    net.forward()
+    net.run_forward()
     for name in ("Scale_a", "Scale_f", "BatchNorm_a", "BatchNorm_f"):
         if name in net.params:
             for blob in net.params[name][:2]:
                 blob.data[...] *= 1.5
-            net.forward()
+            net.run_forward()
             y = net.blobs["y"].const_data.copy()
             assert_close(y, run_one_by_one(net)["y"])
 
@@ -259,10 +259,10 @@ def test_backward_after_a_folded_pass_is_that_of_the_layers():
     net, other = make_net(text), make_net(text)
     other._plan = Plan(other._steps, TRAIN)
     for each in (net, other):
-        each.forward()
+        each.run_forward()
         each.blobs["y"].set_diff(1)
         each.clear_param_diffs()
-        each.backward()
+        each.run_backward()
     assert any(isinstance(unit.step, FusedStep) for unit in Plan(net._steps, TEST).units)
     assert_close(net.blobs["x"].const_diff, other.blobs["x"].const_diff)
     for name in net.params:
@@ -272,7 +272,7 @@ def test_backward_after_a_folded_pass_is_that_of_the_layers():
 
 def test_part_of_a_chain_runs_layer_by_layer():
     net = make_net(IN_PLACE)
-    net.forward(0, 2)
+    net.run_forward(0, 2)
     normalized = net.blobs["a"].const_data.copy()
     other = make_net(IN_PLACE)
     for step in other._steps[:3]:
@@ -285,7 +285,7 @@ def replayed(net):
     net.compact()
     for _ in range(4):
         net.blobs["x"].set_data(net.blobs["x"].const_data.copy())
-        net.forward()
+        net.run_forward()
     assert net._replay._tape is not None
     return net
 
@@ -297,7 +297,7 @@ def test_a_tape_gives_what_the_layers_give_for_every_input():
         x = np.random.default_rng(seed).normal(size=net.blobs["x"].shape)
         for each in (net, other):
             each.blobs["x"].set_data(x)
-        net.forward()
+        net.run_forward()
         assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
@@ -307,7 +307,7 @@ def test_arrays_that_are_held_follow_a_tape():
     for factor in (2, 3):
         x[...] *= factor
         other.blobs["x"].data[...] *= factor
-        net.forward()
+        net.run_forward()
         assert_close(y, run_one_by_one(other)["y"])
 
 
@@ -325,13 +325,13 @@ def test_a_tape_ends_with_what_it_was_made_for(change, tmp_path):
             each.params["Convolution_k"][0].data[...] *= 2
         elif change == "held weights":
             held = each.params["Convolution_k"][0].data
-            each.forward()
+            each.run_forward()
             held[...] *= 2
         elif change == "shape":
             each.blobs["x"].reshape(1, 8, 9, 7)
             each.blobs["x"].set_data(1)
     for _ in range(5):
-        net.forward()
+        net.run_forward()
         assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
@@ -339,7 +339,7 @@ def test_what_was_folded_for_good_cannot_change():
     net = replayed(make_net(RESIDUAL))
     net.params["Scale_c"][1].data[...] += 1
     with pytest.raises(UnsupportedError, match="compact"):
-        net.forward()
+        net.run_forward()
 
 
 def test_a_tape_ends_where_an_input_of_another_shape_kept_its_memory():
@@ -348,7 +348,7 @@ def test_a_tape_ends_where_an_input_of_another_shape_kept_its_memory():
     for each in (net, other):
         each.blobs["x"].reshape(*x.shape)
         each.blobs["x"].set_data(x)
-    net.forward()
+    net.run_forward()
     wanted = run_one_by_one(other)["y"]
     assert net.blobs["y"].shape == wanted.shape
     assert_close(net.blobs["y"].const_data, wanted)
@@ -361,7 +361,7 @@ def test_a_tape_ends_with_weights_of_another_net():
             blob.set_data(np.random.default_rng(7).uniform(low, 1, blob.shape))
     replayed(net).share_with(other)
     other.blobs["x"].set_data(net.blobs["x"].const_data)
-    net.forward()
+    net.run_forward()
     assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
@@ -370,11 +370,11 @@ def test_what_is_written_to_an_array_that_was_held_counts_after_a_tape():
     text = INPUT + conv("x", "a", 16) + conv("a", "b") + largest
     net, other = replayed(make_net(text)), make_net(text)
     x = net.blobs["x"].data
-    net.forward()
+    net.run_forward()
     x[...] = 0.25
     del x
     other.blobs["x"].set_data(0.25)
-    net.forward(0, len(net.layers) - 1)  # not by the tape
+    net.run_forward(0, len(net.layers) - 1)  # not by the tape
     assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
@@ -382,8 +382,8 @@ def test_weights_are_not_dropped_before_every_kernel_has_them():
     net = make_net(RESIDUAL)
     wanted = run_one_by_one(net)["y"]
     net.compact()
-    net.forward(0, 0)
-    net.forward()
+    net.run_forward(0, 0)
+    net.run_forward()
     assert_close(net.blobs["y"].const_data, wanted)
 
 
@@ -391,7 +391,7 @@ def test_a_deconvolution_leaves_what_follows_to_itself():
     text = INPUT + layer("Deconvolution", "x", "y", DECONVOLUTION) + layer("ReLU", "y", "y")
     net = make_net(text)
     wanted = run_one_by_one(net)["y"]
-    net.forward()
+    net.run_forward()
     np.testing.assert_array_equal(net.blobs["y"].const_data, wanted)
 
 
@@ -401,9 +401,9 @@ def test_backward_sees_what_layers_after_a_chain_changed_in_place():
     nets = [make_net(text + "force_backward: true") for _ in range(2)]
     nets[1]._plan = Plan(nets[1]._steps, TRAIN)
     for net in nets:
-        net.forward()
+        net.run_forward()
         net.blobs["y"].set_diff(1)
-        net.backward()
+        net.run_backward()
     got, wanted = (net.params["Convolution_y"][0].const_diff for net in nets)
     assert_close(got, wanted)
 
@@ -419,7 +419,7 @@ def test_threads_that_share_a_net_take_turns(compact):
     def run():
         try:
             for _ in range(30):
-                net.forward()
+                net.run_forward()
         except Exception as error:  # whatever comes must not be lost in a thread
             errors.append(error)
 

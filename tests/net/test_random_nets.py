@@ -70,7 +70,7 @@ class Pair:
 
     def check(self, names):
         wanted = self.wanted()
-        self.net.forward()
+        self.net.run_forward()
         for name in names:
             got = self.net.blobs[name].const_data
             assert got.shape == wanted[name].shape, name
@@ -82,14 +82,14 @@ class Pair:
     def check_backward(self):
         """Compare gradients, given those of the outputs."""
         self.wanted()
-        self.net.forward()
+        self.net.run_forward()
         for name in self.net.outputs:
             gradient = self.rng.normal(size=self.net.blobs[name].shape)
             for net in (self.net, self.other):
                 net.blobs[name].set_diff(gradient)
         for net in (self.net, self.other):
             net.clear_param_diffs()
-        self.net.backward()
+        self.net.run_backward()
         for step in reversed(self.other._steps):
             step.backward()
         pairs = [(self.net.blobs[name], self.other.blobs[name]) for name in self.net.inputs]
@@ -114,7 +114,7 @@ def test_a_net_gives_what_its_layers_give(seed):
     if pair.net.params:
         pair.new_weights(only=str(pair.rng.choice(list(pair.net.params))))
         pair.check(every)
-    pair.net.forward(0, int(pair.rng.integers(len(pair.net.layers))))
+    pair.net.run_forward(0, int(pair.rng.integers(len(pair.net.layers))))
     pair.new_weights()
     pair.new_inputs()  # A layer that runs in place has changed them.
     pair.check(every)
@@ -151,7 +151,7 @@ def test_a_compact_net_takes_other_shapes_and_other_weights(seed):
     read = [*pair.net.inputs, *pair.net.outputs]
     batch = 2 if pair.made.has_fixed_batch else 3
     if pair.rng.random() < 0.3:
-        pair.net.forward(0, 0)
+        pair.net.run_forward(0, 0)
     for shape in ((2, 8, 6, 6), (2, 8, 6, 6), (batch, 8, 6, 6), (2, 8, 6, 6)):
         for _ in range(3):
             pair.new_inputs(shape)

@@ -182,7 +182,7 @@ def test_a_flattened_blob_is_not_changed_for_its_other_reader():
         make_net(text % "flat")
     net = make_net(text % "rectified")
     feed(net, np.full((1, 1, 2, 2), -4.0))
-    net.forward()
+    net.run_forward()
     assert net.blobs["pooled"].const_data.item() == -4
     assert not net.blobs["rectified"].const_data.any()
 

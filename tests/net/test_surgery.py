@@ -35,12 +35,12 @@ layer {{ name: "ip" type: "InnerProduct" bottom: "c" top: "ip"
 def test_a_convolution_sees_an_array_written_between_two_passes(mode, hold):
     net = net_of(mode)
     weights = net.params["c"][0].data
-    net.forward()
+    net.run_forward()
     assert (net.blobs["c"].const_data != 2).any()
     weights[...] = 0
     if not hold:
         del weights
-    net.forward()
+    net.run_forward()
     assert (net.blobs["c"].const_data == 2).all()
 
 
@@ -49,21 +49,21 @@ def test_a_convolution_sees_an_array_written_between_two_passes(mode, hold):
 def test_an_inner_product_sees_an_array_written_between_two_passes(sparse, hold):
     net = net_of("", sparse)
     weights = net.params["ip"][0].data
-    net.forward()
+    net.run_forward()
     weights[...] = 0
     if not hold:
         del weights
-    net.forward()
+    net.run_forward()
     assert (net.blobs["ip"].const_data == 7).all()
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_array_that_is_held_shows_each_new_result(mode):
     net = net_of(mode)
-    net.forward()
+    net.run_forward()
     shown = net.blobs["c"].data
     before = shown.copy()
     net.blobs["x"].set_data(1)
-    net.forward()
+    net.run_forward()
     assert (shown != before).any()
     np.testing.assert_array_equal(shown, net.blobs["c"].const_data)

@@ -159,8 +159,8 @@ def test_the_test_nets_use_the_weights_in_training():
 def test_test_results_are_means_over_test_iter():
     solver = small_solver("test_iter: 3 test_interval: 1")
     losses = []
-    forward = solver.test_nets[0].forward
-    solver.test_nets[0].forward = lambda: losses.append(forward()) or losses[-1]
+    forward = solver.test_nets[0].run_forward
+    solver.test_nets[0].run_forward = lambda: losses.append(forward()) or losses[-1]
     ((result,),) = [solver.test_all()]
     assert len(losses) == 3
     assert result["loss"] == pytest.approx(np.mean(losses))
@@ -301,14 +301,14 @@ def test_a_stop_ends_after_the_iteration_with_a_snapshot(log):
 
 def test_a_stop_in_a_test_does_not_wait_for_its_end(log):
     solver = small_solver("max_iter: 100 test_iter: 50 test_interval: 1")
-    forward = solver.test_nets[0].forward
+    forward = solver.test_nets[0].run_forward
     runs = []
 
     def stop():
         runs.append(solver.request_stop())
         return forward()
 
-    solver.test_nets[0].forward = stop
+    solver.test_nets[0].run_forward = stop
     solver.solve()
     assert (len(runs), solver.iter) == (1, 0)
     assert "Test interrupted." in log("Test")

@@ -20,7 +20,7 @@ def here(tmp_path, monkeypatch):
 
 def stop_at(solver, net, run):
     """Let a solver be stopped in the forward pass of a net with this number, from 1."""
-    forward, runs = net.forward, []
+    forward, runs = net.run_forward, []
 
     def stop():
         runs.append(1)
@@ -28,7 +28,7 @@ def stop_at(solver, net, run):
             solver.request_stop()
         return forward()
 
-    net.forward = stop
+    net.run_forward = stop
     return runs
 
 

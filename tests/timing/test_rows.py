@@ -69,7 +69,7 @@ def test_each_time_is_that_of_its_layer(clock):
 
 def test_the_whole_is_a_plain_forward_pass_and_not_the_sum(clock, monkeypatch):
     net = clock(Net(parse_net(NET), TRAIN))
-    whole = net.forward
+    whole = net.run_forward
     calls = []
 
     def forward(*range_of_layers):
@@ -77,7 +77,7 @@ def test_the_whole_is_a_plain_forward_pass_and_not_the_sum(clock, monkeypatch):
         net.layers[0].forward([], net.tops[0])  # something that no row has: 1 ms
         return whole(*range_of_layers)
 
-    monkeypatch.setattr(net, "forward", forward)
+    monkeypatch.setattr(net, "run_forward", forward)
     result = time_net(net, 2, backward=False, warm_up=1)
     assert calls == [()] * 4  # one to begin with, one of the warm-up, two that count
     assert result.rows.median == pytest.approx(15)
@@ -134,8 +134,8 @@ def test_nets_in_turns_run_as_often(monkeypatch):
     nets = [Net(parse_net(NET), TEST) for _ in range(2)]
     runs = []
     for number, net in enumerate(nets):
-        forward = net.forward
-        net.forward = lambda f=forward, n=number: (runs.append(n), f())
+        forward = net.run_forward
+        net.run_forward = lambda f=forward, n=number: (runs.append(n), f())
     time_in_turns(nets, 2, warm_up=1)
     assert runs == [0, 1] * 4
 

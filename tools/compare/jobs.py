@@ -10,7 +10,7 @@ def run(net, job):
             kind, _, blob = name.partition("/")
             array = net.blobs[blob].data if kind == "data" else net.blobs[blob].diff
             array[...] = given[name]
-    forward(net)
+    net._forward(0, len(net.layers) - 1)  # pycaffe's own returns copies of outputs
     results = {f"data {name}": blob.data.copy() for name, blob in net.blobs.items()}
     if job["backward"]:
         net.clear_param_diffs()
@@ -22,11 +22,6 @@ def run(net, job):
             if job["backward"]:
                 results[f"gradient {name} {i}"] = blob.diff.copy()
     np.savez(job["out"], **results)
-
-
-def forward(net):
-    """Run a net; pycaffe's own returns copies of outputs, which nobody needs."""
-    getattr(net, "_forward", net.forward)(0, len(net.layers) - 1)
 
 
 def train(solver, job):

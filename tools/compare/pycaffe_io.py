@@ -3,7 +3,6 @@
 Everything goes to FOLDER/theirs.npz or ours.npz: arrays, and texts as arrays of bytes.
 """
 
-import functools
 import os
 import random
 import sys
@@ -37,7 +36,7 @@ def images(io, smooths):
                     name = f"resize {old} {new} {channels} {order}"
                     if channels in (2, 5) and smooths:
                         continue
-                    extra = {"anti_aliasing": True} if smooths == "ours" else {}
+                    extra = {"mode": "constant"} if smooths == "ours" else {}
                     yield f"{name} {bool(smooths)}", io.resize_image(image, new, order, **extra)
     if smooths:
         return
@@ -202,8 +201,9 @@ def _theirs(folder):
     # A word that scikit-image has changed since.
     io.skimage.io.imread = lambda path, as_grey: read(path, as_gray=as_grey)
     smooth = dict(images(io, "theirs"))
-    # As scikit-image of pycaffe's time: images that become smaller are not smoothed.
-    io.resize = functools.partial(io.resize, anti_aliasing=False)
+    # As release 1.0 calls it, which leaves to scikit-image what is beyond the border.
+    resize = io.resize
+    io.resize = lambda *args, mode, **kwargs: resize(*args, **kwargs)
     caffe.set_mode_cpu()
     made = (classifier.Classifier, detector.Detector)
     results("theirs", folder, io, net_spec, coord_map, *made)

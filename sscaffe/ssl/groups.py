@@ -1,0 +1,63 @@
+"""What the groups of a net are: how many, of what size, of which layer."""
+
+from dataclasses import dataclass
+
+from sscaffe.layer import TRAIN
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.sparsity import block_size
+from sscaffe.timing import stand_in_for_missing_data
+
+_Spec = caffe_pb2.BlockGroupLassoSpec
+
+MEANING = {
+    "block": "a block of the weight matrix",
+    "filter": "a filter: what makes one output channel, a row",
+    "channel": "what all filters of a conv group read of one input channel",
+    "shape": "one place in all filters of a conv group, a column",
+    "depth": "the whole layer",
+    "filter2d": "what one filter reads of one input channel",
+}
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The groups of one kind in one layer."""
+
+    layer: str
+    rows: int  # of the weight matrix
+    columns: int
+    kind: str
+    count: int
+    ydimen: int  # rows of a group
+    xdimen: int
+    meaning: str
+
+
+def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
+    """Return the groups that a training net names.
+
+    Parameters
+    ----------
+    net : NetParameter
+        The net. Data that are missing are not needed, if the net tells the shape of an image.
+
+    Raises
+    ------
+    SscaffeError
+        If the net cannot be built, or blocks do not tile a matrix.
+    """
+    state = caffe_pb2.NetState()
+    state.CopyFrom(net.state)
+    state.phase = caffe_pb2.TRAIN
+    found: list[GroupRow] = []
+    with Net(stand_in_for_missing_data(net, state=state), TRAIN) as built:
+        for param in built.learnable_params:
+            rows, columns = param.matrix_shape
+            for spec in param.spec.block_group_lasso:
+                ydimen, xdimen = block_size(param, spec)
+                kind = _Spec.GroupKind.Name(spec.group).lower()
+                count = rows // ydimen * (columns // xdimen)
+                size = (kind, count, ydimen, xdimen, MEANING[kind])
+                found.append(GroupRow(param.layer_name, rows, columns, *size))
+    return found

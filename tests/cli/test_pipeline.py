@@ -1,0 +1,177 @@
+"""sscaffe pipeline: one job, stopped and killed and run again."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sscaffe.layer import TRAIN
+from sscaffe.net import Net
+from sscaffe.pipeline import last_snapshot
+
+LONG = 400
+COMMAND = "pipeline solver.prototxt --ssl filter --lambda 0.5 --proximal --out run"
+TRAININGS = "--stages baseline,ssl,finetune"
+
+
+def state():
+    return json.loads(Path("run/pipeline.json").read_text())
+
+
+def longer(folder, iterations=LONG):
+    path = folder / "solver.prototxt"
+    text = path.read_text().replace("max_iter: 20", f"max_iter: {iterations}")
+    path.write_text(text.replace("display: 5", "display: 0"))
+
+
+def test_all_stages_but_squeezing(tiny, sscaffe):
+    longer(tiny)
+    status, out, _ = sscaffe(f"{COMMAND} --stages baseline,ssl,finetune,time")
+    assert status == 0
+    done = state()["done"]
+    assert set(done) == {"baseline", "recipe", "ssl", "finetune", "time"}
+    assert [done[name]["iterations"] for name in ("baseline", "ssl", "finetune")] == [400, 200, 133]
+    assert done["baseline"]["flops"] == 1 > done["ssl"]["flops"]
+    assert done["finetune"]["flops"] <= done["ssl"]["flops"]  # What is frozen was thresholded.
+    kept = done["finetune"]["kept"]["conv1"]
+    assert kept["rows"] == 4 > kept["kept_rows"] >= 1
+    assert set(done["baseline"]["test"][0]) == {"accuracy", "loss"}
+    assert set(done["time"]) == {"baseline", "finetune"}
+    assert f"conv1: 4 x 9 -> {kept['kept_rows']} x {kept['kept_columns']}" in out
+    before = Path("run/pipeline.json").read_bytes()
+    status, again, err = sscaffe(f"{COMMAND} --stages baseline,ssl,finetune,time")
+    assert (status, again) == (0, out)
+    assert err.count("done already") == 4
+    assert Path("run/pipeline.json").read_bytes() == before
+
+
+def test_stages_in_pieces_and_lambda_where_it_balances(tiny, sscaffe):
+    command = "pipeline solver.prototxt --ssl filter --out run --stages"
+    assert sscaffe(f"{command} baseline")[0] == 0
+    status, _, err = sscaffe(f"{command} finetune")
+    assert status == 1
+    assert "stages: finetune needs ssl, which is not done; add it" in err
+    assert sscaffe(f"{command} ssl")[0] == 0
+    recipe = state()["done"]["recipe"]
+    assert recipe["strength"] > 0
+    assert (
+        f"block_group_decay: {recipe['strength']:g}"[:22] in Path(recipe["ssl_solver"]).read_text()
+    )
+    assert sscaffe(f"{command} finetune,ssl")[0] == 0
+    assert "finetune" in state()["done"]
+
+
+def wait_for_snapshot(process, name):
+    """Wait until the second is begun, when the first is whole."""
+    lines = (line for line in process.stderr if "Snapshotting solver state" in line)
+    for number, _ in enumerate(line for line in lines if name in line):
+        if number:
+            return
+    raise AssertionError(f"no snapshot of {name}")
+
+
+@pytest.mark.parametrize("stage", ["baseline", "net_ssl", "net_finetune"])
+def test_a_run_that_was_killed_goes_on_to_the_same_end(stage, tiny, sscaffe, start):
+    longer(tiny, 2000)
+    assert sscaffe(f"{COMMAND} {TRAININGS}")[0] == 0
+    expected = state()["done"]
+    weights = {name: conv1(expected[name]["weights"]) for name in ("baseline", "ssl", "finetune")}
+    Path("run").rename("straight")
+    process = start(f"{COMMAND} {TRAININGS}")
+    wait_for_snapshot(process, stage)
+    process.kill()
+    process.wait()
+    assert stage.removeprefix("net_") not in state()["done"]
+    status, _, err = sscaffe(f"{COMMAND} {TRAININGS}")
+    assert status == 0
+    assert "Restoring from" in err
+    assert state()["done"] == expected
+    for name, array in weights.items():
+        np.testing.assert_array_equal(conv1(expected[name]["weights"]), array)
+
+
+def conv1(path):
+    with Net("net.prototxt", TRAIN, weights=path) as net:
+        return net.params["conv1"][0].const_data.copy()
+
+
+def test_ctrl_c_stops_with_a_snapshot(tiny, start):
+    longer(tiny, 10**7)
+    process = start(f"{COMMAND} {TRAININGS} --set max_iter=100")
+    for line in process.stderr:
+        if "Solving" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "stopped: run the same command again to go on" in err
+    assert last_snapshot("run/baseline")
+    assert state()["done"] == {}
+
+
+def test_weights_take_the_place_of_the_baseline(tiny, sscaffe):
+    assert sscaffe("train -solver solver.prototxt")[0] == 0
+    flags = "--weights tiny_iter_20.caffemodel --stages baseline,ssl --set target_flops=0.99"
+    assert sscaffe(f"{COMMAND} {flags} --set target_interval=1")[0] == 0
+    done = state()["done"]
+    assert done["baseline"]["weights"] == "tiny_iter_20.caffemodel"
+    assert done["baseline"]["iterations"] == 0
+    assert not list(Path("run").glob("baseline_iter*"))
+    assert done["ssl"]["iterations"] <= 10
+
+
+def test_another_plan_needs_another_folder(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} --stages baseline")[0] == 0
+    status, _, err = sscaffe(COMMAND.replace("0.5", "0.7"))
+    assert status == 1
+    assert "run/pipeline.json: is of another run, with strength 0.5 instead of 0.7" in err
+    Path("run/pipeline.json").write_text("{}")
+    status, _, err = sscaffe(COMMAND)
+    assert status == 1
+    assert "run/pipeline.json: is not the state of a pipeline" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--stages train", "stages: expected some of baseline, ssl, finetune, squeeze, time, got"),
+        ("--set speed=3", "speed"),
+        ("--lambda none", "lambda: expected a number above 0 or auto, got 'none'"),
+        ("--layers conv9", "got 'conv9'"),
+    ],
+)
+def test_refusals(tiny, sscaffe, flags, message):
+    command = "pipeline solver.prototxt --ssl filter --out run"
+    status, _, err = sscaffe(f"{command} {flags}")
+    assert status == 1
+    assert message in err
+    assert not list(tiny.glob("run/baseline_iter*"))
+
+
+def test_what_this_version_lacks_is_left_out_or_refused_at_once(tiny, sscaffe, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, _, err = sscaffe(f"{COMMAND} --stages baseline,squeeze")
+    assert status == 1
+    assert "stages: this version has no squeeze; leave it out" in err
+    assert not list(tiny.glob("run/baseline_iter*"))
+    status, _, err = sscaffe(COMMAND)
+    assert status == 0
+    assert "squeeze: this version cannot do it; the stage is left out" in err
+    assert set(state()["done"]) == {"baseline", "recipe", "ssl", "finetune", "time"}
+
+
+def test_a_net_is_no_solver(tiny, sscaffe):
+    status, _, err = sscaffe("pipeline net.prototxt --ssl filter --out run")
+    assert status == 1
+    assert "net.prototxt: expected a solver, got a net" in err
+
+
+def test_the_last_snapshot_is_that_of_the_most_iterations(tmp_path):
+    for name in ("a_iter_9", "a_iter_10", "a_iter_100", "ab_iter_500"):
+        (tmp_path / f"{name}.solverstate").touch()
+        if name != "a_iter_100":
+            (tmp_path / f"{name}.caffemodel").touch()
+    assert last_snapshot(str(tmp_path / "a")) == str(tmp_path / "a_iter_10.solverstate")
+    assert last_snapshot(str(tmp_path / "b")) == ""
