@@ -33,3 +33,10 @@ database() {
 accuracy() {
     $SSCAFFE test --model "$1" --weights "$2" --iterations 100
 }
+
+# small NET DEPLOY WEIGHTS: what came of it: its accuracy, and the time of a forward pass, as it is and dense.
+small() {
+    accuracy "$1" "$3"
+    $SSCAFFE time --model "$2" --weights "$3" --forward_only
+    $SSCAFFE time --model "$2" --weights "$3" --forward_only --conv_mode DIRECT_DCONV
+}
