@@ -20,7 +20,12 @@ def stages_of(script):
     text = script.read_text()
     models = re.search(r"^models=(\S+)$", text, re.MULTILINE).group(1)
     found = []
-    for words in _STAGE.findall(text.replace("$models", models)):
+    text = text.replace("$models", models)
+    # What a variable of the script stands for, without the choice that a user may make.
+    for name, value in re.findall(r"^(\w+)=(\S+)$", text, re.MULTILINE):
+        value = re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
+        text = text.replace(f'"${name}"', value)
+    for words in _STAGE.findall(text):
         found.append(tuple(word.strip(" \\\n") or None for word in words))
     return found
 
