@@ -34,9 +34,12 @@ accuracy() {
     $SSCAFFE test --model "$1" --weights "$2" --iterations 100
 }
 
-# small NET DEPLOY WEIGHTS: what came of it: its accuracy, and the time of a forward pass, as it is and dense.
+# small NET DEPLOY WEIGHTS: show the accuracy, write a net without what is zero, and time both, forward.
 small() {
+    local name=${3%.caffemodel}_squeezed
     accuracy "$1" "$3"
-    $SSCAFFE time --model "$2" --weights "$3" --forward_only
+    $SSCAFFE squeeze --model "$2" --weights "$3" \
+        --out-model "$name.prototxt" --out-weights "$name.caffemodel" --force
     $SSCAFFE time --model "$2" --weights "$3" --forward_only --conv_mode DIRECT_DCONV
+    $SSCAFFE time --model "$name.prototxt" --weights "$name.caffemodel" --forward_only
 }
