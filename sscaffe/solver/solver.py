@@ -379,8 +379,7 @@ class Solver(Scripting):
             self.rng.set_state(proto.random_state)
 
     def _take_due_snapshot(self) -> None:
-        due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
-        if due or self._snapshot_requested:
+        if self._is_snapshot_due() or self._snapshot_requested:
             self._snapshot_requested = False
             self.snapshot()
 
@@ -398,3 +397,4 @@ class Solver(Scripting):
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()
+        self.tell_display()
