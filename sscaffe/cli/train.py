@@ -19,6 +19,7 @@ from sscaffe.cli.signals import EFFECTS, Signals
 from sscaffe.errors import DivergedError, SscaffeError
 from sscaffe.progress import progress
 from sscaffe.solver import Solver
+from sscaffe.tensorboard import TensorBoard
 
 _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --set max_iter=2000"
 
@@ -35,8 +36,9 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @options.gpu_option
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@click.option("--tensorboard", default="", metavar="DIR", help="Write scalars there as well.")
 @options.as_json
-def command(as_json: bool, log: str, **flags: Any) -> int:
+def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
     """Train a net, go on with its training, or fine-tune it.
 
     Ctrl-C or SIGTERM: finish the iteration, take a snapshot, show how to go on; again: stop at
@@ -45,11 +47,12 @@ def command(as_json: bool, log: str, **flags: Any) -> int:
     with options.logged(log), _make_solver(flags) as solver:
         signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
         start = time.monotonic()
-        with signals.handled(), _shown(solver):
+        with signals.handled(), _shown(solver), _board(solver, tensorboard):
             _solve(solver, flags["snapshot"])
         results = _results(solver, time.monotonic() - start, ended=not signals.status)
         if signals.status:
-            results["resume"] = resume_command(flags | {"log": log}, solver.snapshot_path)
+            more = flags | {"log": log, "tensorboard": tensorboard}
+            results["resume"] = resume_command(more, solver.snapshot_path)
     print_json(results) if as_json else _print(results)
     return signals.status
 
@@ -98,6 +101,19 @@ def _shown(solver: Solver) -> Iterator[None]:
             yield
         finally:
             solver.callbacks.remove(show)
+
+
+@contextlib.contextmanager
+def _board(solver: Solver, folder: str) -> Iterator[None]:
+    """Write scalars for TensorBoard, if a folder is given."""
+    if not folder:
+        yield
+        return
+    board = TensorBoard(solver, folder)
+    try:
+        yield
+    finally:
+        board.close()
 
 
 def _results(solver: Solver, seconds: float, *, ended: bool) -> dict[str, Any]:
@@ -153,7 +169,7 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
-    for name in ("conv_mode", "level", "stage", "log"):
+    for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
     if flags["allow_python"]:

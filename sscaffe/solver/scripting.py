@@ -32,6 +32,7 @@ class Scripting:
     test_results: list[dict[str, Array]]
     iter: int
     calls: Calls
+    regularization: float = 0.0  # all terms together, as they were at the last display
     _step: int
 
     @property
