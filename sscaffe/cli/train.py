@@ -27,6 +27,8 @@ from sscaffe.solver.snapshot import prefix as snapshot_prefix
 
 AUTO = "auto"  # the snapshot that is looked for
 _SNAPSHOT = "Go on from this solverstate; auto: from the newest whole one, if there is one."
+FAILURES = ("stop", "warn")
+_FAILURE = "Where there is no room for a snapshot: stop, or warn, go on and try the next."
 _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --set max_iter=2000"
 
 
@@ -37,6 +39,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change the solver.")
 @click.option("--sigint_effect", type=click.Choice(EFFECTS), default="stop", help="Of Ctrl-C.")
 @click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
+@click.option("--snapshot_failure", type=click.Choice(FAILURES), default="stop", help=_FAILURE)
 @options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
@@ -86,6 +89,7 @@ def _solver(flags: dict[str, Any]) -> Iterator[Solver]:
         ) as solver:
             if param.snapshot or param.snapshot_after_train:
                 solver.require_room()
+            solver.goes_on_without_room = flags["snapshot_failure"] == "warn"
             yield solver
 
 
@@ -182,7 +186,11 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
             words += [f"--{name}", str(flags[name])]
     if flags["allow_python"]:
         words.append("--allow-python-layers")
-    for name, default in (("sigint_effect", "stop"), ("sighup_effect", "snapshot")):
-        if flags[name] != default:
+    for name, default in (
+        ("sigint_effect", "stop"),
+        ("sighup_effect", "snapshot"),
+        ("snapshot_failure", "stop"),
+    ):
+        if flags.get(name, default) != default:
             words += [f"--{name}", flags[name]]
     return shlex.join(words)

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
+from sscaffe.errors import FullError
 from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
@@ -63,6 +64,8 @@ class Solver(Saving):
         For each test net, the mean of each output in the last test.
     snapshot_path : str
         The last .solverstate written; empty if there is none.
+    goes_on_without_room : bool
+        Whether a snapshot on the way for which there is no room is a warning; the last is an error.
     callbacks : list of callable
         Called with the solver after each iteration; they may change weights.
 
@@ -95,7 +98,7 @@ class Solver(Saving):
         self.callbacks: list[Callable[[Solver], None]] = []
         self.calls = Calls()
         self.test_results: list[dict[str, Array]] = []
-        self.snapshot_path = ""
+        self.snapshot_path, self.goes_on_without_room = "", False
         self._snapshot_iter = -1
         self._losses, self._speed = SmoothedLoss(self.param.average_loss), display.Speed()
         self._stop_requested = self._snapshot_requested = False
@@ -295,7 +298,12 @@ class Solver(Saving):
         due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
         if due or self._snapshot_requested:
             self._snapshot_requested = False
-            self.snapshot()
+            try:
+                self.snapshot()
+            except FullError as error:
+                if not self.goes_on_without_room:
+                    raise
+                logger.warning("%s; the training goes on", error)
 
     def _show_iteration(self) -> None:
         self._speed.log(self.iter)

@@ -1,8 +1,8 @@
 """Write a snapshot over and over, each time with a fault at the next call of the writer.
 
-Run as ``python -m tests.trust.fault_driver KIND FORMAT``; KIND is ``crash``, which ends the process
-within the call, or ``error``, which lets the call fail. Prints a line for each point: which call, on
-which file, and what was found afterwards.
+Run as ``python -m tests.trust.fault_driver KIND FORMAT``; KIND is ``crash``, which ends the
+process within the call, or ``error``, which lets the call fail. Writes a line for each point: which
+call, on which file, and what was found afterwards.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from sscaffe import files
 from sscaffe.errors import SscaffeError
 from sscaffe.solver.newest import newest_complete
 from tests.solver.nets import assert_same, small_solver, weights_of
+from tests.trust.jobs import say
 
 CALLS = ("open", "write", "fsync", "replace")
 CRASHED = 77
@@ -47,7 +48,7 @@ class Fault:
 
     @staticmethod
     def _name(file):
-        path = file if isinstance(file, Path) else os.readlink(f"/proc/self/fd/{file}")
+        path = file if isinstance(file, Path) else Path(f"/proc/self/fd/{file}").readlink()
         return Path(path).resolve().name
 
 
@@ -89,11 +90,11 @@ def main(kind, form):
         if resumed.iter == 3:
             assert_same(weights_of(resumed), weights_of(first))
         left = len([*Path().glob("*.tmp.*")])
-        print(f": goes on from {resumed.iter}, {left} left")
+        say(f": goes on from {resumed.iter}, {left} left")
         for path in set(Path().iterdir()) - set(kept):
             path.unlink()
         number += 1
-    print(f"{number - 1} points")
+    say(f"{number - 1} points")
 
 
 if __name__ == "__main__":

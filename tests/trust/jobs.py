@@ -56,7 +56,9 @@ def prepare(folder, net=NET, solver=SOLVER):
 def training(folder, *flags, threads=1, before="", **options):
     """Start ``sscaffe train`` in a folder; it is killed if the block leaves it running."""
     words = ["train", "--solver", "solver.prototxt", *flags]
-    program = f"import sys; from sscaffe.cli import main; {before or 'pass'}\nsys.exit(main({words}))"
+    program = (
+        f"import sys; from sscaffe.cli import main; {before or 'pass'}\nsys.exit(main({words}))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=folder,
@@ -93,6 +95,11 @@ def wait_for(process, words, times=1):
         if not times:
             break
     return "".join(lines)
+
+
+def say(text):
+    """Show a figure, with ``pytest -s``."""
+    sys.stdout.write(f"{text}\n")
 
 
 def digest(path):

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from tests.trust.jobs import digest, prepare, train, training
+from tests.trust.jobs import digest, prepare, say, train, training
 
 KILLS = int(os.environ.get("TRUST_KILLS", "25"))
 SECONDS = 0.8  # from the first line of the log on, in which a training is killed
@@ -32,16 +32,16 @@ class Job:
     def run_and_kill(self):
         """Go on with the training; True if it was done before it was killed."""
         log = self.folder / "log"
-        with log.open("w") as file:
-            with training(self.folder, "--snapshot", "auto", stdout=file, stderr=file) as process:
-                while not log.stat().st_size and process.poll() is None:
-                    time.sleep(0.002)
-                try:
-                    process.wait(self.rng.uniform(0, SECONDS))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    self.kills += 1
-                status = process.wait()
+        options = {"stdout": subprocess.DEVNULL, "stderr": log.open("w")}
+        with options["stderr"], training(self.folder, "--snapshot", "auto", **options) as process:
+            while not log.stat().st_size and process.poll() is None:
+                time.sleep(0.002)
+            try:
+                process.wait(self.rng.uniform(0, SECONDS))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                self.kills += 1
+            status = process.wait()
         text = log.read_text()
         assert status in (0, -9), text
         self.look_at(text)
@@ -74,5 +74,5 @@ def test_a_training_that_is_killed_at_any_time_ends_as_if_it_were_not(tmp_path, 
         assert not [*job.folder.glob("*.tmp.*"), *job.folder.glob("*.lock")]
         kills, ends, resumed = kills + job.kills, ends + 1, resumed + len(job.resumed)
         shutil.rmtree(job.folder)
-    print(f"\n{kills} kills, {resumed} resumptions, {ends} trainings, each bit-identical")
+    say(f"\n{kills} kills, {resumed} resumptions, {ends} trainings, each bit-identical")
     assert resumed >= kills // 3
