@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 
 from sscaffe.errors import WeightsError
 from sscaffe.files import write_atomically
@@ -189,7 +189,10 @@ def fill_blobproto(proto: caffe_pb2.BlobProto, data: Array, diff: Array | None =
     proto.shape.dim.extend(data.shape)
     for name, values in (("data", data), ("diff", diff)):
         if values is not None and values.size:
-            proto.MergeFromString(_packed(name, values))
+            try:
+                proto.MergeFromString(_packed(name, values))
+            except DecodeError as error:  # What was just encoded is right: there is no room for it.
+                raise MemoryError(f"{values.nbytes} bytes cannot be allocated") from error
 
 
 def blobproto_to_array(proto: caffe_pb2.BlobProto, return_diff: bool = False) -> Array:
@@ -281,6 +284,13 @@ def _decode(content: bytes, message_class: type[_M]) -> _M | None:
 
 
 def _encode(message: Message) -> bytes:
+    try:
+        return _encoded(message)
+    except EncodeError as error:  # Every message of ours is complete: there is no other reason.
+        raise MemoryError(f"{message.ByteSize()} bytes cannot be allocated") from error
+
+
+def _encoded(message: Message) -> bytes:
     if not isinstance(message, caffe_pb2.NetParameter) or not message.HasField("layer_count"):
         return message.SerializeToString()
     # In front of everything: there it is read even where the rest is cut off.

@@ -10,6 +10,7 @@ import click
 
 from sscaffe import __version__
 from sscaffe.cli.flags import CaffeGroup
+from sscaffe.cli.streams import forget_readers, open_missing
 from sscaffe.errors import DivergedError, FullError, SscaffeError
 
 # A command is imported when it is called, so that the help of all of them takes no time.
@@ -82,8 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = [word for word in words if word not in ("-debug", "--debug")]
+    open_missing()
     try:
         return _run(arguments)
+    except BrokenPipeError:
+        forget_readers()
+        return 1  # as click does where it meets this
     except Exception as error:  # The one place where errors end.
         if len(arguments) < len(words):
             traceback.print_exception(error)
@@ -116,7 +121,9 @@ def _tell(name: str, error: Exception) -> int:
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         what = f"{error.filename or 'the output'}: {error.strerror}; the results were not written"
     elif isinstance(error, MemoryError):
-        what = "the memory of this machine is used up; use a smaller batch_size"
+        size = str(error).lower()
+        what = f"the memory that this process may use is used up{f' ({size})' if size else ''}; "
+        what += "use a smaller batch_size, or free memory"
     else:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         what = f"sscaffe met a fault of its own: {type(error).__name__}: {reason}"

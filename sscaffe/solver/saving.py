@@ -80,6 +80,17 @@ class Saving(Scripting):
         self._connectivity.refresh()
         self.require_room()
         model, state = self._names()
+        try:
+            self._write(model, state)
+        except MemoryError as error:
+            sizes = "{} and {} bytes".format(*self._sizes())
+            error.add_note(f"  snapshot: {state} and its caffemodel, up to {sizes}")
+            raise
+        logger.info("Snapshot complete: %s", state)
+        self.snapshot_path, self._snapshot_iter = state, self.iter
+        return state
+
+    def _write(self, model: str, state: str) -> None:
         words = "HDF5" if model.endswith(".h5") else "binary proto"
         logger.info("Snapshotting to %s file %s", words, model)
         path = Path(self._root, model)
@@ -88,9 +99,6 @@ class Saving(Scripting):
         snapshot.describe_model(proto, path, model)
         logger.info("Snapshotting solver state to %s file %s", words, state)
         snapshot.write_state(Path(self._root, state), proto, self.history)
-        logger.info("Snapshot complete: %s", state)
-        self.snapshot_path, self._snapshot_iter = state, self.iter
-        return state
 
     def restore(self, path: PathLike) -> None:
         """Go on from a snapshot, bit for bit as if training had never stopped.
