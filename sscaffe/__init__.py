@@ -64,6 +64,8 @@ _HOMES = {
     "register": "sscaffe.layer",
 }
 
+_PARTS = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
+
 __all__ = [
     "NCCL",
     "TEST",
@@ -128,6 +130,8 @@ def install_as_caffe() -> None:
 def __getattr__(name: str) -> Any:
     if name == "_core":
         return _import_core()
+    if name in _PARTS:
+        return importlib.import_module(f"sscaffe.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'sscaffe' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
@@ -136,7 +140,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PARTS})
 
 
 def _import_core() -> Any:

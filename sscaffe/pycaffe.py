@@ -1,5 +1,6 @@
 """What pycaffe has beside nets, solvers and layers: modes, seeds, logs, timers."""
 
+import importlib
 import sys
 import time
 from typing import Any, NoReturn, Self
@@ -13,6 +14,25 @@ _ALONE = (
     "sscaffe trains in one process; several machines or GPUs are not built yet, so leave the call "
     "out"
 )
+
+# pycaffe's module of this name has these as well; they live on higher floors.
+_ELSEWHERE = (
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Layer",
+    "NesterovSolver",
+    "Net",
+    "RMSPropSolver",
+    "SGDSolver",
+    "get_solver",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("sscaffe"), name)
 
 
 def set_mode_cpu() -> None:

@@ -39,9 +39,9 @@ class Copies:
 def profile(net, train, rounds):
     """Return for each layer and pass the median ms, ms of copies, and number of copies."""
     copies, rows = Copies(), collections.defaultdict(list)
-    steps = [("forward", net.forward, i) for i in range(len(net.layers))]
+    steps = [("forward", net.run_forward, i) for i in range(len(net.layers))]
     if train:
-        steps += [("backward", net.backward, i) for i in reversed(range(len(net.layers)))]
+        steps += [("backward", net.run_backward, i) for i in reversed(range(len(net.layers)))]
     for number in range(rounds + 2):
         net.blobs["data"].set_data(net.blobs["data"].const_data.copy())
         net.clear_param_diffs()

@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "Add SSL to a net: write nets and solvers.",
     "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
     "sweep": "Try many lambdas, and show what is best.",
+    "squeeze": "Make a sparse net physically smaller.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "upgrade": "Bring an old net, caffemodel or solver up to date.",

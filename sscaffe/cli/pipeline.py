@@ -1,7 +1,5 @@
 """Train, sparsify, fine-tune, squeeze and time a net: one job that can be stopped and go on."""
 
-import importlib.util
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +53,7 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
     stopped: list[int] = []
     with options.logged(log):
         plan = _plan(solver, **flags)
-        later = {"time": _time}
-        if importlib.util.find_spec("sscaffe.cli.squeeze") is not None:
-            later["squeeze"] = _squeeze
+        later = {"squeeze": _squeeze, "time": _time}
 
         def train(one: Solver, state: str) -> bool:
             status = _train(one, state)
@@ -66,7 +62,7 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
 
         job = pipeline.Pipeline(plan, Path(out), later, train, apply_settings)
         job.prepare()
-        job.run(options.split(stages) or _possible(later))
+        job.run(options.split(stages) or pipeline.STAGES)
     print_json(job.done) if as_json else _print(job)
     if stopped:
         click.echo("stopped: run the same command again to go on", err=True)
@@ -101,15 +97,6 @@ def _plan(
     )
 
 
-def _possible(later: Collection[str]) -> list[str]:
-    """Return the stages that this version has, and say which it lacks."""
-    there = [*pipeline.TRAININGS, *later]
-    for name in pipeline.STAGES:
-        if name not in there:
-            logger.warning("%s: this version cannot do it; the stage is left out", name)
-    return [name for name in pipeline.STAGES if name in there]
-
-
 def _train(solver: Solver, state: str) -> int:
     """Train until the end or a signal; return the exit status."""
     signals = Signals(solver, "stop", "snapshot")
@@ -125,7 +112,7 @@ def _squeeze(job: pipeline.Pipeline) -> pipeline.Stage:
 
     net, weights = job.folder / "squeezed.prototxt", job.folder / "squeezed.caffemodel"
     words = ["squeeze", "--model", job.base.net_file, "--weights", job.weights("finetune")]
-    if status := main([*words, "--out-model", str(net), "--out-weights", str(weights)]):
+    if status := main([*words, "--force", "--out-model", str(net), "--out-weights", str(weights)]):
         raise SscaffeError(f"squeeze: ended with status {status}")
     return {"net": str(net), "weights": str(weights)}
 

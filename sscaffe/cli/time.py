@@ -167,13 +167,14 @@ def _open(
     state.MergeFrom(caffe_pb2.NetState(phase=phase))
     state.level = flags["level"] or state.level
     state.stage.extend(options.split(flags["stage"]))
-    param = stand_in_for_missing_data(param, _image_shape(shape), state=state)
+    param = stand_in_for_missing_data(param, image_shape(shape), state=state)
     net = options.open_net(model=param, phase=_PHASES[phase], source=model, **flags)
     fill_inputs(net)
     return net, sparse
 
 
-def _image_shape(text: str | None) -> tuple[int, int, int] | None:
+def image_shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return what ``--shape`` asks for."""
     if text is None:
         return None
     sizes = options.split(text.replace("x", ","))

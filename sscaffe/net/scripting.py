@@ -341,13 +341,14 @@ class Scripting(PrivateNames):
             )
         for name, value in values.items():
             blob, array = self.blobs[name], np.asarray(value)
-            if array.shape != blob.shape:
+            if not _fits(array.shape, blob.shape):
                 kind = "Input" if part == "data" else "Diff"
                 hint = "; reshape the blob, or use forward_all" if part == "data" else ""
                 raise ShapeError(
                     f"{kind} is not batch sized: expected shape {blob.shape} for {name}, got "
                     f"{array.shape}{hint}"
                 )
+            # A shape such as (1, H, W) is spread over (1, 1, H, W), as in pycaffe.
             (blob.set_data if part == "data" else blob.set_diff)(blob.xp.asarray(array))
 
     def _add_hook(self, hooks: list[Call], callback: Call) -> None:
@@ -367,3 +368,15 @@ class Scripting(PrivateNames):
     def save(self, path: PathLike, diff: bool = False, *, as_hdf5: bool | None = None) -> None:
         """See `Net.save`."""
         raise NotImplementedError
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Tell whether an array has as many images as a blob, and NumPy can spread it over the blob."""
+    if given == wanted:
+        return True
+    if given[:1] != wanted[:1]:
+        return False
+    try:
+        return np.broadcast_shapes(given, wanted) == wanted
+    except ValueError:
+        return False

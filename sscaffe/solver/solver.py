@@ -295,8 +295,7 @@ class Solver(Saving):
         self.close()
 
     def _take_due_snapshot(self) -> None:
-        due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
-        if due or self._snapshot_requested:
+        if self._is_snapshot_due() or self._snapshot_requested:
             self._snapshot_requested = False
             try:
                 self.snapshot()
@@ -319,3 +318,4 @@ class Solver(Saving):
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()
+        self.tell_display()

@@ -150,18 +150,6 @@ def test_refusals(tiny, sscaffe, flags, message):
     assert not list(tiny.glob("run/baseline_iter*"))
 
 
-def test_what_this_version_lacks_is_left_out_or_refused_at_once(tiny, sscaffe, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    status, _, err = sscaffe(f"{COMMAND} --stages baseline,squeeze")
-    assert status == 1
-    assert "stages: this version has no squeeze; leave it out" in err
-    assert not list(tiny.glob("run/baseline_iter*"))
-    status, _, err = sscaffe(COMMAND)
-    assert status == 0
-    assert "squeeze: this version cannot do it; the stage is left out" in err
-    assert set(state()["done"]) == {"baseline", "recipe", "ssl", "finetune", "time"}
-
-
 def test_a_net_is_no_solver(tiny, sscaffe):
     status, _, err = sscaffe("pipeline net.prototxt --ssl filter --out run")
     assert status == 1

@@ -61,7 +61,6 @@ PARTS = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_pycaffe_is_there(caffe, name):
-    importlib.import_module("caffe.io")
     assert getattr(caffe, name) is not None
     assert name in dir(caffe)
 
@@ -142,3 +141,14 @@ def test_log_goes_to_stderr(caffe, capfd):
     err = capfd.readouterr().err
     assert err.count("] hello") == 1
     assert "unheard" not in err
+
+
+@pytest.mark.parametrize("name", ["Net", "SGDSolver", "AdamSolver", "Layer", "get_solver", "Timer"])
+def test_the_module_pycaffe_has_what_scripts_import_from_it(name):
+    module = importlib.import_module("sscaffe.pycaffe")
+    assert getattr(module, name) is getattr(sscaffe, name)
+
+
+def test_the_module_pycaffe_knows_what_it_has_not():
+    with pytest.raises(AttributeError, match="has no attribute 'Nett'"):
+        importlib.import_module("sscaffe.pycaffe").Nett  # noqa: B018

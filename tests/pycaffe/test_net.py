@@ -90,6 +90,15 @@ def test_inputs_by_name(deploy, rng):
     np.testing.assert_array_equal(deploy.blobs["images"].data, x.astype(np.float32))
 
 
+def test_an_input_is_spread_as_numpy_does(caffe, tmp_path, rng):
+    text = DEPLOY.replace("dim: 4 dim: 3 dim: 5", "dim: 1 dim: 1 dim: 5")
+    (tmp_path / "one.prototxt").write_text(text)
+    net = caffe.Net(str(tmp_path / "one.prototxt"), caffe.TEST)
+    x = rng.standard_normal((1, 5, 6)).astype(np.float32)
+    net.forward(images=x)
+    np.testing.assert_array_equal(net.blobs["images"].data, x[None])
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -331,6 +340,15 @@ def test_what_a_net_says_of_itself(net, deploy):
     assert table.count("<tr>") == 5
     assert "4 &times; 7 &times; 7 &times; 8" in table
     assert "width:71%" in table
+    assert "71.4 % of rows" in table
+    assert "of columns" not in table  # None is zero, so there is no bar.
+    assert table.count("none") == 1  # of score
+
+
+def test_a_net_without_a_name(caffe):
+    net = caffe.Net(caffe_pb2.NetParameter(), caffe.TEST)
+    assert repr(net).startswith("<Net (TEST): 0 layers, 0 parameters")
+    assert "<tbody></tbody>" in net._repr_html_()
 
 
 def test_disconnect_marks_layers(net):
