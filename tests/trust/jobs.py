@@ -97,6 +97,14 @@ def wait_for(process, words, times=1):
     return "".join(lines)
 
 
+def finish(process):
+    """Return what else a training writes, stdout and stderr; ``communicate`` loses read-ahead."""
+    log = process.stderr.read()
+    out = process.stdout.read()
+    process.wait()
+    return out, log
+
+
 def say(text):
     """Show a figure, with ``pytest -s``."""
     sys.stdout.write(f"{text}\n")

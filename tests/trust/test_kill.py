@@ -13,7 +13,7 @@ import time
 from tests.trust.jobs import digest, prepare, say, train, training
 
 KILLS = int(os.environ.get("TRUST_KILLS", "25"))
-SECONDS = 0.8  # from the first line of the log on, in which a training is killed
+SECONDS = 0.35  # from the first line of the log on, in which a training is killed
 
 ANNOUNCED = re.compile(r"Snapshot complete: (\S+)")
 RESTORED = re.compile(r"Restoring from (\S+) ")

@@ -17,7 +17,7 @@ import pytest
 
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import blobproto_to_array, read_binary
-from tests.trust.jobs import digest, environment, prepare, say, train, training, wait_for
+from tests.trust.jobs import digest, environment, finish, prepare, say, train, training, wait_for
 
 SIGNALS = int(os.environ.get("TRUST_SIGNALS", "10"))
 ENDLESS = ("--set", "max_iter=1000000", "--set", "snapshot=0", "--set", "display=1")
@@ -45,7 +45,7 @@ def test_interrupts_at_random_moments_end_with_a_snapshot_that_goes_on(tmp_path,
             time.sleep(rng.uniform(0, 0.06))
             start = time.monotonic()
             process.send_signal(number)
-            out, rest = process.communicate()
+            out, rest = finish(process)
             seconds = time.monotonic() - start
         status, log = process.returncode, log + rest
         assert "Traceback" not in log
@@ -88,7 +88,7 @@ def test_fifty_hangups_take_snapshots_and_change_nothing(job, undisturbed):
         for _ in range(50):
             process.send_signal(signal.SIGHUP)
             log += wait_for(process, "Iteration")
-        log += process.communicate()[1]
+        log += finish(process)[1]
     assert process.returncode == 0, log
     taken = log.count("Snapshot complete")
     say(f"\n{taken} snapshots for 50 signals")
