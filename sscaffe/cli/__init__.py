@@ -30,6 +30,11 @@ COMMANDS = {
     "extract_features": "Write what a trained net makes of its data.",
     "parse_log": "Make tables of the log of a training.",
     "draw": "Draw a net as a graph.",
+    "summary": "Show layers, parameters, work and memory of a net.",
+    "sparsity": "Show how sparse trained weights are.",
+    "explain": "Show what the groups of a net are.",
+    "diff": "Compare two nets, or two files of weights.",
+    "report": "Make one HTML page of a training or a sweep.",
     "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }

@@ -24,6 +24,7 @@ from sscaffe.solver import Solver
 from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
 from sscaffe.solver.snapshot import prefix as snapshot_prefix
+from sscaffe.tensorboard import TensorBoard
 
 AUTO = "auto"  # the snapshot that is looked for
 _SNAPSHOT = "Go on from this solverstate; auto: from the newest whole one, if there is one."
@@ -45,8 +46,9 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @options.gpu_option
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@click.option("--tensorboard", default="", metavar="DIR", help="Write scalars there as well.")
 @options.as_json
-def command(as_json: bool, log: str, **flags: Any) -> int:
+def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
     """Train a net, go on with its training, or fine-tune it.
 
     Ctrl-C or SIGTERM: finish the iteration, take a snapshot, show how to go on; again: stop at
@@ -55,11 +57,12 @@ def command(as_json: bool, log: str, **flags: Any) -> int:
     with options.logged(log), _solver(flags) as solver:
         signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
         start = time.monotonic()
-        with signals.handled(), _shown(solver):
+        with signals.handled(), _shown(solver), _board(solver, tensorboard):
             _solve(solver, flags["snapshot"])
         results = _results(solver, time.monotonic() - start, ended=not signals.status)
         if signals.status:
-            results["resume"] = resume_command(flags | {"log": log}, solver.snapshot_path)
+            more = flags | {"log": log, "tensorboard": tensorboard}
+            results["resume"] = resume_command(more, solver.snapshot_path)
     print_json(results) if as_json else _print(results)
     return signals.status
 
@@ -128,6 +131,19 @@ def _shown(solver: Solver) -> Iterator[None]:
             solver.callbacks.remove(show)
 
 
+@contextlib.contextmanager
+def _board(solver: Solver, folder: str) -> Iterator[None]:
+    """Write scalars for TensorBoard, if a folder is given."""
+    if not folder:
+        yield
+        return
+    board = TensorBoard(solver, folder)
+    try:
+        yield
+    finally:
+        board.close()
+
+
 def _results(solver: Solver, seconds: float, *, ended: bool) -> dict[str, Any]:
     interval = solver.param.test_interval
     # Any other test was of weights that are no longer those of the net.
@@ -181,7 +197,7 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
-    for name in ("conv_mode", "level", "stage", "log"):
+    for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
     if flags["allow_python"]:

@@ -257,9 +257,9 @@ class Solver(Saving):
         if shown:
             display.log_rate(self.iter, rate)
             display.log_sparsity(self.net.learnable_params, self.param.measure_threshold)
-        regularization = self._updater.apply(rate, self.iter, shown)
+        self.regularization = self._updater.apply(rate, self.iter, shown)
         if shown:
-            display.log_regularization(regularization, self.smoothed_loss, self.iter)
+            display.log_regularization(self.regularization, self.smoothed_loss, self.iter)
             require_finite_weights(self.net, self.param, self.iter)
 
     @unwarned()
