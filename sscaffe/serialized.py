@@ -105,7 +105,7 @@ def write_binary(path: str | os.PathLike[str], message: Message) -> None:
     SscaffeError
         If the file cannot be written.
     """
-    size = message.ByteSize()
+    size = _size(message)
     if size > LARGEST_FILE:
         raise WeightsError(
             f"{path}: {size} bytes are more than the 2^31 - 1 of a binary file; "
@@ -283,11 +283,18 @@ def _decode(content: bytes, message_class: type[_M]) -> _M | None:
     return message
 
 
+def _size(message: Message) -> int:
+    try:
+        return message.ByteSize()
+    except EncodeError as error:  # It encodes the message to find out.
+        raise MemoryError from error
+
+
 def _encode(message: Message) -> bytes:
     try:
         return _encoded(message)
     except EncodeError as error:  # Every message of ours is complete: there is no other reason.
-        raise MemoryError(f"{message.ByteSize()} bytes cannot be allocated") from error
+        raise MemoryError from error
 
 
 def _encoded(message: Message) -> bytes:
