@@ -26,7 +26,7 @@ def text(net: Scripting) -> str:
     name = f"Net {net.name!r}" if net.name else "Net"
     return (
         f"<{name} ({phase}): {len(net.layers)} layers, {_parameters(net):,} parameters, "
-        f"{_macs(net):,} multiply-adds; {ends}>"
+        f"{_macs(net):,} multiply-adds a batch; {ends}>"
     )
 
 
