@@ -46,7 +46,7 @@ asan: $(VENV)/.installed-test
 FUZZ_SECONDS ?= 1800
 fuzz: $(VENV)/.installed-fuzz build
 	for target in prototxt caffemodel solverstate flags; do \
-	    $(BIN)/python tests/fuzz/$$target.py -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	    $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_train.py --rounds 3

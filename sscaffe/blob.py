@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from sscaffe.device import Device, cpu
 from sscaffe.errors import ShapeError, UnsupportedError
+from sscaffe.machine import available_memory
 from sscaffe.proto import caffe_pb2
 from sscaffe.tensor import Arena, Shape, Tensor
 
 Array = npt.NDArray[Any]
 
 LARGEST_COUNT = 2**31 - 1  # Caffe counts elements in an int.
+
+_LARGE = 2**28  # bytes; what is smaller is not worth asking the system
 
 
 def data_tensors(blobs: "Sequence[Blob]") -> list[Tensor]:
@@ -161,7 +164,8 @@ class Blob:
         Raises
         ------
         ShapeError
-            If a size is negative or no whole number, or the elements cannot be counted in 31 bits.
+            If a size is negative or no whole number, or the elements cannot be counted in 31 bits,
+            or take more memory than is free.
         """
         if shape == self._shape and self._data.count:
             return
@@ -176,6 +180,8 @@ class Blob:
         count = math.prod(sizes)
         if count > LARGEST_COUNT:
             raise ShapeError(f"shape: {sizes} has {count} elements; a blob holds at most 2^31 - 1")
+        if count != self._data.count:
+            self._require_memory(sizes, count * self.dtype.itemsize)
         self._shape = sizes
         if count != self._data.count:
             self._data = Tensor(count, self.dtype, self.xp, self._arena)
@@ -235,6 +241,17 @@ class Blob:
                 f"num, channels, height, width: a blob of {self.ndim} axes has no such; use shape"
             )
         return self._shape[axis] if axis < self.ndim else 1
+
+    def _require_memory(self, sizes: Shape, size: int) -> None:
+        """Refuse what does not fit: where memory is promised freely, the process would be ended."""
+        if size < _LARGE or self.xp is not np:
+            return
+        available = available_memory()
+        if available is not None and size > available:
+            raise ShapeError(
+                f"shape: {sizes} takes {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB of memory "
+                "are free; use a smaller batch_size, or fewer or smaller outputs"
+            )
 
     def _require_count(self, other: "Blob") -> None:
         if other.count != self.count:

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from sscaffe import _core
 
+_MEMINFO = ("/proc/meminfo", r"^MemAvailable:\s*(\d+) kB")
+_GROUP = (
+    ("/sys/fs/cgroup/memory.max", r"^(\d+)"),
+    ("/sys/fs/cgroup/memory.current", r"^(\d+)"),
+)
+
 
 @functools.cache
 def processor() -> str:
@@ -23,6 +29,23 @@ def processor() -> str:
 def place() -> str:
     """Return what the time of a kernel depends on: processor, instruction set, threads."""
     return f"{processor()}, {_core.cpu_features()}, {_core.get_num_threads()} threads"
+
+
+def available_memory() -> int | None:
+    """Return how many bytes may still be taken without ending this process; None if unknown."""
+    read = [_bytes_in(path, pattern) for path, pattern in (_MEMINFO, *_GROUP)]
+    machine, limit, used = read
+    room = limit - used if limit is not None and used is not None else None
+    known = [size for size in (machine, room) if size is not None]
+    return min(known) if known else None
+
+
+def _bytes_in(path: str, pattern: str) -> int | None:
+    try:
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * (1024 if found[0].endswith("kB") else 1) if found else None
 
 
 def give_back_memory() -> None:

@@ -10,6 +10,7 @@ from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json
 from sscaffe.cli.time_tables import comparison_json, print_comparison, print_rows, wrapped
+from sscaffe.errors import DataError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -167,7 +168,11 @@ def _open(
     state.MergeFrom(caffe_pb2.NetState(phase=phase))
     state.level = flags["level"] or state.level
     state.stage.extend(options.split(flags["stage"]))
-    param = stand_in_for_missing_data(param, options.image_shape(shape), state=state)
+    try:
+        param = stand_in_for_missing_data(param, options.image_shape(shape), state=state)
+    except DataError as error:
+        error.add_note(f"  net:    {model}")
+        raise
     net = options.open_net(model=param, phase=_PHASES[phase], source=model, **flags)
     fill_inputs(net)
     return net, sparse

@@ -30,6 +30,8 @@ from sscaffe.serialized import (
 _OURS = "sscaffe"  # the dataset of an HDF5 state that has what Caffe does not write
 _HISTORY = "history"
 _CHUNK = 1 << 20
+_MODELS = (".caffemodel", ".caffemodel.h5")  # no other file is opened because a state names it
+_ENOUGH = 200  # of a name, in a message
 
 
 @dataclass
@@ -107,7 +109,11 @@ def read_state(path: str | os.PathLike[str]) -> State:
     if is_hdf5(path):
         return _read_hdf5(path)
     proto = read_binary(path, caffe_pb2.SolverState)
-    history = [blobproto_to_array(blob) for blob in proto.history]
+    try:
+        history = [blobproto_to_array(blob) for blob in proto.history]
+    except WeightsError as error:
+        error.add_note(f"  in:     history of {os.fspath(path)}")
+        raise
     proto.ClearField("history")
     return State(proto, history)
 
@@ -170,11 +176,16 @@ def find_model(state: State, path: Path, root: str) -> Path:
     if not proto.learned_net:
         raise WeightsError(f"{path}: expected a solverstate with a learned_net, got none")
     named = Path(root, proto.learned_net)
+    if not named.name.endswith(_MODELS):
+        raise WeightsError(
+            f"learned_net: expected a name that ends in {' or '.join(_MODELS)}, got "
+            f"{proto.learned_net[:_ENOUGH]!r} in {path}"
+        )
     places = list(dict.fromkeys((named, path.parent / named.name)))
-    models = [place for place in places if place.is_file()]
+    models = [place for place in places if _is_file(place)]
     if not models:
         raise WeightsError(
-            f"learned_net: {named}, which has the weights for {path}, does not exist"
+            f"learned_net: {str(named)[:_ENOUGH]}, which has the weights for {path}, does not exist"
         )
     if not proto.HasField("model_size"):
         return models[0]
@@ -188,6 +199,13 @@ def find_model(state: State, path: Path, root: str) -> Path:
         f"learned_net: expected the file that was written with {path}, {proto.model_size} bytes "
         f"with CRC-32 {proto.model_crc32:08x}, got {' and '.join(got)}"
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def check_state(state: State, history: Sequence[Blob], solver_type: str, path: Path) -> None:

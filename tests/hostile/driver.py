@@ -4,6 +4,7 @@ COMMANDS is a file of one command a line. For each of them, a line of JSON says 
 """
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -70,6 +71,8 @@ if __name__ == "__main__":
     os.chdir(folder)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         main(["time", "--help"])
+    for module in ("h5py", "lmdb", "PIL.Image"):  # as they are imported, they ask for the machine
+        importlib.import_module(module)
     sys.addaudithook(watch)
     for line in commands:
         # Before the next command, which may end the process.

@@ -62,7 +62,7 @@ SHAPES = [
     "dim: 2000000000 dim: 4 dim: 6 dim: 6",
     "dim: 1",
     "dim: " + " dim: ".join("1" * 33),
-    "dim: 2 dim: 4 dim: 6 dim: 6 dim: 6",
+    "dim: -9223372036854775808 dim: 4 dim: 6 dim: 6",
 ]
 
 # Whole layers behind an input of shape (2, 4, 6, 6).

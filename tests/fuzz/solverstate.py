@@ -1,0 +1,20 @@
+"""Solverstates: read, and the weights that they name looked for."""
+
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["sscaffe"]):
+    from sscaffe.solver.snapshot import check_state, find_model, read_state
+from tests.fuzz.target import from_file, fuzz
+from tests.hostile.models import good_state
+
+
+def load(path: Path) -> None:
+    state = read_state(path)
+    check_state(state, [], "SGD", path)
+    find_model(state, path, str(path.parent))
+
+
+if __name__ == "__main__":
+    fuzz(from_file(load), good_state())
