@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from sscaffe.errors import WeightsError
 from sscaffe.proto import caffe_pb2
+from sscaffe.proto.texts import texts_are_valid
 from sscaffe.serialized import (
     LARGEST_FILE,
     blobproto_shape,
@@ -163,6 +164,8 @@ def _without_numbers(file: BinaryIO) -> tuple[list[list[_Span]], caffe_pb2.NetPa
     reader = _Reader(file)
     content = reader.message(caffe_pb2.NetParameter.DESCRIPTOR, size)
     model = caffe_pb2.NetParameter.FromString(content)
+    if not texts_are_valid(model):
+        raise _IrregularError
     if not (model.layer or model.layers) or len(model.layer) < model.layer_count:
         raise _IrregularError  # to be refused by who reads it whole
     return reader.spans, model

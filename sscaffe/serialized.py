@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from sscaffe.errors import WeightsError
 from sscaffe.files import write_atomically
 from sscaffe.proto import caffe_pb2
+from sscaffe.proto.texts import texts_are_valid
 
 Array = npt.NDArray[Any]
 _M = TypeVar("_M", bound=Message)
@@ -280,7 +281,7 @@ def _decode(content: bytes, message_class: type[_M]) -> _M | None:
         message.ParseFromString(content)
     except DecodeError:
         return None
-    return message
+    return message if texts_are_valid(message) else None
 
 
 def _size(message: Message) -> int:

@@ -18,6 +18,7 @@ from sscaffe import hdf5
 from sscaffe.blob import Array, Blob, Param
 from sscaffe.errors import WeightsError
 from sscaffe.proto import caffe_pb2
+from sscaffe.proto.texts import texts_are_valid
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.serialized import (
     blobproto_to_array,
@@ -134,9 +135,12 @@ def _read_ours(file: Any) -> caffe_pb2.SolverState:
         return caffe_pb2.SolverState()
     content = hdf5.read_array(file, _OURS).astype(np.uint8).tobytes()
     try:
-        return caffe_pb2.SolverState.FromString(content)
+        proto = caffe_pb2.SolverState.FromString(content)
     except DecodeError as error:
         raise WeightsError(f"{_OURS}: expected a SolverState, got something else") from error
+    if not texts_are_valid(proto):
+        raise WeightsError(f"{_OURS}: expected texts in UTF-8, got something else")
+    return proto
 
 
 def describe_model(proto: caffe_pb2.SolverState, path: Path, name: str) -> None:

@@ -18,7 +18,10 @@ def parse(content: bytes) -> None:
     command = commands.get_command(click.Context(commands), words[0])
     if command is None:
         return
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(click.ClickException, click.exceptions.Exit):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.suppress(click.ClickException, click.exceptions.Exit),
+    ):
         command.make_context(words[0], words[1:])
 
 

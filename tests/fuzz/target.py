@@ -3,6 +3,7 @@
 ``python -m tests.fuzz.prototxt -max_total_time=60``; other options are those of libFuzzer.
 """
 
+import contextlib
 import logging
 import sys
 import tempfile
@@ -21,10 +22,8 @@ def fuzz(parse: Callable[[bytes], object], *examples: bytes) -> None:
     """Give `parse` one input after the other, which it may refuse."""
 
     def once(content: bytes) -> None:
-        try:
+        with contextlib.suppress(SscaffeError):
             parse(content)
-        except SscaffeError:
-            pass
 
     with tempfile.TemporaryDirectory() as corpus:
         for i, example in enumerate(examples):

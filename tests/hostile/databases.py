@@ -16,8 +16,14 @@ from sscaffe.proto import caffe_pb2
 from tests.hostile.cases import DEPLOY, SHAPES, Case
 
 PAGE = 4096
-ROWS = 'layer { name: "rows" type: "HDF5Data" top: "x" hdf5_data_param { source: "%s" batch_size: 1 } }'
-RECORDS = 'layer { name: "data" type: "Data" top: "x" data_param { source: "%s" backend: LMDB batch_size: 2 } }'
+ROWS = (
+    'layer { name: "rows" type: "HDF5Data" top: "x" '
+    'hdf5_data_param { source: "%s" batch_size: 1 } }'
+)
+RECORDS = (
+    'layer { name: "data" type: "Data" top: "x" '
+    'data_param { source: "%s" backend: LMDB batch_size: 2 } }'
+)
 LIST = (
     'layer { name: "data" type: "ImageData" top: "x" top: "y" '
     'image_data_param { source: "%s" batch_size: 1 new_height: 4 new_width: 4 } }'
@@ -195,7 +201,9 @@ def png(width: int, height: int, content: bytes = b"") -> bytes:
     """Return a PNG file that says how large it is, and has hardly a pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(content)

@@ -76,4 +76,5 @@ if __name__ == "__main__":
     sys.addaudithook(watch)
     for line in commands:
         # Before the next command, which may end the process.
-        print(json.dumps(run(line, os.path.realpath(folder))), flush=True)
+        sys.stdout.write(json.dumps(run(line, os.path.realpath(folder))) + "\n")
+        sys.stdout.flush()

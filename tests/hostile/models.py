@@ -108,6 +108,7 @@ def whole_models() -> Iterator[bytes]:
     yield good_state()
     yield good.replace(b"conv1", b"conv9").replace(b"ip1", b"ip9")
     yield field(100, good, 2**31)
+    yield good.replace(b"conv1", b"conv\xff")
     yield caffe_pb2.NetParameter(name="nothing", layer_count=9).SerializeToString()
     yield caffe_pb2.NetParameter(layer_count=2**32 - 1).SerializeToString()
     yield model_of(shape(4, 4, 3, 3) + field(DATA, floats(144)), b"")
@@ -161,7 +162,7 @@ def bad_states() -> Iterator[bytes]:
     yield changed(learned_net="x" * 5000 + ".caffemodel")
     yield changed(learned_net="a\0b.caffemodel")
     yield changed(model_size=1, model_crc32=1)
-    yield changed(random_state=b"x")
+    yield changed(learned_net="bad.caffemodel").replace(b"bad", b"\xff\xfe\xfd")
     first = caffe_pb2.SolverState(iter=1, learned_net="good.caffemodel").SerializeToString()
     yield first
     yield first + field(HISTORY, shape(2**32, 2**32) + field(DATA, floats(4)))
