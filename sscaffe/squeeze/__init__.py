@@ -16,6 +16,7 @@ from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.net.fused import expand
+from sscaffe.net.rules import test_state
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import write_text
 from sscaffe.serialized import (
@@ -26,7 +27,7 @@ from sscaffe.serialized import (
     write_binary,
 )
 from sscaffe.squeeze.branches import drop_branches
-from sscaffe.squeeze.build import Shapes, build, test_state
+from sscaffe.squeeze.build import Shapes, build
 from sscaffe.squeeze.choose import choose
 from sscaffe.squeeze.graph import Array, Graph
 from sscaffe.squeeze.rewrite import Blobs, rewrite

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sscaffe.net.rules import is_included
+from sscaffe.net.rules import is_included, test_state
 from sscaffe.proto import caffe_pb2
 from sscaffe.squeeze import constants
 from sscaffe.squeeze.graph import Array, Channels, Graph, Node, Value
@@ -242,14 +242,6 @@ class _Builder:
         if not whole or len(dims) != 2 or dims[0] not in rows or dims[1] not in (-1, elements):
             return False
         return self._flatten(node)
-
-
-def test_state(param: caffe_pb2.NetParameter) -> caffe_pb2.NetState:
-    """Return the state that a net is in for TEST."""
-    state = caffe_pb2.NetState()
-    state.CopyFrom(param.state)
-    state.phase = caffe_pb2.TEST
-    return state
 
 
 def _is_depthwise(node: Node) -> bool:
