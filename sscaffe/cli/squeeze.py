@@ -9,8 +9,8 @@ import numpy as np
 
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
+from sscaffe.cli.options import image_shape
 from sscaffe.cli.results import print_json, print_table
-from sscaffe.cli.time import image_shape
 from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST

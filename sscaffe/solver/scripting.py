@@ -6,6 +6,7 @@ from typing import Any
 
 from sscaffe.blob import Array
 from sscaffe.net import Net
+from sscaffe.net.hooks import require_callable
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import share_weights
@@ -32,6 +33,7 @@ class Scripting:
     test_results: list[dict[str, Array]]
     iter: int
     calls: Calls
+    regularization: float = 0.0  # all terms together, as they were at the last display
     _step: int
 
     @property
@@ -56,6 +58,8 @@ class Scripting:
             Called when the gradients are there, before they are clipped, regularized and applied;
             it may change them, in the diffs of the parameters.
         """
+        require_callable(on_start)
+        require_callable(on_gradients_ready)
         self.calls.on_start.append(on_start)
         self.calls.on_gradients_ready.append(on_gradients_ready)
 
@@ -70,6 +74,7 @@ class Scripting:
             ``sparsity`` (as `Net.sparsity` returns it). The last call of `solve`, if max_iter is a
             multiple of `display`, tells of the trained net.
         """
+        require_callable(callback)
         self.calls.on_display.append(callback)
 
     def share_weights(self, net: Net) -> None:
