@@ -66,8 +66,8 @@ class PackedBlob(NamedTuple):
         values = FORMS[self.form].unpack(self.content, self.shape)
         if values is None:
             raise WeightsError(
-                f"{self.source}: {len(self.content)} bytes in form {self.form!r} do not make an array of shape "
-                f"{self.shape}; the file is damaged"
+                f"{self.source}: {len(self.content)} bytes in form {self.form!r} do not make an "
+                f"array of shape {self.shape}; the file is damaged"
             )
         return values.reshape(self.shape)
 

@@ -5,8 +5,8 @@ with the highest of a byte first, and the last byte is filled up with zeros.
 
 * ``dense``: all values.
 * ``bitmap``: a bit for each value, then the values that are not zero.
-* ``gaps``: how many values are not zero, in four bytes; the values; then for each of them a byte, how
-  many zeros are in front of it. The byte 255 stands for 255 zeros, with no value behind them.
+* ``gaps``: how many values are not zero, in four bytes; the values; then for each of them a byte,
+  how many zeros are in front of it. The byte 255 stands for 255 zeros, with no value behind them.
 * ``block``: a bit for each row, a bit for each column, then the values where a row and a column of
   these cross. Rows are the first axis.
 """
