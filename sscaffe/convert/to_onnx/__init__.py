@@ -62,6 +62,7 @@ def export(net: Net) -> Any:
     for name in net.outputs:
         final = _output(graph, name, values[name])
         graph.outputs.append(graph.declare(final, net.blobs[name].shape))
+    graph.drop_unread()
     made_graph = onnx.helper.make_graph(
         graph.nodes, net.name or "net", graph.inputs, graph.outputs, graph.constants
     )

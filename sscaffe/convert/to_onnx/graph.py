@@ -113,6 +113,17 @@ class Graph:
                     if name == old:
                         names[i] = new
 
+    def drop_unread(self) -> None:
+        """Drop the nodes and constants that lead to no output."""
+        wanted = {value.name for value in self.outputs}
+        kept = []
+        for node in reversed(self.nodes):
+            if not wanted.isdisjoint(node.output):
+                kept.append(node)
+                wanted.update(node.input)
+        self.nodes = kept[::-1]
+        self.constants = [constant for constant in self.constants if constant.name in wanted]
+
     def declare(self, name: str, shape: Shape) -> Any:
         """Return the description of an input or output."""
         onnx = self._onnx

@@ -1,0 +1,113 @@
+"""An ONNX model as a prototxt and its weights."""
+
+import os
+
+from sscaffe.convert.from_onnx import arithmetic, shapes, weighted, window
+from sscaffe.convert.from_onnx.model import Model
+from sscaffe.convert.from_onnx.net import IMPORTERS, NetBuilder, Node
+from sscaffe.convert.saved import SavedLayer
+from sscaffe.errors import UnsupportedError, WeightsError
+from sscaffe.layer import TEST
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+
+__all__ = ["IMPORTERS", "arithmetic", "read_onnx", "shapes", "weighted", "window"]
+
+
+def read_onnx(
+    path: str | os.PathLike[str], batch: int = 1
+) -> tuple[caffe_pb2.NetParameter, list[SavedLayer]]:
+    """Make a net and its weights of an ONNX file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Numbers that it keeps in other files are not read.
+    batch : int
+        Images in a batch, where the file leaves that open.
+
+    Returns
+    -------
+    NetParameter, list of SavedLayer
+        The net for TEST, which was built once to see that it fits, and its weights.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or is damaged.
+    UnsupportedError
+        If onnx is not installed, or an operator has no layer; the sentence names it.
+    """
+    builder = NetBuilder(Model(path, batch))
+    model, source = builder.model, os.fspath(path)
+    for name in model.inputs:
+        top = builder.blobs[name] = builder.top(name)
+        shape = builder.layer("Input", name, [], [top]).input_param.shape.add()
+        shape.dim.extend(model.shape(name))
+    try:
+        for proto in model.nodes:
+            _add(builder, proto)
+    except (UnsupportedError, WeightsError) as error:
+        if not str(error).startswith(f"{source}: "):
+            error.args = (f"{source}: {error}", *error.args[1:])
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{source}: node {proto.name!r:.60} ({proto.op_type}): {reason}") from error
+    _drop_unread(builder, _name_outputs(builder))
+    _check(builder, source)
+    return builder.net, builder.weights
+
+
+def _add(builder: NetBuilder, proto: object) -> None:
+    node = Node(builder, proto)
+    if node.domain not in ("", "ai.onnx") or node.op not in IMPORTERS:
+        raise UnsupportedError(
+            f"node {node.name!r:.60} has operator {node.domain and node.domain + '.'}{node.op}, "
+            "which is not imported"
+        )
+    IMPORTERS[node.op](node)
+
+
+def _name_outputs(builder: NetBuilder) -> set[str]:
+    """Make each output of the model one of the net, with its name if that is free."""
+    read = {bottom for layer in builder.net.layer for bottom in layer.bottom}
+    outputs = set()
+    for value in builder.model.outputs:
+        blob = builder.blob(value)
+        if blob in read or blob != value:
+            top = builder.top(value)
+            builder.layer("Power", f"{value}_output", [blob], [top])  # y = x
+            blob = top
+        outputs.add(blob)
+    return outputs
+
+
+def _drop_unread(builder: NetBuilder, wanted: set[str]) -> None:
+    """Drop layers that lead to no output; blobs beside those that do go to a Silence layer."""
+    kept, silent = [], []
+    for layer in reversed(builder.net.layer):
+        if layer.type == "Input" or not wanted.isdisjoint(layer.top):
+            kept.append(layer)
+            silent += [top for top in layer.top if top not in wanted]
+            wanted = wanted.union(layer.bottom)
+    if silent:
+        builder.layer("Silence", "silence", silent, [])
+        kept.insert(0, builder.net.layer[-1])
+    layers = [caffe_pb2.LayerParameter.FromString(k.SerializeToString()) for k in reversed(kept)]
+    del builder.net.layer[:]
+    builder.net.layer.extend(layers)
+    names = {layer.name for layer in layers}
+    builder.weights = [saved for saved in builder.weights if saved.name in names]
+
+
+def _check(builder: NetBuilder, source: str) -> None:
+    """Build the net, and see that the weights fit."""
+    with Net(builder.net, TEST, source=source) as net:
+        for layer in builder.weights:
+            got = [array.shape for array in layer.arrays]
+            expected = [blob.shape for blob in net.params[layer.name]]
+            if got != expected:
+                raise WeightsError(
+                    f"{source}: expected blobs {expected} for layer {layer.name!r}, got {got}"
+                )
