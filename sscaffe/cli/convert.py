@@ -9,15 +9,22 @@ import click
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
-from sscaffe.convert.saved import Format, SavedLayer, format_of, in_order_of
+from sscaffe.cli.time import image_shape
+from sscaffe.convert.from_onnx import read_onnx
+from sscaffe.convert.saved import Format, SavedLayer, format_of, in_order_of, to_caffemodel
 from sscaffe.convert.skimcaffe import rename_modes, renumber_modes
+from sscaffe.convert.to_onnx import write_onnx
 from sscaffe.convert.weights_files import KINDS, read_weights, write_weights
 from sscaffe.errors import SscaffeError
 from sscaffe.files import write_atomically
+from sscaffe.layer import TEST
+from sscaffe.net import Net
+from sscaffe.net.weights import load_proto
 from sscaffe.packed import read_packed
 from sscaffe.proto import caffe_pb2
-from sscaffe.prototxt import parse_net, read_net, read_text
+from sscaffe.prototxt import parse_net, read_net, read_text, write_text
 from sscaffe.serialized import read_binary, write_binary
+from sscaffe.timing.inputs import ImageShape, stand_in_for_missing_data
 
 _SKIMCAFFE = "skimcaffe"
 _KINDS = [str(kind) for kind in Format]
@@ -47,7 +54,8 @@ Report = dict[str, Any]
 @click.option("--net", default="", metavar="FILE", help="The net: read, or made of an ONNX file.")
 @click.option("--from", "kind", type=click.Choice([*_KINDS, _SKIMCAFFE]), help="What IN is.")
 @click.option("--to", "wanted", type=click.Choice(_KINDS), help="What OUT shall be.")
-@click.option("--shape", metavar="C,H,W", help="ONNX: of images whose database is not here.")
+@click.option("--shape", metavar="C,H,W", help="To ONNX: of images whose database is not here.")
+@click.option("--batch", default=1, metavar="N", help="From ONNX: images, where IN leaves it open.")
 @options.force
 @options.as_json
 def command(
@@ -57,6 +65,7 @@ def command(
     kind: str | None,
     wanted: str | None,
     shape: str | None,
+    batch: int,
     force: bool,
     as_json: bool,
 ) -> int:
@@ -69,7 +78,14 @@ def command(
             report = _from_skimcaffe(source, target)
         else:
             formats = Format(kind or format_of(source)), Format(wanted or format_of(target))
-            report = _convert(source, target, formats, net, shape, force=force)
+            if formats[0] is Format.ONNX and formats[1] in KINDS:
+                net = net or str(Path(target).with_suffix(".prototxt"))
+                options.require_new(net, force=force)
+                report = _from_onnx(source, target, formats[1], net, batch)
+            elif formats[1] is Format.ONNX and formats[0] in KINDS:
+                report = _to_onnx(source, target, formats[0], net, image_shape(shape))
+            else:
+                report = _convert(source, target, formats, net)
     sizes = {path: Path(path).stat().st_size for path in (source, *report["written"])}
     if as_json:
         print_json({**report, "bytes": sizes})
@@ -81,26 +97,42 @@ def command(
     return 0
 
 
-def _convert(
-    source: str,
-    target: str,
-    formats: tuple[Format, Format],
-    net: str,
-    shape: str | None,
-    *,
-    force: bool,
-) -> Report:
+def _convert(source: str, target: str, formats: tuple[Format, Format], net: str) -> Report:
     kind, wanted = formats
-    if kind in KINDS and wanted in KINDS:
-        layers = read_weights(source, kind)
-        if net:
-            layers = in_order_of(layers, read_net(net))
-        write_weights(target, wanted, layers)
-        return _report(kind, wanted, [target], layers, target)
-    weights = ", ".join(KINDS)
-    raise SscaffeError(
-        f"{source}: expected weights ({weights}) on both sides, got {kind} and {wanted}"
-    )
+    if not {kind, wanted} <= KINDS.keys():
+        raise SscaffeError(
+            f"{source}: expected weights ({', '.join(KINDS)}), or ONNX on one side, got {kind} and "
+            f"{wanted}"
+        )
+    layers = read_weights(source, kind)
+    if net:
+        layers = in_order_of(layers, read_net(net))
+    write_weights(target, wanted, layers)
+    return _report(kind, wanted, [target], layers, target)
+
+
+def _to_onnx(
+    source: str, target: str, kind: Format, model: str, shape: ImageShape | None
+) -> Report:
+    if not model:
+        raise click.UsageError("--net: expected the net of the weights, a prototxt, got none")
+    layers = read_weights(source, kind)
+    param = read_net(model)
+    state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
+    stand_in = stand_in_for_missing_data(param, shape, state=state)
+    with Net(stand_in, TEST, source=model) as net:
+        load_proto(to_caffemodel(layers), net.params)
+        write_onnx(target, net)
+    return _report(kind, Format.ONNX, [target], in_order_of(layers, param), target)
+
+
+def _from_onnx(source: str, target: str, wanted: Format, model: str, batch: int) -> Report:
+    if batch < 1:
+        raise click.UsageError(f"--batch: expected 1 or more, got {batch}")
+    param, layers = read_onnx(source, batch)
+    write_weights(target, wanted, layers)
+    write_text(model, param)
+    return _report(Format.ONNX, wanted, [target, model], layers, target)
 
 
 def _from_skimcaffe(source: str, target: str) -> Report:

@@ -9,7 +9,9 @@ from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import read_binary
+from sscaffe.timing.inputs import fill_inputs
 from tests.cli.conftest import DEPLOY
+from tests.convert.onnx_runs import need_onnx
 
 
 @pytest.fixture
@@ -74,6 +76,34 @@ def test_formats_that_names_do_not_tell(sscaffe, sparse):
     assert sscaffe("convert --from=packed w.bin w.npz")[0] == 0
 
 
+def test_onnx(sscaffe, sparse, tiny):
+    need_onnx()
+    status, out, _ = sscaffe("convert w.caffemodel w.onnx --net deploy.prototxt --json")
+    assert status == 0
+    assert json.loads(out)["written"] == ["w.onnx"]
+    status, out, _ = sscaffe("convert w.onnx back.packed --json")
+    assert status == 0
+    assert json.loads(out)["written"] == ["back.packed", "back.prototxt"]
+    net = Net("back.prototxt", TEST, weights="back.packed")
+    for each in (sparse, net):
+        fill_inputs(each)
+        each.run_forward()
+    (one,), (two,) = sparse.outputs, net.outputs
+    np.testing.assert_allclose(
+        net.blobs[two].const_data, sparse.blobs[one].const_data, rtol=0, atol=1e-6
+    )
+
+
+def test_onnx_of_a_net_whose_database_is_not_here(sscaffe, sparse, tiny):
+    need_onnx()
+    text = (tiny / "net.prototxt").read_text().replace("digits_lmdb", "none")
+    (tiny / "n.prototxt").write_text(text)
+    status, _, err = sscaffe("convert w.caffemodel w.onnx --net n.prototxt --shape 1,6,6")
+    assert status == 1
+    assert "which is not exported to ONNX; give a net for deployment" in err
+    assert not (tiny / "w.onnx").exists()
+
+
 def test_skimcaffe(sscaffe, tiny):
     text = DEPLOY.replace("kernel_size: 3", "kernel_size: 3 conv_mode: 2")
     (tiny / "skim.prototxt").write_text(text)
@@ -92,6 +122,7 @@ def test_skimcaffe(sscaffe, tiny):
         ("convert w.caffemodel w.npz --from npz", "w.caffemodel: cannot be read as npz"),
         ("convert w.caffemodel w.npz --from packed", "expected a packed weights file"),
         ("convert w.caffemodel n.prototxt", "expected weights"),
+        ("convert w.caffemodel w.onnx", "--net: expected the net of the weights"),
         ("convert --from skimcaffe net.prototxt none/out.prototxt", "there is no folder none"),
     ],
 )

@@ -1,6 +1,7 @@
 """An ONNX model as a prototxt and its weights."""
 
 import os
+from typing import Any
 
 from sscaffe.convert.from_onnx import arithmetic, shapes, weighted, window
 from sscaffe.convert.from_onnx.model import Model
@@ -38,35 +39,44 @@ def read_onnx(
     UnsupportedError
         If onnx is not installed, or an operator has no layer; the sentence names it.
     """
-    builder = NetBuilder(Model(path, batch))
-    model, source = builder.model, os.fspath(path)
-    for name in model.inputs:
-        top = builder.blobs[name] = builder.top(name)
-        shape = builder.layer("Input", name, [], [top]).input_param.shape.add()
-        shape.dim.extend(model.shape(name))
+    source = os.fspath(path)
     try:
-        for proto in model.nodes:
+        builder = NetBuilder(Model(path, batch))
+        _add_inputs(builder)
+        for proto in builder.model.nodes:
             _add(builder, proto)
+        _drop_unread(builder, _name_outputs(builder))
     except (UnsupportedError, WeightsError) as error:
         if not str(error).startswith(f"{source}: "):
             error.args = (f"{source}: {error}", *error.args[1:])
         raise
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        # Text that is no UTF-8, axes that are not there, shapes that do not fit.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{source}: node {proto.name!r:.60} ({proto.op_type}): {reason}") from error
-    _drop_unread(builder, _name_outputs(builder))
+        raise WeightsError(f"{source}: cannot be read as ONNX: {reason}") from error
     _check(builder, source)
     return builder.net, builder.weights
 
 
-def _add(builder: NetBuilder, proto: object) -> None:
-    node = Node(builder, proto)
-    if node.domain not in ("", "ai.onnx") or node.op not in IMPORTERS:
+def _add_inputs(builder: NetBuilder) -> None:
+    for name in builder.model.inputs:
+        top = builder.blobs[name] = builder.top(name)
+        shape = builder.layer("Input", name, [], [top]).input_param.shape.add()
+        shape.dim.extend(builder.model.shape(name))
+
+
+def _add(builder: NetBuilder, proto: Any) -> None:
+    if proto.op_type not in IMPORTERS:
+        node = Node(builder, proto)
         raise UnsupportedError(
-            f"node {node.name!r:.60} has operator {node.domain and node.domain + '.'}{node.op}, "
-            "which is not imported"
+            f"node {node.name!r:.60} has operator {node.op}, which is not imported"
         )
-    IMPORTERS[node.op](node)
+    try:
+        IMPORTERS[proto.op_type](Node(builder, proto))
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        text = f"node {Node(builder, proto).name!r:.60} ({proto.op_type}): {reason}"
+        raise WeightsError(text) from error
 
 
 def _name_outputs(builder: NetBuilder) -> set[str]:

@@ -117,6 +117,12 @@ class Model:
             raise self.fault(f"cannot be read as ONNX: {error}") from None
         if not model.graph.node:
             raise self.fault("expected an ONNX model, got a file without nodes")
+        for node in model.graph.node:
+            if node.domain not in ("", "ai.onnx"):
+                raise UnsupportedError(
+                    f"{self._path}: node {node.name!r:.60} has operator {node.domain}."
+                    f"{node.op_type}, which is not imported"
+                )
         if model.graph.sparse_initializer:
             raise self.fault("sparse initializers are not read; save the model with dense ones")
         return model

@@ -79,8 +79,8 @@ class Node:
 
     Attributes
     ----------
-    op, domain, name : str
-        Its operator and whose that is; its name, or that of what it makes.
+    op, name : str
+        Its operator; its name, or that of what it makes.
     opset : int
         The version of the operators.
     inputs, outputs : list of str
@@ -89,7 +89,7 @@ class Node:
 
     def __init__(self, builder: NetBuilder, proto: Any) -> None:
         self._builder, self._model = builder, builder.model
-        self.op, self.domain, self.opset = proto.op_type, proto.domain, builder.model.opset
+        self.op, self.opset = proto.op_type, builder.model.opset
         self.inputs, self.outputs = list(proto.input), list(proto.output)
         self.name = proto.name or next((o for o in self.outputs if o), self.op)
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}

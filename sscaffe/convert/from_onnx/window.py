@@ -127,4 +127,3 @@ def lrn(node: Node) -> None:
     param.local_size = int(node.number("size", 5))
     param.alpha, param.beta = node.number("alpha", 1e-4), node.number("beta", 0.75)
     param.k = node.number("bias", 1.0)
-
