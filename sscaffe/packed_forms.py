@@ -1,12 +1,14 @@
 """Forms of an array of float32 in a packed file, which differ in how they say where zeros are.
 
-A zero is what has no bit set; -0 is stored, and so is the payload of a NaN. Bits of a bitmap come
-with the highest of a byte first, and the last byte is filled up with zeros.
+A zero is what has no bit set: -0 comes back as -0, and a NaN with its payload. Bits of a bitmap
+come with the highest of a byte first, and the last byte is filled up with zeros.
 
 * ``dense``: all values.
 * ``bitmap``: a bit for each value, then the values that are not zero.
 * ``gaps``: how many values are not zero, in four bytes; the values; then for each of them a byte,
   how many zeros are in front of it. The byte 255 stands for 255 zeros, with no value behind them.
+* ``signed``: a bit for each value, whether it is -0; then the others as ``gaps`` stores them.
+  Pruning by a mask leaves -0 where negative weights were.
 * ``block``: a bit for each row, a bit for each column, then the values where a row and a column of
   these cross. Rows are the first axis.
 """
@@ -22,6 +24,7 @@ Shape = tuple[int, ...]
 
 _VALUE = np.dtype("<f4")
 _JUMP = 255
+_MINUS_ZERO = 1 << 31
 
 
 class Form(NamedTuple):
@@ -96,6 +99,23 @@ def _unpack_gaps(content: memoryview, shape: Shape) -> Array | None:
     return _spread(content[4:end], np.cumsum(steps)[is_value] - 1, _count(shape))
 
 
+def _pack_signed(array: Array) -> bytes:
+    minus = array.reshape(-1).view("<u4") == _MINUS_ZERO
+    others = np.where(minus, np.float32(0), array.reshape(-1)).astype(_VALUE)
+    return np.packbits(minus).tobytes() + _pack_gaps(others)
+
+
+def _unpack_signed(content: memoryview, shape: Shape) -> Array | None:
+    minus = _bits(content, _count(shape))
+    if minus is None:
+        return None
+    values = _unpack_gaps(content[(len(minus) + 7) // 8 :], shape)
+    if values is None or _is_set(values)[minus].any():
+        return None
+    values[minus] = -0.0
+    return values
+
+
 def _pack_block(array: Array) -> bytes:
     matrix = array.reshape(_matrix(array.shape))
     kept = _is_set(array).reshape(matrix.shape)
@@ -141,5 +161,6 @@ FORMS = {
     "dense": Form(_pack_dense, _unpack_dense),
     "bitmap": Form(_pack_bitmap, _unpack_bitmap),
     "gaps": Form(_pack_gaps, _unpack_gaps),
+    "signed": Form(_pack_signed, _unpack_signed),
     "block": Form(_pack_block, _unpack_block),
 }

@@ -65,13 +65,13 @@ def renumber_modes(model: caffe_pb2.NetParameter, source: str = "") -> int:
     changed = 0
     for layer in model.layer:
         if layer.convolution_param.HasField("conv_mode"):
-            name = _Mode.ConvMode.Name(_mode(layer.convolution_param.conv_mode, source))
-            layer.convolution_param.conv_mode = _Mode.ConvMode.Value(name)
+            mode = _mode(layer.convolution_param.conv_mode, source)
+            layer.convolution_param.conv_mode = mode
             changed += 1
     return changed
 
 
-def _mode(number: int, source: str) -> int:
+def _mode(number: int, source: str) -> "_Mode.ConvMode":
     if number not in CONV_MODES:
         raise SscaffeError(
             f"{source}: conv_mode: expected 0 to {max(CONV_MODES)}, as SkimCaffe has them, got "

@@ -16,6 +16,7 @@ from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.net.fused import FUSED, MASKED, RENAMED, expand
+from sscaffe.packed import is_packed
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import blobproto_to_array, fill_blobproto, is_hdf5, read_binary
 from sscaffe.squeeze.branches import drop_branches
@@ -173,7 +174,7 @@ def _of_train(param: caffe_pb2.NetParameter, weights: Weights, shapes: Shapes) -
         return {name: list(weights[name]) for name in wanted & weights.keys()}
     found: Blobs = {}
     for path in [weights] if isinstance(weights, str | os.PathLike) else weights:
-        if is_hdf5(path):
+        if is_hdf5(path) or is_packed(path):
             logger.warning("%s: weights of layers for TRAIN alone are not copied", path)
             continue
         for layer in upgrade_net(read_binary(path, caffe_pb2.NetParameter)).layer:

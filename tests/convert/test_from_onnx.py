@@ -193,6 +193,35 @@ def test_the_net_computes_what_onnx_runtime_does(name, tmp_path):
     assert_close(by_name, expected)
 
 
+BIASES = {
+    "of channels": (["Convolution"], "Conv", f32(4, 1, 1), ()),
+    "of an axis": (["Convolution", "Bias"], "Conv", f32(6), ()),
+    "read twice": (
+        ["Convolution", "Bias", "Eltwise"],
+        "Conv",
+        f32(4, 1, 1),
+        (node("Mul", "y", "c"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BIASES)
+def test_a_bias_goes_into_the_layer_before_it(name, tmp_path):
+    kinds, op, bias, more = BIASES[name]
+    nodes = [node(op, "x", "w", outputs=["c"]), node("Add", "c", "b"), *more]
+    if more:
+        more[0].output[0] = "z"
+    model = model_of(nodes, outputs=("z" if more else "y",), w=f32(4, 6, 3, 3), b=bias)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    param, _ = read_onnx(tmp_path / "m.onnx")
+    assert [layer.type for layer in param.layer[1:]] == kinds
+    net = net_from(tmp_path / "m.onnx")
+    fill_inputs(net)
+    net.run_forward()
+    found = {name: net.blobs[name].const_data for name in net.outputs}
+    assert_close(found, run_onnx(model.SerializeToString(), net))
+
+
 def test_the_batch_that_a_file_leaves_open(tmp_path):
     model = model_of([node("Relu", "x")], ("N", 3))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())

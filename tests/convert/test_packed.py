@@ -36,6 +36,15 @@ def test_every_form_gives_the_same_bits(form, shape, density, rng):
     np.testing.assert_array_equal(bits(found), bits(array))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_mask_leaves_keeps_its_bits(form, rng):
+    weights = rng.standard_normal((20, 50)).astype(np.float32)
+    array = weights * (rng.random(weights.shape) < 0.1).astype(np.float32)
+    assert (np.signbit(array) & (array == 0)).any()
+    found = FORMS[form].unpack(memoryview(FORMS[form].pack(array)), array.shape)
+    np.testing.assert_array_equal(bits(found), bits(array))
+
+
 def test_gaps_of_every_length_around_a_jump():
     for zeros in (0, 1, 253, 254, 255, 256, 509, 510, 511, 1000):
         array = np.zeros(zeros + 3, np.float32)
@@ -61,6 +70,7 @@ def test_the_form_that_fits_is_chosen(rng):
     assert smallest(sparse((50, 500), 1, rng))[0] == "dense"
     assert smallest(sparse((50, 500), 0.4, rng))[0] == "bitmap"
     assert smallest(sparse((50, 500), 0.02, rng))[0] == "gaps"
+    assert smallest(sparse((50, 500), 0.02, rng) * np.float32(-1))[0] == "signed"
 
 
 def test_a_file_is_read_back(tmp_path, rng):

@@ -104,3 +104,33 @@ def test_published_models(name, tmp_path):
     expected, found = there_and_back(net, tmp_path / "m.onnx")
     assert_close(found, expected)
     assert_close(run_onnx(export(net).SerializeToString(), net), expected)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])
+def test_what_comes_back_looks_like_what_went(name, tmp_path):
+    need_onnx()
+    net = randomize(OURS[name]())
+    write_onnx(tmp_path / "m.onnx", net)
+    param, weights = read_onnx(tmp_path / "m.onnx")
+    assert [saved.name for saved in weights] == list(net.params)
+    went = [layer for layer in net.param.layer if layer.type != "Split"]
+    for one, other in zip(param.layer, went, strict=True):
+        assert (one.name, one.type) == (other.name, other.type)
+        assert list(one.top) == list(other.top)
+
+
+def test_nothing_is_written_over_that_others_read(tmp_path):
+    need_onnx()
+    text = """
+    layer { name: "a" type: "TanH" bottom: "x" top: "a" }
+    layer { name: "b" type: "Reshape" bottom: "a" top: "b"
+            reshape_param { shape { dim: 2 dim: -1 } } }
+    layer { name: "c" type: "ReLU" bottom: "b" top: "c" }
+    layer { name: "d" type: "Sigmoid" bottom: "a" top: "d" }
+    layer { name: "e" type: "ReLU" bottom: "d" top: "e" }
+    layer { name: "f" type: "Eltwise" bottom: "d" bottom: "e" top: "f" }
+    """
+    expected, found = there_and_back(net_of(text), tmp_path / "m.onnx")
+    assert_close(found, expected)
+    param, _ = read_onnx(tmp_path / "m.onnx")
+    assert not [layer.name for layer in param.layer if set(layer.bottom) & set(layer.top)]

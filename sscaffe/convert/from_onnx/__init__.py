@@ -6,6 +6,7 @@ from typing import Any
 from sscaffe.convert.from_onnx import arithmetic, shapes, weighted, window
 from sscaffe.convert.from_onnx.model import Model
 from sscaffe.convert.from_onnx.net import IMPORTERS, NetBuilder, Node
+from sscaffe.convert.from_onnx.tidy import drop_flattens, drop_unread, merge_biases, run_in_place
 from sscaffe.convert.saved import SavedLayer
 from sscaffe.errors import UnsupportedError, WeightsError
 from sscaffe.layer import TEST
@@ -45,7 +46,11 @@ def read_onnx(
         _add_inputs(builder)
         for proto in builder.model.nodes:
             _add(builder, proto)
-        _drop_unread(builder, _name_outputs(builder))
+        outputs = _name_outputs(builder)
+        drop_unread(builder, outputs)
+        drop_flattens(builder, outputs)
+        merge_biases(builder, outputs)
+        run_in_place(builder, outputs)
     except (UnsupportedError, WeightsError) as error:
         if not str(error).startswith(f"{source}: "):
             error.args = (f"{source}: {error}", *error.args[1:])
@@ -91,24 +96,6 @@ def _name_outputs(builder: NetBuilder) -> set[str]:
             blob = top
         outputs.add(blob)
     return outputs
-
-
-def _drop_unread(builder: NetBuilder, wanted: set[str]) -> None:
-    """Drop layers that lead to no output; blobs beside those that do go to a Silence layer."""
-    kept, silent = [], []
-    for layer in reversed(builder.net.layer):
-        if layer.type == "Input" or not wanted.isdisjoint(layer.top):
-            kept.append(layer)
-            silent += [top for top in layer.top if top not in wanted]
-            wanted = wanted.union(layer.bottom)
-    if silent:
-        builder.layer("Silence", "silence", silent, [])
-        kept.insert(0, builder.net.layer[-1])
-    layers = [caffe_pb2.LayerParameter.FromString(k.SerializeToString()) for k in reversed(kept)]
-    del builder.net.layer[:]
-    builder.net.layer.extend(layers)
-    names = {layer.name for layer in layers}
-    builder.weights = [saved for saved in builder.weights if saved.name in names]
 
 
 def _check(builder: NetBuilder, source: str) -> None:

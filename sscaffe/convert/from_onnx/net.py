@@ -127,10 +127,10 @@ class Node:
             return default
         return attribute.f if isinstance(default, float) else attribute.i
 
-    def numbers(self, name: str, default: Sequence[int] | None = None) -> tuple[int, ...] | None:
+    def numbers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """Return an attribute that is several whole numbers."""
         attribute = self._attributes.get(name)
-        return tuple(attribute.ints) if attribute is not None else default and tuple(default)
+        return default if attribute is None else tuple(attribute.ints)
 
     def text(self, name: str, default: str) -> str:
         """Return an attribute that is a text."""

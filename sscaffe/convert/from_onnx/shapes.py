@@ -24,9 +24,9 @@ def constant(node: Node) -> None:
     if array is None:
         number = node.number("value_float", math.nan)
         whole = node.numbers("value_ints")
-        if whole is None and math.isnan(number):
+        if not whole and math.isnan(number):
             raise node.refuse("a value that is not a tensor, a number or whole numbers")
-        array = np.array(number, np.float32) if whole is None else np.array(whole, np.int64)
+        array = np.array(whole, np.int64) if whole else np.array(number, np.float32)
     node.make_constant(array)
 
 
@@ -111,7 +111,7 @@ def _reshape(node: Node) -> None:
 def transpose(node: Node) -> None:
     """Add Permute."""
     axes = range(len(node.shape()))
-    order = node.numbers("perm", tuple(reversed(axes))) or ()
+    order = node.numbers("perm", tuple(reversed(axes)))
     if node.is_constant(0):
         node.make_constant(node.constant(0, "input").transpose(order))
     else:
@@ -160,4 +160,4 @@ def _given(node: Node, index: int, name: str) -> tuple[int, ...]:
     """Return whole numbers that are an input, or were an attribute before operators 10."""
     if node.has(index):
         return tuple(int(value) for value in node.constant(index, name).reshape(-1))
-    return node.numbers(name, ()) or ()
+    return node.numbers(name)

@@ -20,7 +20,7 @@ def conv(node: Node) -> None:
 def conv_transpose(node: Node) -> None:
     """Add Deconvolution."""
     weights = node.constant(1, "weight")
-    if any(node.numbers("output_padding", ()) or ()) or node.numbers("output_shape"):
+    if any(node.numbers("output_padding", ())) or node.numbers("output_shape"):
         raise node.refuse("output_padding or output_shape")
     if node.text("auto_pad", "NOTSET") != "NOTSET":
         raise node.refuse(f"auto_pad: {node.text('auto_pad', '')}")
@@ -33,22 +33,31 @@ def conv_transpose(node: Node) -> None:
 def _set_convolution(node: Node, layer: Layer, weights: Array, outputs: int) -> None:
     kernel = tuple(int(size) for size in weights.shape[2:])
     axes = len(kernel)
-    stride = node.numbers("strides", (1,) * axes) or ()
-    dilation = node.numbers("dilations", (1,) * axes) or ()
+    stride = node.numbers("strides", (1,) * axes)
+    dilation = node.numbers("dilations", (1,) * axes)
     before, after = read_pads(node, kernel, stride, dilation)
-    param = layer.convolution_param
-    param.num_output, param.group = outputs, int(node.number("group", 1))
-    param.bias_term = node.has(2)
-    param.kernel_size.extend(kernel)
-    param.stride.extend(stride)
+    param, group = layer.convolution_param, int(node.number("group", 1))
+    param.num_output = outputs
+    if group != 1:
+        param.group = group
+    if not node.has(2):
+        param.bias_term = False
+    param.kernel_size.extend(_once(kernel))
+    if any(size != 1 for size in stride):
+        param.stride.extend(_once(stride))
     if any(size != 1 for size in dilation):
-        param.dilation.extend(dilation)
+        param.dilation.extend(_once(dilation))
     if before == after:
-        param.pad.extend(before)
+        param.pad.extend(_once(before) if any(before) else ())
     elif axes == 2 and layer.type == "Convolution":
         (param.pad_t, param.pad_l), (param.pad_b, param.pad_r) = before, after
     else:
         raise node.refuse(f"pads {before} before and {after} after the image")
+
+
+def _once(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one number where it stands for all axes."""
+    return sizes[:1] if len(set(sizes)) == 1 else sizes
 
 
 @imports("Gemm")

@@ -16,7 +16,8 @@ def read_pads(node: Node, kernel: Sizes, stride: Sizes, dilation: Sizes) -> tupl
     """Return the padding before and after the image, for each spatial axis."""
     axes, mode = len(kernel), node.text("auto_pad", "NOTSET")
     if mode in ("NOTSET", "VALID"):
-        pads = (node.numbers("pads") if mode == "NOTSET" else None) or (0,) * 2 * axes
+        pads = node.numbers("pads") if mode == "NOTSET" else ()
+        pads = pads or (0,) * 2 * axes
         return pads[:axes], pads[axes:]
     image = node.shape()[2:]
     each = zip(image, kernel, stride, dilation, strict=True)
@@ -37,7 +38,7 @@ def global_pool(node: Node) -> None:
 def reduce_mean(node: Node) -> None:
     """Add Pooling over the whole image, where that is what is meant."""
     shape = node.shape()
-    axes = node.constant(1, "axes").tolist() if node.has(1) else node.numbers("axes") or ()
+    axes = node.constant(1, "axes").tolist() if node.has(1) else node.numbers("axes")
     spatial = list(range(2, len(shape)))
     if len(shape) < 3 or sorted(axis % len(shape) for axis in axes) != spatial:
         raise node.refuse(f"a mean over other axes than {spatial}")
@@ -54,12 +55,12 @@ def reduce_mean(node: Node) -> None:
 def pool(node: Node) -> None:
     """Add Pooling, and Scale where a mean divides by another number at the border."""
     shape, output = node.shape(), node.output_shape()[2:]
-    kernel = node.numbers("kernel_shape") or ()
+    kernel = node.numbers("kernel_shape")
     axes = len(kernel)
-    stride = node.numbers("strides", (1,) * axes) or ()
+    stride = node.numbers("strides", (1,) * axes)
     if axes != len(output) or axes < 1:
         raise node.refuse(f"kernel_shape {kernel} for {shape}")
-    if any(d != 1 for d in node.numbers("dilations", (1,)) or ()):
+    if any(d != 1 for d in node.numbers("dilations", (1,))):
         raise node.refuse("dilations")
     if len([value for value in node.outputs if value]) > 1 or node.number("storage_order", 0):
         raise node.refuse("a second output, with the places of the maxima")
@@ -108,7 +109,7 @@ def _same_windows(node: Node, counted: PoolGeometry, output: Sizes) -> PoolGeome
     raise node.refuse(f"{output} windows that are not those of its pads")
 
 
-def _set_pool(layer: Layer, g: PoolGeometry, method: "_Pool.PoolMethod.ValueType") -> None:
+def _set_pool(layer: Layer, g: PoolGeometry, method: "_Pool.PoolMethod") -> None:
     param = layer.pooling_param
     param.pool = method
     if len(set(g.kernel)) == len(set(g.stride)) == len(set(g.pad)) == 1:

@@ -75,8 +75,18 @@ class Graph:
         return _fresh(wanted, self._values)
 
     def add(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Add a node of one output, and return the value that it makes."""
+        """Add a node of one output, and return the value that it makes.
+
+        The first node of a layer has the layer's name, by which weights are found.
+        """
         return self.add_many(op, inputs, 1, **attributes)[0]
+
+    def prepare(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node as `add` does, in front of the one that has the layer's name."""
+        layer, self.layer = self.layer, f"{self.layer}_{op.lower()}"
+        value = self.add(op, inputs, **attributes)
+        self.layer = layer
+        return value
 
     def add_many(self, op: str, inputs: Sequence[str], count: int, **attributes: Any) -> list[str]:
         """Add a node, and return the values that it makes."""

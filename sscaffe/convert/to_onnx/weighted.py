@@ -48,7 +48,7 @@ def inner_product(graph: Graph, source: Source) -> list[str]:
     bottom, top = source.bottoms[0], source.tops[0]
     rows = source.x
     if len(bottom) != 2 or layer.axis != 1:
-        rows = graph.add("Flatten", [rows], axis=layer.axis)
+        rows = graph.prepare("Flatten", [rows], axis=layer.axis)
     inputs = [rows, graph.constant(source.blobs[0], "weight")]
     inputs += [graph.constant(bias, "bias") for bias in source.blobs[1:]]
     product = graph.add("Gemm", inputs, transB=int(not layer.transpose))
@@ -98,7 +98,11 @@ def _given_or_learned(graph: Graph, source: Source, axis: int, shape: Shape, wha
     if len(source.values) == 1:
         return _constant(graph, source, source.blobs[0], axis, what)
     wanted = _broadcast(shape, axis, len(source.bottoms[0]))
-    return source.values[1] if wanted == shape else graph.reshape(source.values[1], wanted)
+    return source.values[1] if wanted == shape else _reshaped(graph, source, wanted)
+
+
+def _reshaped(graph: Graph, source: Source, shape: Shape) -> str:
+    return graph.prepare("Reshape", [source.values[1], graph.numbers(shape, "shape")])
 
 
 def _constant(graph: Graph, source: Source, array: Array, axis: int, what: str) -> str:
