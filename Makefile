@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 
-.PHONY: build demo test lint unit bench clean
+.PHONY: build demo test lint unit bench soak clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,11 @@ bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_infer.py --nets lenet cifar_full resnet20 squeezenet caffenet --rounds 3
 	$(BIN)/python tools/bench_sparse.py --rounds 5
 	@echo "Peers take part with --torch-python, --ort-python, --caffe-python: see tools/bench/README.md"
+
+# Hours: what tests/trust does in minutes, with the numbers of a release.
+soak: $(VENV)/.installed-test build
+	OMP_NUM_THREADS=1 TRUST_KILLS=200 TRUST_SIGNALS=50 TRUST_ITERATIONS=50000 \
+		$(BIN)/python -m pytest tests/trust -s --timeout=36000
 
 clean:
 	rm -rf $(VENV) build dist sscaffe/*.so sscaffe/proto/caffe_pb2.* *.egg-info runs

@@ -4,17 +4,34 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <new>
 
 namespace sscaffe {
+
+namespace {
+
+// Says how much was wanted; it needs no memory to do so.
+class OutOfMemory : public std::bad_alloc {
+   public:
+    explicit OutOfMemory(size_t bytes) {
+        std::snprintf(text_, sizeof text_, "%zu bytes cannot be allocated", bytes);
+    }
+    const char* what() const noexcept override { return text_; }
+
+   private:
+    char text_[64];
+};
+
+}  // namespace
 
 void* aligned_allocate(size_t bytes) {
     constexpr size_t kCacheLine = 64, kHugePage = size_t{2} << 20;
     const size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
     const size_t rounded = (bytes / alignment + (bytes % alignment != 0)) * alignment;
-    if (rounded < bytes) throw std::bad_alloc();
+    if (rounded < bytes) throw OutOfMemory(bytes);
     void* pointer = std::aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!pointer) throw std::bad_alloc();
+    if (!pointer) throw OutOfMemory(bytes);
     // Only advice: without huge pages the memory is as good, if slower to reach.
     if (alignment == kHugePage) madvise(pointer, rounded, MADV_HUGEPAGE);
     return pointer;

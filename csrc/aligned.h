@@ -8,7 +8,8 @@ namespace sscaffe {
 
 // Memory aligned to a cache line and, from 2 MiB on, to huge pages, which it then asks for.
 //
-// Not initialised.  To be released with std::free.  Throws std::bad_alloc.
+// Not initialised.  To be released with std::free.  Throws std::bad_alloc, which says how much was
+// wanted.
 void* aligned_allocate(size_t bytes);
 
 // Let the system have the whole pages within [begin, end); what they held is lost.

@@ -59,6 +59,14 @@ class ForwardSeries {
 }  // namespace
 
 void bind_onednn(py::module_& m) {
+    py::register_local_exception_translator([](std::exception_ptr thrown) {
+        try {
+            if (thrown) std::rethrow_exception(thrown);
+        } catch (const dnnl::error& error) {
+            if (error.status != dnnl_out_of_memory) throw;  // for the next translator
+            PyErr_SetString(PyExc_MemoryError, error.what());
+        }
+    });
     m.def("onednn_sgemm", &sgemm, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
           "transpose_a"_a, "transpose_b"_a, "accumulate"_a);
     m.def("onednn_version", [] {

@@ -14,6 +14,8 @@ from typing import Any
 from sscaffe.errors import (
     DataError,
     DivergedError,
+    FullError,
+    InUseError,
     PrototxtError,
     ShapeError,
     SscaffeError,
@@ -76,6 +78,8 @@ __all__ = [
     "DataError",
     "Detector",
     "DivergedError",
+    "FullError",
+    "InUseError",
     "Layer",
     "NesterovSolver",
     "Net",

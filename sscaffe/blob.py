@@ -1,6 +1,8 @@
 """Blob, the array that flows through a net, and Param, a blob that the solver learns."""
 
 import math
+import operator
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -43,7 +45,7 @@ class Blob:
     Raises
     ------
     ShapeError
-        If a size is negative or the elements cannot be counted in 31 bits.
+        If a size is negative or no whole number, or the elements cannot be counted in 31 bits.
     """
 
     __slots__ = ("_arena", "_data", "_diff", "_shape", "device", "dtype")
@@ -159,11 +161,16 @@ class Blob:
         Raises
         ------
         ShapeError
-            If a size is negative or the elements cannot be counted in 31 bits.
+            If a size is negative or no whole number, or the elements cannot be counted in 31 bits.
         """
         if shape == self._shape and self._data.count:
             return
-        sizes = tuple(int(size) for size in shape)
+        try:
+            sizes = tuple(operator.index(size) for size in shape)
+        except TypeError:
+            raise ShapeError(
+                f"shape: expected whole numbers, as in reshape(1, 3, 24, 24), got {shape}"
+            ) from None
         if any(size < 0 for size in sizes):
             raise ShapeError(f"shape: expected sizes of 0 or more, got {sizes}")
         count = math.prod(sizes)
@@ -175,8 +182,18 @@ class Blob:
             self._diff = Tensor(count, self.dtype, self.xp)
 
     def draw_from(self, arena: Arena) -> None:
-        """Take the memory of `data` from an arena from now on; the values are lost."""
+        """Take the memory of `data` from an arena from now on; the values are lost.
+
+        Warns if somebody holds an array of them, which nothing will write to any more.
+        """
         if self.dtype == np.float32:
+            if self._data.is_held:
+                warnings.warn(
+                    f"compact: an array of a blob of shape {self.shape} that you hold will not "
+                    "change any more; name the blob in keep to go on reading it",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
             self._arena = arena
             self._data = Tensor(self._data.count, self.dtype, self.xp, arena)
             self._data.release()

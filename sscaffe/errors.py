@@ -7,6 +7,8 @@
   - DataError          a database, list or image that cannot be read
   - UnsupportedError   a request that this device, build or phase cannot meet
   - DivergedError      a loss or weight that is no longer finite
+  - FullError          a file for which there is no room
+  - InUseError         files that another training writes
 """
 
 
@@ -57,3 +59,11 @@ class UnsupportedError(SscaffeError):
 
 class DivergedError(SscaffeError):
     """A loss or a weight that is no longer finite."""
+
+
+class FullError(SscaffeError):
+    """A file for which there is no room, on the disk or within the limits of the process."""
+
+
+class InUseError(SscaffeError):
+    """Files that another training, which still runs, writes."""

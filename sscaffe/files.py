@@ -1,10 +1,17 @@
 """Files that are either whole or not there."""
 
+import errno
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from sscaffe.errors import SscaffeError
+from sscaffe.errors import FullError, SscaffeError
+
+CHUNK = 1 << 24
+"""Bytes of one call to the operating system."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -19,20 +26,27 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
     Raises
     ------
+    FullError
+        If there is no room for it; what stood there before still stands.
     SscaffeError
-        If the file cannot be written; what stood there before still stands.
+        If the file cannot be written for another reason; so it does then.
     """
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest[:CHUNK]) :]
+        finally:
+            os.close(descriptor)
 
-    replace_atomically(path, write)
+    replace_atomically(path, write, len(content))
 
 
-def replace_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+def replace_atomically(
+    path: str | os.PathLike[str], write: Callable[[Path], None], size: int = 0
+) -> None:
     """Let `write` fill a temporary file beside `path`, then move it into place.
 
     For writers that need a file name, such as HDF5; `write` flushes its own buffers.
@@ -43,11 +57,15 @@ def replace_atomically(path: str | os.PathLike[str], write: Callable[[Path], Non
         The file to replace.
     write : callable
         Called once with the path of the temporary file.
+    size : int
+        The bytes needed, if that is known, for the error.
 
     Raises
     ------
+    FullError
+        If there is no room for it; what stood there before still stands.
     SscaffeError
-        If the file cannot be written; what stood there before still stands.
+        If the file cannot be written for another reason; so it does then.
     """
     target = Path(path)
     temporary = target.with_name(f"{target.name}.tmp.{os.getpid()}")
@@ -57,9 +75,18 @@ def replace_atomically(path: str | os.PathLike[str], write: Callable[[Path], Non
         temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
-        raise SscaffeError(f"{target}: cannot be written: {error.strerror or error}") from error
+        what = f"{target}: cannot be written: {error.strerror or error}"
+        if error.errno not in _FULL:
+            raise SscaffeError(what) from error
+        needed = f"; {size} bytes are needed" if size else ""
+        raise FullError(f"{what}{needed}; make room, or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporaries(folder: Path, start: str) -> list[Path]:
+    """Return what processes that were killed left behind of files whose names start so."""
+    return [p for p in folder.glob(f"{glob.escape(start)}*.tmp.*") if p.suffix[1:].isdigit()]
 
 
 def _sync(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError, WeightsError
-from sscaffe.files import replace_atomically
+from sscaffe.files import write_atomically
 
 Array = npt.NDArray[Any]
 
@@ -25,6 +25,7 @@ _ALWAYS_ALLOWED = 2**20
 
 _MOST_NAMES = 10  # in a message
 
+_IN_MEMORY = {"driver": "core", "backing_store": False, "block_size": 1 << 22}
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
@@ -90,28 +91,31 @@ def write_hdf5(path: str | os.PathLike[str], arrays: dict[str, Array | None]) ->
     ------
     WeightsError
         If two names cannot stand side by side, as a group and an array of one name.
+    FullError
+        If there is no room for it.
     SscaffeError
-        If the file cannot be written.
+        If the file cannot be written for another reason.
     UnsupportedError
         If h5py is not installed.
     """
     h5py = import_h5py()
 
-    def write(temporary: os.PathLike[str]) -> None:
-        with h5py.File(temporary, "w") as file:
-            for name, array in arrays.items():
-                try:
-                    if array is None:
-                        file.require_group(name)
-                    else:
-                        file.create_dataset(name, data=array)
-                except (ValueError, TypeError, KeyError) as error:
-                    raise WeightsError(
-                        f"{name}: cannot be written to HDF5: {error}; rename the layer, or use "
-                        "snapshot_format: BINARYPROTO"
-                    ) from error
-
-    replace_atomically(path, write)
+    # In memory first: HDF5's library crashes where a file that it writes cannot grow.
+    with h5py.File(os.fspath(path), "w", **_IN_MEMORY) as file:
+        for name, array in arrays.items():
+            try:
+                if array is None:
+                    file.require_group(name)
+                else:
+                    file.create_dataset(name, data=array)
+            except (ValueError, TypeError, KeyError) as error:
+                raise WeightsError(
+                    f"{name}: cannot be written to HDF5: {error}; rename the layer, or use "
+                    "snapshot_format: BINARYPROTO"
+                ) from error
+        file.flush()
+        content = file.id.get_file_image()
+    write_atomically(path, content)
 
 
 def find(group: Any, name: str) -> Any:

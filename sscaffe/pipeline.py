@@ -5,7 +5,6 @@ found. A training that was stopped goes on from its last snapshot.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver, write_text
 from sscaffe.solver import Solver, get_solver
+from sscaffe.solver.newest import newest_complete
 from sscaffe.solver.target import kept_flops
 from sscaffe.sparsity import kept_columns, kept_rows
 
@@ -212,7 +212,7 @@ class Pipeline:
         settings = read_solver(solver_file)
         if stage == "ssl" and self._apply_settings:
             self._apply_settings(settings, self.plan.settings)
-        state = last_snapshot(settings.snapshot_prefix)
+        state = newest_complete(settings.snapshot_prefix)
         del settings.weights[:]
         if not state and weights:
             settings.weights.extend(weights.split(","))
@@ -269,17 +269,6 @@ class Pipeline:
         except OSError as error:
             raise SscaffeError(f"out: {self.folder} cannot be made: {error.strerror}") from error
         self._save()
-
-
-def last_snapshot(prefix: str) -> str:
-    """Return the solverstate with the most iterations whose weights are there too, or nothing."""
-    path, found = Path(prefix), list[tuple[int, str]]()
-    for file in path.parent.glob(f"{path.name}_iter_*.solverstate*"):
-        match = re.fullmatch(r".*_iter_(\d+)\.solverstate(\.h5)?", file.name)
-        model = Path(str(file).replace(".solverstate", ".caffemodel"))
-        if match and model.exists():
-            found.append((int(match[1]), str(file)))
-    return max(found)[1] if found else ""
 
 
 def _kept(net: Net, layer: str) -> dict[str, int]:

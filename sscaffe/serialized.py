@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 
 from sscaffe.errors import WeightsError
 from sscaffe.files import write_atomically
@@ -105,7 +105,7 @@ def write_binary(path: str | os.PathLike[str], message: Message) -> None:
     SscaffeError
         If the file cannot be written.
     """
-    size = message.ByteSize()
+    size = _size(message)
     if size > LARGEST_FILE:
         raise WeightsError(
             f"{path}: {size} bytes are more than the 2^31 - 1 of a binary file; "
@@ -189,7 +189,10 @@ def fill_blobproto(proto: caffe_pb2.BlobProto, data: Array, diff: Array | None =
     proto.shape.dim.extend(data.shape)
     for name, values in (("data", data), ("diff", diff)):
         if values is not None and values.size:
-            proto.MergeFromString(_packed(name, values))
+            try:
+                proto.MergeFromString(_packed(name, values))
+            except DecodeError as error:  # What was just encoded is right: there is no room for it.
+                raise MemoryError(f"{values.nbytes} bytes cannot be allocated") from error
 
 
 def blobproto_to_array(proto: caffe_pb2.BlobProto, return_diff: bool = False) -> Array:
@@ -280,7 +283,21 @@ def _decode(content: bytes, message_class: type[_M]) -> _M | None:
     return message
 
 
+def _size(message: Message) -> int:
+    try:
+        return message.ByteSize()
+    except EncodeError as error:  # It encodes the message to find out.
+        raise MemoryError from error
+
+
 def _encode(message: Message) -> bytes:
+    try:
+        return _encoded(message)
+    except EncodeError as error:  # Every message of ours is complete: there is no other reason.
+        raise MemoryError from error
+
+
+def _encoded(message: Message) -> bytes:
     if not isinstance(message, caffe_pb2.NetParameter) or not message.HasField("layer_count"):
         return message.SerializeToString()
     # In front of everything: there it is read even where the rest is cut off.

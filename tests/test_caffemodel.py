@@ -6,7 +6,7 @@ import pytest
 from sscaffe import caffemodel
 from sscaffe.caffemodel import open_caffemodel
 from sscaffe.errors import WeightsError
-from sscaffe.net.weights import _saved_layers
+from sscaffe.net.weights import saved_layers
 from sscaffe.proto import caffe_pb2, text_format
 from sscaffe.serialized import (
     array_to_blobproto,
@@ -35,7 +35,7 @@ def example():
 
 
 def read_whole(path):
-    layers = _saved_layers(read_binary(path, caffe_pb2.NetParameter))
+    layers = saved_layers(read_binary(path, caffe_pb2.NetParameter))
     return [(name, [blobproto_to_array(blob) for blob in blobs]) for name, blobs in layers]
 
 
@@ -43,7 +43,7 @@ def read_by_parts(path):
     with open_caffemodel(path) as file:
         return [
             (name, [joined(file.values(blob)) for blob in blobs])
-            for name, blobs in _saved_layers(file.model)
+            for name, blobs in saved_layers(file.model)
         ]
 
 

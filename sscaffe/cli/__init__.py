@@ -10,7 +10,8 @@ import click
 
 from sscaffe import __version__
 from sscaffe.cli.flags import CaffeGroup
-from sscaffe.errors import DivergedError, SscaffeError
+from sscaffe.cli.streams import forget_readers, open_missing
+from sscaffe.errors import DivergedError, FullError, SscaffeError
 
 # A command is imported when it is called, so that the help of all of them takes no time.
 COMMANDS = {
@@ -30,11 +31,17 @@ COMMANDS = {
     "extract_features": "Write what a trained net makes of its data.",
     "parse_log": "Make tables of the log of a training.",
     "draw": "Draw a net as a graph.",
+    "summary": "Show layers, parameters, work and memory of a net.",
+    "sparsity": "Show how sparse trained weights are.",
+    "explain": "Show what the groups of a net are.",
+    "diff": "Compare two nets, or two files of weights.",
+    "report": "Make one HTML page of a training or a sweep.",
     "demo": "Train, sparsify, fine-tune and time a net: 2 minutes.",
     "device_query": "Show what this machine can run, and what is missing.",
 }
 ALIASES = {"doctor": "device_query", "draw_net": "draw"}
 
+_STATUS = {DivergedError: 3, FullError: 4}
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
 
@@ -79,12 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 1 for an error or a wrong flag, 3 for a training that diverged,
-        130 and 143 for one that SIGINT or SIGTERM ended.
+        4 for a file for which there is no room, 130 and 143 for one that SIGINT or SIGTERM ended.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = [word for word in words if word not in ("-debug", "--debug")]
+    open_missing()
     try:
         return _run(arguments)
+    except BrokenPipeError:
+        forget_readers()
+        return 1  # as click does where it meets this
     except Exception as error:  # The one place where errors end.
         if len(arguments) < len(words):
             traceback.print_exception(error)
@@ -117,10 +128,12 @@ def _tell(name: str, error: Exception) -> int:
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         what = f"{error.filename or 'the output'}: {error.strerror}; the results were not written"
     elif isinstance(error, MemoryError):
-        what = "the memory of this machine is used up; use a smaller batch_size"
+        size = str(error).lower()
+        what = f"the memory that this process may use is used up{f' ({size})' if size else ''}; "
+        what += "use a smaller batch_size, or free memory"
     else:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         what = f"sscaffe met a fault of its own: {type(error).__name__}: {reason}"
         what += "; run again with --debug to see where"
     click.echo("\n".join([f"{name}: {what}", *getattr(error, "__notes__", [])]), err=True)
-    return 3 if isinstance(error, DivergedError) else 1
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)

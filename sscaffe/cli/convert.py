@@ -8,8 +8,8 @@ import click
 
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
+from sscaffe.cli.options import image_shape
 from sscaffe.cli.results import print_json, print_table
-from sscaffe.cli.time import image_shape
 from sscaffe.convert.from_onnx import read_onnx
 from sscaffe.convert.saved import Format, SavedLayer, format_of, in_order_of, to_caffemodel
 from sscaffe.convert.skimcaffe import rename_modes, renumber_modes

@@ -42,10 +42,16 @@ def _written(function: Callable[..., Any]) -> Callable[..., Any]:
 @command.command("resnet", cls=CaffeCommand, short_help="Residual nets for CIFAR-10.")
 @click.option("--n", default=3, metavar="N", help="Blocks of each width; 3 for ResNet-20.")
 @click.option("--learn-depth", is_flag=True, help="Write SSL of the depth, too.")
+@click.option(
+    "--iterations", default=64_000, metavar="N", help="Of the baseline; 64000 by default."
+)
 @_written
-def _resnet(n: int, learn_depth: bool, target: str, force: bool, as_json: bool) -> int:
+def _resnet(
+    n: int, learn_depth: bool, iterations: int, target: str, force: bool, as_json: bool
+) -> int:
     """Write a residual net of 6 N + 2 layers for CIFAR-10 (He et al., 2016)."""
-    return _write(resnet(n, learn_depth=learn_depth), target, force=force, as_json=as_json)
+    model = resnet(n, learn_depth=learn_depth, iterations=iterations)
+    return _write(model, target, force=force, as_json=as_json)
 
 
 @command.command("squeezenet", cls=CaffeCommand, short_help="SqueezeNet.")

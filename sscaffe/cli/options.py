@@ -47,6 +47,12 @@ def net_state(function: Callable[..., Any]) -> Callable[..., Any]:
     return stage(level(function))
 
 
+def shape(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--shape``."""
+    text = "Of an image, channels,height,width, where data that would tell are not there."
+    return click.option("--shape", metavar="C,H,W", help=text)(function)
+
+
 def allow_python(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--allow-python-layers``."""
     text = "Let layers of type Python run their code."
@@ -120,6 +126,17 @@ def require_new(path: str | os.PathLike[str], *, force: bool) -> None:
 def split(names: str) -> list[str]:
     """Split a list with commas, such as that of ``--weights``."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def image_shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return channels, height and width of ``--shape``; None if it is not given."""
+    if text is None:
+        return None
+    sizes = split(text.replace("x", ","))
+    if len(sizes) != 3 or not all(size.isdigit() and int(size) for size in sizes):
+        raise click.UsageError(f"--shape: expected channels,height,width, got {text!r}")
+    channels, height, width = map(int, sizes)
+    return channels, height, width
 
 
 def positive(flag: str, text: str, otherwise: str = "") -> float:

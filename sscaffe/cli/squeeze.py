@@ -9,15 +9,14 @@ import numpy as np
 
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
+from sscaffe.cli.options import image_shape
 from sscaffe.cli.results import print_json, print_table
-from sscaffe.cli.time import image_shape
 from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
-from sscaffe.prototxt import read_net, write_text
-from sscaffe.serialized import write_binary
+from sscaffe.prototxt import read_net
 from sscaffe.squeeze import Squeezed, squeeze
 from sscaffe.timing.inputs import fill_inputs, stand_in_for_missing_data
 
@@ -63,8 +62,7 @@ def command(
         net = read_net(model)
         small = squeeze(net, paths, image_shape=image_shape(shape), source=model)
         report = _compare(net, paths, small, image_shape(shape), model)
-        write_binary(out_weights, small.caffemodel())
-        write_text(out_model, small.net)
+        small.save(out_model, out_weights)
         logger.info("Wrote %s and %s", out_model, out_weights)
     report["bytes"] = [sum(_bytes(p) for p in paths), _bytes(out_weights)]
     report["files"] = [out_model, out_weights]

@@ -167,21 +167,10 @@ def _open(
     state.MergeFrom(caffe_pb2.NetState(phase=phase))
     state.level = flags["level"] or state.level
     state.stage.extend(options.split(flags["stage"]))
-    param = stand_in_for_missing_data(param, image_shape(shape), state=state)
+    param = stand_in_for_missing_data(param, options.image_shape(shape), state=state)
     net = options.open_net(model=param, phase=_PHASES[phase], source=model, **flags)
     fill_inputs(net)
     return net, sparse
-
-
-def image_shape(text: str | None) -> tuple[int, int, int] | None:
-    """Return what ``--shape`` asks for."""
-    if text is None:
-        return None
-    sizes = options.split(text.replace("x", ","))
-    if len(sizes) != 3 or not all(size.isdigit() and int(size) for size in sizes):
-        raise click.UsageError(f"--shape: expected channels,height,width, got {text!r}")
-    channels, height, width = map(int, sizes)
-    return channels, height, width
 
 
 def _log(timing: NetTiming) -> None:

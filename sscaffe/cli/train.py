@@ -17,63 +17,94 @@ from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
 from sscaffe.cli.signals import EFFECTS, Signals
 from sscaffe.errors import DivergedError, SscaffeError
+from sscaffe.glog import logger
 from sscaffe.progress import progress
+from sscaffe.proto import caffe_pb2
 from sscaffe.solver import Solver
+from sscaffe.solver.lock import locked
+from sscaffe.solver.newest import newest_complete
+from sscaffe.solver.snapshot import prefix as snapshot_prefix
+from sscaffe.tensorboard import TensorBoard
 
+AUTO = "auto"  # the snapshot that is looked for
+_SNAPSHOT = "Go on from this solverstate; auto: from the newest whole one, if there is one."
+FAILURES = ("stop", "warn")
+_FAILURE = "Where there is no room for a snapshot: stop, or warn, go on and try the next."
 _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --set max_iter=2000"
 
 
 @click.command(cls=CaffeCommand, short_help="Train a net.", epilog=_EPILOG)
 @click.option("--solver", required=True, metavar="FILE", help="What to do: a solver prototxt.")
 @options.weights(required=False)
-@click.option("--snapshot", default="", metavar="FILE", help="Go on from this solverstate.")
+@click.option("--snapshot", default="", metavar="FILE|auto", help=_SNAPSHOT)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change the solver.")
 @click.option("--sigint_effect", type=click.Choice(EFFECTS), default="stop", help="Of Ctrl-C.")
 @click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
+@click.option("--snapshot_failure", type=click.Choice(FAILURES), default="stop", help=_FAILURE)
 @options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@click.option("--tensorboard", default="", metavar="DIR", help="Write scalars there as well.")
 @options.as_json
-def command(as_json: bool, log: str, **flags: Any) -> int:
+def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
     """Train a net, go on with its training, or fine-tune it.
 
     Ctrl-C or SIGTERM: finish the iteration, take a snapshot, show how to go on; again: stop at
     once. SIGHUP or SIGUSR1: take a snapshot and go on.
     """
-    with options.logged(log), _make_solver(flags) as solver:
+    with options.logged(log), _solver(flags) as solver:
         signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
         start = time.monotonic()
-        with signals.handled(), _shown(solver):
+        with signals.handled(), _shown(solver), _board(solver, tensorboard):
             _solve(solver, flags["snapshot"])
         results = _results(solver, time.monotonic() - start, ended=not signals.status)
         if signals.status:
-            results["resume"] = resume_command(flags | {"log": log}, solver.snapshot_path)
+            more = flags | {"log": log, "tensorboard": tensorboard}
+            results["resume"] = resume_command(more, solver.snapshot_path)
     print_json(results) if as_json else _print(results)
     return signals.status
 
 
-def _make_solver(flags: dict[str, Any]) -> Solver:
-    if flags["weights"] and flags["snapshot"]:
-        raise SscaffeError("weights: not together with snapshot, which has weights of its own")
+@contextlib.contextmanager
+def _solver(flags: dict[str, Any]) -> Iterator[Solver]:
+    """Make the solver, alone at its snapshots; `flags` gets the snapshot that was found."""
     place = options.device(flags["gpu"])
     param = prototxt.read_solver(flags["solver"])
     apply_settings(param, flags["settings"])
+    require_writable(param.snapshot_prefix)
+    prefix = snapshot_prefix(param, root="", source=flags["solver"], net_name="")
+    with locked(prefix):
+        if flags["snapshot"] == AUTO:
+            flags["snapshot"] = newest_complete(prefix)
+            if flags["snapshot"]:
+                flags["weights"] = ""
+            else:
+                logger.info("There are no snapshots at %s; training starts anew", prefix)
+        _choose_weights(param, flags)
+        with Solver(
+            param,
+            device=place,
+            source=flags["solver"],
+            test_conv_mode=flags["conv_mode"],
+            allow_python=flags["allow_python"],
+        ) as solver:
+            if param.snapshot or param.snapshot_after_train:
+                solver.require_room()
+            solver.goes_on_without_room = flags["snapshot_failure"] == "warn"
+            yield solver
+
+
+def _choose_weights(param: caffe_pb2.SolverParameter, flags: dict[str, Any]) -> None:
+    if flags["weights"] and flags["snapshot"]:
+        raise SscaffeError("weights: not together with snapshot, which has weights of its own")
     if flags["weights"] or flags["snapshot"]:
         param.ClearField("weights")
         param.weights.extend(options.split(flags["weights"]))
     if flags["level"]:
         param.train_state.level = flags["level"]
     param.train_state.stage.extend(options.split(flags["stage"]))
-    require_writable(param.snapshot_prefix)
-    return Solver(
-        param,
-        device=place,
-        source=flags["solver"],
-        test_conv_mode=flags["conv_mode"],
-        allow_python=flags["allow_python"],
-    )
 
 
 def _solve(solver: Solver, snapshot: str) -> None:
@@ -98,6 +129,19 @@ def _shown(solver: Solver) -> Iterator[None]:
             yield
         finally:
             solver.callbacks.remove(show)
+
+
+@contextlib.contextmanager
+def _board(solver: Solver, folder: str) -> Iterator[None]:
+    """Write scalars for TensorBoard, if a folder is given."""
+    if not folder:
+        yield
+        return
+    board = TensorBoard(solver, folder)
+    try:
+        yield
+    finally:
+        board.close()
 
 
 def _results(solver: Solver, seconds: float, *, ended: bool) -> dict[str, Any]:
@@ -153,12 +197,16 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
-    for name in ("conv_mode", "level", "stage", "log"):
+    for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
     if flags["allow_python"]:
         words.append("--allow-python-layers")
-    for name, default in (("sigint_effect", "stop"), ("sighup_effect", "snapshot")):
-        if flags[name] != default:
+    for name, default in (
+        ("sigint_effect", "stop"),
+        ("sighup_effect", "snapshot"),
+        ("snapshot_failure", "stop"),
+    ):
+        if flags.get(name, default) != default:
             words += [f"--{name}", flags[name]]
     return shlex.join(words)

@@ -48,7 +48,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Edge:
-    """A blob on its way from one box to another, by their numbers."""
+    """A blob on its way from one box to another.
+
+    Attributes
+    ----------
+    source, target : int
+        The numbers of the boxes.
+    blob : str
+        Its name.
+    """
 
     source: int
     target: int
@@ -57,7 +65,19 @@ class Edge:
 
 @dataclass
 class NetGraph:
-    """Boxes in the order of the layers, and what flows between them."""
+    """Boxes and what flows between them.
+
+    Attributes
+    ----------
+    name : str
+        The net's.
+    boxes : list of Box
+        In the order of the layers.
+    edges : list of Edge
+        Each from an earlier box to a later one.
+    has_weights : bool
+        Whether `zeros` of the boxes were looked up.
+    """
 
     name: str
     boxes: list[Box] = field(default_factory=list)

@@ -219,7 +219,16 @@ def draw_net_to_file(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> None:
-    """Draw a net to an image file; its name tells the format, see `draw_net`.
+    """Draw a net to an image file.
+
+    Parameters
+    ----------
+    caffe_net : NetParameter
+        The net as written.
+    filename : str
+        The file, whose ending tells the format, as `ext` of `draw_net`.
+    rankdir, phase, display_lrm
+        As for `draw_net`.
 
     Raises
     ------

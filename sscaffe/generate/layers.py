@@ -128,6 +128,9 @@ class Layers:
         """
         norm = self.add("BatchNorm", f"{name}/bn", [blob], blob)
         norm.param.extend([caffe_pb2.ParamSpec(lr_mult=0, decay_mult=0)] * 3)
+        # Group lasso shrinks the weights below; sums that remember 1000 iterations, the default,
+        # would be those of larger ones.
+        norm.batch_norm_param.moving_average_fraction = 0.95
         scale = self.add("Scale", f"{name}/scale", [blob], blob)
         scale.param.extend([caffe_pb2.ParamSpec(lr_mult=1, decay_mult=0)] * 2)
         scale.scale_param.bias_term = True

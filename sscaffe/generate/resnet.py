@@ -15,7 +15,7 @@ _WIDTHS = (16, 32, 64)
 _FOLDER = "data/cifar10"
 
 
-def resnet(n: int = 3, *, learn_depth: bool = False) -> Model:
+def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -> Model:
     """Return a residual net.
 
     Parameters
@@ -25,20 +25,24 @@ def resnet(n: int = 3, *, learn_depth: bool = False) -> Model:
     learn_depth : bool
         Put a group lasso on every convolution of a block as a whole, so that blocks vanish and
         leave their shortcuts.
+    iterations : int
+        Of the baseline. Those of SSL are as many, those of fine-tuning half as many again.
 
     Raises
     ------
     UnsupportedError
-        If `n` is not positive.
+        If `n` or `iterations` is not positive.
     """
     if n < 1:
         raise UnsupportedError(f"n: expected at least 1 block of each width, got {n}")
+    if iterations < 1:
+        raise UnsupportedError(f"iterations: expected at least 1, got {iterations}")
     body = partial(_body, n)
     convolutions = [layer.name for layer in body(False)[0].net.layer if layer.type == "Convolution"]
-    solvers = {"": _solver(0.1, (32_000, 48_000), 64_000)}
+    solvers = {"": _solver(0.1, (1 / 2, 3 / 4), iterations)}
     if learn_depth:
-        solvers["ssl"] = _solver(0.1, (32_000, 48_000), 64_000, block_group_decay=0.007)
-        solvers["finetune"] = _solver(0.01, (32_000, 64_000), 96_000)
+        solvers["ssl"] = _solver(0.1, (1 / 2, 3 / 4), iterations, block_group_decay=0.007)
+        solvers["finetune"] = _solver(0.01, (1 / 3, 2 / 3), iterations * 3 // 2)
     in_blocks = [name for name in convolutions if name.endswith(("conv1", "conv2")) and "/" in name]
     return Model(
         name=f"resnet{6 * n + 2}",
@@ -62,10 +66,17 @@ def resnet(n: int = 3, *, learn_depth: bool = False) -> Model:
 
 
 def _solver(
-    base_lr: float, at: tuple[int, ...], max_iter: int, **fields: float
+    base_lr: float, parts: tuple[float, ...], max_iter: int, **fields: float
 ) -> dict[str, object]:
-    solver = steps(base_lr, 1e-4, at, max_iter, **fields)
-    return solver | {"test_iter": [100], "test_interval": 1000, "display": 100, "snapshot": 4000}
+    """Return a solver whose learning rate falls to a tenth after parts of its iterations."""
+    at = tuple(round(part * max_iter) for part in parts)
+    every = max(1, max_iter // 16)
+    return steps(base_lr, 1e-4, at, max_iter, **fields) | {
+        "test_iter": [100],
+        "test_interval": every,
+        "display": 100,
+        "snapshot": every,
+    }
 
 
 def _body(n: int, train: bool) -> tuple[Layers, str]:

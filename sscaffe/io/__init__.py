@@ -11,6 +11,7 @@ from sscaffe.io.arrays import (
 )
 from sscaffe.io.images import load_image, oversample, resize_image
 from sscaffe.io.transformer import Transformer
+from sscaffe.proto import caffe_pb2
 
 __all__ = [
     "ArrayError",
@@ -20,6 +21,7 @@ __all__ = [
     "arraylist_to_blobprotovector_str",
     "blobproto_to_array",
     "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
     "datum_to_array",
     "load_image",
     "oversample",

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sscaffe.errors import SscaffeError
+
 Call = Callable[[int], None]
 
 
@@ -25,3 +27,15 @@ def call_all(calls: Sequence[Call], places: Iterable[int]) -> None:
     for call in calls:
         for place in places:
             call(place)
+
+
+def require_callable(callback: object) -> None:
+    """Refuse what cannot be called.
+
+    Raises
+    ------
+    SscaffeError
+        If so.
+    """
+    if not callable(callback):
+        raise SscaffeError(f"callback: expected a function, got {callback!r}")

@@ -105,14 +105,15 @@ class Net(Scripting):
         source: str = "",
         allow_python: bool = False,
     ) -> None:
-        if not isinstance(phase, int):
+        if isinstance(phase, str | os.PathLike):
             phase, level, weights = old_order(phase, level)
+        phase, stages = int(phase), [stages] if isinstance(stages, str) else stages or ()
         if isinstance(network_file, caffe_pb2.NetParameter):
             param, self.source = network_file, source
         else:
             param, self.source = read_net(network_file), source or os.fspath(network_file)
         self.phase = phase
-        prepared = prepare_for(param, phase, level, stages or (), self.source)
+        prepared = prepare_for(param, phase, level, stages, self.source)
         place = Place(device or cpu(), rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)

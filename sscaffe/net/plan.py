@@ -8,6 +8,7 @@ from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
 from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
+from sscaffe.net.layouts import tell_readers
 from sscaffe.net.step import Step
 from sscaffe.tensor import Arena
 
@@ -49,6 +50,8 @@ class Plan:
         self._steps = steps
         self.is_compact = kept is not None
         ids = None if kept is None else {id(blob) for blob in kept}
+        if phase == TEST:
+            tell_readers(steps)
         chains = find_chains(steps, ids) if phase == TEST else []
         chained = {place for chain in chains for place in chain.places}
         units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in chained]

@@ -13,7 +13,7 @@ from sscaffe.blob import Array, Blob, Param
 from sscaffe.errors import ShapeError, SscaffeError, UnsupportedError
 from sscaffe.layer import Layer
 from sscaffe.net import batches, table
-from sscaffe.net.hooks import Call, Hooks
+from sscaffe.net.hooks import Call, Hooks, require_callable
 from sscaffe.net.private_names import PrivateNames
 from sscaffe.proto import caffe_pb2
 
@@ -81,6 +81,8 @@ class Scripting(PrivateNames):
         """
         first = self._place("start", start, 0)
         last = self._place("end", end, len(self.layers) - 1)
+        if first > last:
+            raise SscaffeError(f"start: {start!r} comes after end, {end!r}; exchange them")
         wanted = self.outputs if end is None else self._names(self.top_ids[last])
         wanted = [*wanted, *self._known_blobs("blobs", blobs)]
         if inputs:
@@ -120,6 +122,10 @@ class Scripting(PrivateNames):
         """
         first = self._place("start", start, len(self.layers) - 1)
         last = self._place("end", end, 0)
+        if first < last:
+            raise SscaffeError(
+                f"start: {start!r} comes before end, {end!r}; a backward pass goes from the back"
+            )
         wanted = self.inputs if end is None else self._names(self.bottom_ids[last])
         wanted = [*wanted, *self._known_blobs("diffs", diffs)]
         if outputs:
@@ -352,6 +358,7 @@ class Scripting(PrivateNames):
             (blob.set_data if part == "data" else blob.set_diff)(blob.xp.asarray(array))
 
     def _add_hook(self, hooks: list[Call], callback: Call) -> None:
+        require_callable(callback)
         self.run_singly()
         hooks.append(callback)
 

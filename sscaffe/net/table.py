@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from sscaffe.net.scripting import Scripting
 
 WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct")
-_COLOURS = {"element": "#7a8794", "row": "#c4622d", "column": "#2d6cc4"}
+_COLOURS = {"element": "#8592a0", "row": "#d9733a", "column": "#4a86d8"}
+_SHOWN = 0.05  # per cent: less than that is 0.0 in print
 
 
 def text(net: Scripting) -> str:
@@ -22,14 +23,18 @@ def text(net: Scripting) -> str:
         if names
     )
     phase = "TEST" if net.phase else "TRAIN"
+    name = f"Net {net.name!r}" if net.name else "Net"
     return (
-        f"<Net {net.name!r} ({phase}): {len(net.layers)} layers, {_parameters(net):,} parameters, "
-        f"{_macs(net):,} multiply-adds; {ends}>"
+        f"<{name} ({phase}): {len(net.layers)} layers, {_parameters(net):,} parameters, "
+        f"{_macs(net):,} multiply-adds a batch; {ends}>"
     )
 
 
 def html(net: Scripting) -> str:
-    """Return a table of the layers: type, shape of the tops, parameters, and bars of zeros."""
+    """Return a table of the layers: type, shape of the tops, parameters, and bars of zeros.
+
+    Colours of text and background are left to the page, which may be light or dark.
+    """
     zeros = net.sparsity()
     rows = []
     for layer, tops in zip(net.layers, net.tops, strict=True):
@@ -37,22 +42,37 @@ def html(net: Scripting) -> str:
         count = sum(blob.count for blob in layer.blobs)
         cells = [escape.escape(layer.name), escape.escape(layer.type), shapes]
         cells.append(f"{count:,}" if count else "")
-        bars = "".join(_bar(kind, share) for kind, share in zeros.get(layer.name, {}).items())
-        rows.append("".join(f"<td style='text-align:left'>{cell}</td>" for cell in (*cells, bars)))
-    titles = ("layer", "type", "tops", "parameters", "% zero elements, rows, columns")
-    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in titles)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+        cells.append(_bars(zeros[layer.name]) if layer.name in zeros else "")
+        rows.append(_row("td", cells))
+    head = _row("th", ["layer", "type", "tops", "parameters", "zeros"])
     caption = escape.escape(text(net)[1:-1])
-    return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
+    return (
+        f"<table><caption style='text-align:left;color:inherit;padding:4px 0'>{caption}</caption>"
+        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _row(tag: str, cells: list[str]) -> str:
+    """Return a row of five cells; figures, in the fourth, stand to the right."""
+    aligned = zip(cells, ("left", "left", "left", "right", "left"), strict=True)
+    style = "white-space:nowrap;text-align"
+    whole = "".join(f"<{tag} style='{style}:{to}'>{cell}</{tag}>" for cell, to in aligned)
+    return f"<tr>{whole}</tr>"
+
+
+def _bars(shares: dict[str, float]) -> str:
+    """Return a bar for each kind of zeros that there are, as long as their share."""
+    bars = [_bar(kind, share) for kind, share in shares.items() if share >= _SHOWN]
+    return "".join(bars) or "none"
 
 
 def _bar(kind: str, share: float) -> str:
-    """Return a bar as long as a share of zeros, with the figure beside it."""
+    """Return a bar with its figure beside it."""
     return (
         "<div style='display:flex;align-items:center;gap:6px;line-height:1.1'>"
-        "<div style='width:100px;background:rgba(128,128,128,.2)'>"
-        f"<div style='width:{share:.0f}%;height:8px;background:{_COLOURS[kind]}' "
-        f"title='{kind}s'></div></div><small>{share:.1f} {kind}s</small></div>"
+        "<div style='width:100px;background:rgba(128,128,128,.25)'>"
+        f"<div style='width:{share:.0f}%;height:8px;background:{_COLOURS[kind]}'></div></div>"
+        f"<small>{share:.1f} % of {kind}s</small></div>"
     )
 
 

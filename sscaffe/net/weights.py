@@ -105,21 +105,23 @@ def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
         found = {layer.name: layer.blobs[0].array() for layer in packed}
     else:
         with open_caffemodel(path, MASKED) as model:
-            saved = [(n, blobs[0]) for n, blobs in _saved_layers(model.model) if blobs]
-            found = {name: _array(proto, model) for name, proto in saved if name in names}
+            saved = [(n, blobs[0]) for n, blobs in saved_layers(model.model) if blobs]
+            found = {name: array_of(proto, model) for name, proto in saved if name in names}
     if not found:
         raise WeightsError(f"{os.fspath(path)}: expected weights for layers of the net, got none")
     # V1 files have shape (1, 1, N, K) for what is (N, K) now, and (1, 1, 1, N) for (N,).
-    kept = {name: array.reshape(_real_shape(array.shape)) for name, array in found.items()}
+    kept = {name: array.reshape(real_shape(array.shape)) for name, array in found.items()}
     return {name: array for name, array in kept.items() if array.ndim > 1}
 
 
-def _array(proto: caffe_pb2.BlobProto, file: Caffemodel) -> Array:
+def array_of(proto: caffe_pb2.BlobProto, file: Caffemodel) -> Array:
+    """Return the values of a blob of an open caffemodel."""
     parts = list(file.values(proto)())
     return np.concatenate(parts).reshape(blobproto_shape(proto)) if parts else np.empty(0)
 
 
-def _real_shape(shape: Sequence[int]) -> Sequence[int]:
+def real_shape(shape: Sequence[int]) -> Sequence[int]:
+    """Return a shape without the leading ones that files of old have."""
     first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
     return shape[first:] if len(shape) == _LEGACY_AXES and first >= 2 else shape
 
@@ -259,7 +261,7 @@ def _whole(array: Array) -> Parts:
 
 def _read_binary(path: Path, file: Caffemodel, layers: LayerBlobs) -> list[_Found]:
     tell_of_old_layers(file.model, os.fspath(path))
-    saved = _saved_layers(file.model)
+    saved = saved_layers(file.model)
     for name, protos in saved:
         if protos and name not in layers:
             logger.info("Ignoring source layer %s", name)
@@ -304,7 +306,7 @@ def _read_packed(path: Path, layers: LayerBlobs) -> list[_Found]:
     return found
 
 
-def _saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
+def saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
     """Return name and blobs of each layer, in whichever of the three forms it was written."""
     saved: list[_SavedLayer] = [(layer.name, masked_blobs(layer)) for layer in model.layer]
     for old in model.layers:

@@ -63,7 +63,8 @@ def score(net: Net, batches: int, on_batch: OnBatch | None = None) -> Scores:
         done = batch + 1
         if on_batch is not None and not on_batch(batch, outputs):
             break
-    return Scores(loss / done, {name: total / done for name, total in sums.items()}, done)
+    means = {name: np.asarray(total / done) for name, total in sums.items()}
+    return Scores(loss / done, means, done)
 
 
 def run_tests(

@@ -6,6 +6,7 @@ from typing import Any
 
 from sscaffe.blob import Array
 from sscaffe.net import Net
+from sscaffe.net.hooks import require_callable
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import share_weights
@@ -32,6 +33,7 @@ class Scripting:
     test_results: list[dict[str, Array]]
     iter: int
     calls: Calls
+    regularization: float = 0.0  # all terms together, as they were at the last display
     _step: int
 
     @property
@@ -56,19 +58,23 @@ class Scripting:
             Called when the gradients are there, before they are clipped, regularized and applied;
             it may change them, in the diffs of the parameters.
         """
+        require_callable(on_start)
+        require_callable(on_gradients_ready)
         self.calls.on_start.append(on_start)
         self.calls.on_gradients_ready.append(on_gradients_ready)
 
     def on_display(self, callback: Display) -> None:
-        """Call a function whenever the solver displays, each `display` iterations.
+        """Call a function whenever the solver displays: each `display` iterations.
 
         Parameters
         ----------
         callback : callable
             Called with a dict: ``iter``, ``loss`` (smoothed), ``lr``, ``outputs`` (dict of str to
             ndarray), ``tests`` (for each test net, the mean outputs of the last test) and
-            ``sparsity`` (as `Net.sparsity` returns it).
+            ``sparsity`` (as `Net.sparsity` returns it). The last call of `solve`, if max_iter is a
+            multiple of `display`, tells of the trained net.
         """
+        require_callable(callback)
         self.calls.on_display.append(callback)
 
     def share_weights(self, net: Net) -> None:
@@ -82,8 +88,8 @@ class Scripting:
         share_weights(self.net, [net])
 
     def tell_display(self) -> None:
-        """Call what `on_display` was given."""
-        if not self.calls.on_display:
+        """Call what `on_display` was given, if a display is due."""
+        if not (self.calls.on_display and self._is_display_due()):
             return
         facts = {
             "iter": self.iter,
@@ -104,13 +110,14 @@ class Scripting:
 
     def _title(self) -> str:
         loss = f", loss {self.smoothed_loss:g}" if self.iter else ""
-        return (
-            f"{self.param.type} solver: iteration {self.iter} of {self.param.max_iter}, lr "
-            f"{self.lr:g}{loss}"
-        )
+        end = f" of {self.param.max_iter}" if self.param.max_iter else ""
+        return f"{self.param.type} solver: iteration {self.iter}{end}, lr {self.lr:g}{loss}"
 
     def _is_test_due(self) -> bool:
         return bool(self.test_nets) and self.iter % self.param.test_interval == 0
 
     def _is_display_due(self) -> bool:
         return bool(self.param.display) and self.iter % self.param.display == 0
+
+    def _is_snapshot_due(self) -> bool:
+        return bool(self.param.snapshot) and self.iter % self.param.snapshot == 0

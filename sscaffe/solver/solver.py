@@ -7,19 +7,20 @@ from typing import ClassVar, Self
 
 from sscaffe.blob import Array, Blob
 from sscaffe.device import Device
+from sscaffe.errors import FullError
 from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver
 from sscaffe.random_numbers import RandomNumbers
-from sscaffe.solver import display, snapshot
+from sscaffe.solver import display
 from sscaffe.solver.connectivity import Connectivity, disconnected
-from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
 from sscaffe.solver.divergence import require_finite_loss, require_finite_weights, unwarned
 from sscaffe.solver.learning_rate import current_step, learning_rate
 from sscaffe.solver.nets import NetMaker, share_weights
+from sscaffe.solver.saving import Saving
 from sscaffe.solver.scores import outputs_of, run_tests
-from sscaffe.solver.scripting import Calls, Scripting
+from sscaffe.solver.scripting import Calls
 from sscaffe.solver.settings import checked, device_for
 from sscaffe.solver.smoothed_loss import SmoothedLoss
 from sscaffe.solver.target import targets
@@ -28,7 +29,7 @@ from sscaffe.solver.update import Updater
 PathLike = str | os.PathLike[str]
 
 
-class Solver(Scripting):
+class Solver(Saving):
     """Trains a net: gradients, regularization, updates; tests and snapshots on the way.
 
     Parameters
@@ -63,6 +64,8 @@ class Solver(Scripting):
         For each test net, the mean of each output in the last test.
     snapshot_path : str
         The last .solverstate written; empty if there is none.
+    goes_on_without_room : bool
+        Whether a snapshot on the way for which there is no room is a warning; the last is an error.
     callbacks : list of callable
         Called with the solver after each iteration; they may change weights.
 
@@ -95,7 +98,7 @@ class Solver(Scripting):
         self.callbacks: list[Callable[[Solver], None]] = []
         self.calls = Calls()
         self.test_results: list[dict[str, Array]] = []
-        self.snapshot_path = ""
+        self.snapshot_path, self.goes_on_without_room = "", False
         self._snapshot_iter = -1
         self._losses, self._speed = SmoothedLoss(self.param.average_loss), display.Speed()
         self._stop_requested = self._snapshot_requested = False
@@ -254,9 +257,9 @@ class Solver(Scripting):
         if shown:
             display.log_rate(self.iter, rate)
             display.log_sparsity(self.net.learnable_params, self.param.measure_threshold)
-        regularization = self._updater.apply(rate, self.iter, shown)
+        self.regularization = self._updater.apply(rate, self.iter, shown)
         if shown:
-            display.log_regularization(regularization, self.smoothed_loss, self.iter)
+            display.log_regularization(self.regularization, self.smoothed_loss, self.iter)
             require_finite_weights(self.net, self.param, self.iter)
 
     @unwarned()
@@ -280,73 +283,6 @@ class Solver(Scripting):
         )
         return self.test_results
 
-    def snapshot(self) -> str:
-        """Write the weights and the state of training to files.
-
-        Returns
-        -------
-        str
-            The path of the .solverstate, to be given to `restore`.
-
-        Raises
-        ------
-        DivergedError
-            If a weight is not finite; then nothing is written.
-        SscaffeError
-            If a file cannot be written; older snapshots are left as they are.
-        """
-        require_finite_weights(self.net, self.param, self.iter)
-        self._connectivity.refresh()
-        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
-        words, ending = ("HDF5", ".h5") if hdf5 else ("binary proto", "")
-        prefix = snapshot.prefix(self.param, self._root, self._source, self.net.name)
-        stem = f"{prefix}_iter_{self.iter}"
-        model, state = f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
-        logger.info("Snapshotting to %s file %s", words, model)
-        path = Path(self._root, model)
-        self.net.save(path, diff=self.param.snapshot_diff)
-        proto = self._state()
-        snapshot.describe_model(proto, path, model)
-        logger.info("Snapshotting solver state to %s file %s", words, state)
-        snapshot.write_state(Path(self._root, state), proto, self.history)
-        self.snapshot_path, self._snapshot_iter = state, self.iter
-        return state
-
-    def restore(self, path: PathLike) -> None:
-        """Go on from a snapshot, bit for bit as if training had never stopped.
-
-        Parameters
-        ----------
-        path : path-like
-            A .solverstate, binary or HDF5; what one of Caffe lacks starts anew.
-
-        Raises
-        ------
-        SscaffeError
-            If it, or the caffemodel that it names, cannot be read, or does not fit, or the data
-            has no such place; then nothing was changed.
-        """
-        path = Path(self._root, path)
-        state = snapshot.read_state(path)
-        snapshot.check_state(state, self.history, self.param.type, path)
-        masks = snapshot.read_masks(state.proto, self.net.learnable_params)
-        model = snapshot.find_model(state, path, self._root)
-        logger.info("Restoring from %s and %s", path, model)
-        places = Places((self.net, *self.test_nets), self.rng)
-        try:
-            restore_cursors(state.proto, self.net, self.test_nets)
-            self.net.copy_from(model)
-        except BaseException:
-            places.go_back()
-            raise
-        for blob, array in zip(self.history, state.history, strict=True):
-            blob.set_data(blob.xp.asarray(array).reshape(blob.shape))
-        self._set_state(state.proto)
-        if masks:
-            for param in self.net.learnable_params:
-                param.mask = masks.get(param.name)
-            self._connectivity.take()
-
     def close(self) -> None:
         """Let go of the files and threads of data layers."""
         for net in (self.net, *self.test_nets):
@@ -358,31 +294,15 @@ class Solver(Scripting):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _state(self) -> caffe_pb2.SolverState:
-        proto = caffe_pb2.SolverState(
-            iter=self.iter,
-            current_step=self._step,
-            random_state=self.rng.get_state(),
-            smoothed_losses=self._losses.losses,
-            solver_type=self.param.type,
-        )
-        snapshot.save_masks(proto, self.net.learnable_params)
-        save_cursors(proto, self.net, self.test_nets)
-        return proto
-
-    def _set_state(self, proto: caffe_pb2.SolverState) -> None:
-        self.iter, self._step = proto.iter, proto.current_step
-        self._snapshot_iter = self.iter
-        self._speed.forget()
-        self._losses.restore(proto.smoothed_losses)
-        if proto.random_state:
-            self.rng.set_state(proto.random_state)
-
     def _take_due_snapshot(self) -> None:
-        due = bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
-        if due or self._snapshot_requested:
+        if self._is_snapshot_due() or self._snapshot_requested:
             self._snapshot_requested = False
-            self.snapshot()
+            try:
+                self.snapshot()
+            except FullError as error:
+                if not self.goes_on_without_room:
+                    raise
+                logger.warning("%s; the training goes on", error)
 
     def _show_iteration(self) -> None:
         self._speed.log(self.iter)
@@ -398,3 +318,4 @@ class Solver(Scripting):
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()
+        self.tell_display()

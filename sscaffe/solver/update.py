@@ -85,7 +85,14 @@ class Updater:
         """
         self._ramp.follow(iteration, self._settings.lasso_warmup_iter)
         clip = clip_factor(self._params, self._settings.clip_gradients, want_value)
-        return sum([one.apply(clip, rate, iteration, want_value) for one in self._updates])
+        total = 0.0
+        for param, update in zip(self._params, self._updates, strict=True):
+            try:
+                total += update.apply(clip, rate, iteration, want_value)
+            except MemoryError as error:
+                error.add_note(f"  update: {param.name!r} {param.shape}")
+                raise
+        return total
 
 
 def clip_factor(params: list[Param], limit: float, log: bool = False) -> float:

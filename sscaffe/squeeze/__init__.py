@@ -18,7 +18,14 @@ from sscaffe.net import Net
 from sscaffe.net.fused import FUSED, MASKED, RENAMED, expand
 from sscaffe.packed import is_packed
 from sscaffe.proto import caffe_pb2
-from sscaffe.serialized import blobproto_to_array, fill_blobproto, is_hdf5, read_binary
+from sscaffe.prototxt import write_text
+from sscaffe.serialized import (
+    blobproto_to_array,
+    fill_blobproto,
+    is_hdf5,
+    read_binary,
+    write_binary,
+)
 from sscaffe.squeeze.branches import drop_branches
 from sscaffe.squeeze.build import Shapes, build, test_state
 from sscaffe.squeeze.choose import choose
@@ -85,6 +92,17 @@ class Squeezed:
                 fill_blobproto(layer.blobs.add(), np.asarray(blob, np.float32, order="C"))
         return model
 
+    def save(self, net_path: PathLike, weights_path: PathLike) -> None:
+        """Write the net as a prototxt, and the weights as a caffemodel.
+
+        Raises
+        ------
+        SscaffeError
+            If a file cannot be written.
+        """
+        write_binary(weights_path, self.caffemodel())
+        write_text(net_path, self.net)
+
 
 def squeeze(
     net: caffe_pb2.NetParameter,
@@ -126,9 +144,13 @@ def squeeze(
         param = expand(param)
     blobs, shapes = _look(param, weights, image_shape, root, source)
     original, before = param, dict(blobs)
+    copies: set[str] = set()
     while True:
-        param, blobs = drop_branches(param, build(param, blobs, shapes), blobs)
         graph = build(param, blobs, shapes)
+        smaller, blobs = drop_branches(param, graph, blobs, copies)
+        if smaller is not param:
+            param = smaller
+            continue
         choice = choose(graph)
         if not choice.gone[_flowing(graph)].any():
             break

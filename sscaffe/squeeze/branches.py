@@ -8,12 +8,19 @@ from sscaffe.squeeze.rewrite import Blobs
 
 
 def drop_branches(
-    param: caffe_pb2.NetParameter, graph: Graph, blobs: Blobs
+    param: caffe_pb2.NetParameter, graph: Graph, blobs: Blobs, copies: set[str]
 ) -> tuple[caffe_pb2.NetParameter, Blobs]:
     """Take constant bottoms out of sums, and then the layers that made them.
 
     A sum of one bottom that is left is a Bias or Scale layer of the same name where a constant or
     a factor remains, else nothing: the bottom gets the name of the sum, or is copied to it.
+
+    Parameters
+    ----------
+    param, graph, blobs
+        The net.
+    copies : set of str
+        The layers that only copy, and were made here; changed by this.
 
     Returns
     -------
@@ -26,9 +33,13 @@ def drop_branches(
     names: dict[int, str] = {}  # new ones of values, by id
     for node, layer in zip(graph.nodes, small.layer, strict=True):
         constant = _constant_bottoms(node)
-        if constant:
+        if layer.name in copies and _rename(node.bottoms[0], layer.top[0], graph, names):
+            # Only the branch that is gone kept it from having the name.
+            changed, layer.type = True, ""
+            copies.remove(layer.name)
+        elif constant:
             changed = True
-            _drop_bottoms(node, layer, constant, graph, arrays, names)
+            _drop_bottoms(node, layer, constant, graph, arrays, names, copies)
     if not changed:
         return param, blobs
     for node, layer in zip(graph.nodes, small.layer, strict=True):
@@ -70,10 +81,12 @@ def _has(values: list[Value], value: Value) -> bool:
 
 
 def _constant_bottoms(node: Node) -> list[int]:
-    """Return which bottoms of a sum hold the same always, if not all do."""
+    """Return which bottoms of a sum, not all, can go as they hold the same always."""
     if node.kind != "sum" or node.param.eltwise_param.operation != node.param.eltwise_param.SUM:
         return []
     found = [i for i, b in enumerate(node.bottoms) if not np.isnan(b.constant).any()]
+    if len(node.bottoms) - len(found) > 1:  # The sum stays, and adds what is not 0.
+        return [i for i in found if not node.bottoms[i].constant.any()]
     return found if len(found) < len(node.bottoms) else []
 
 
@@ -84,6 +97,7 @@ def _drop_bottoms(
     graph: Graph,
     arrays: Blobs,
     names: dict[int, str],
+    copies: set[str],
 ) -> None:
     coefficients = list(layer.eltwise_param.coeff) or [1.0] * len(node.bottoms)
     summand = np.sum([coefficients[i] * node.bottoms[i].constant for i in constant], axis=0)
@@ -91,28 +105,22 @@ def _drop_bottoms(
     wanted = [layer.bottom[i] for i in kept]
     del layer.bottom[:]
     layer.bottom.extend(wanted)
-    if len(kept) > 1 and not summand.any():
+    if len(kept) > 1:
         if layer.eltwise_param.coeff:
             del layer.eltwise_param.coeff[:]
             layer.eltwise_param.coeff.extend(coefficients[i] for i in kept)
-        return
-    if len(kept) > 1:
-        # One of them stays to carry what all add: the layers of the others go.
-        last = constant[0]
-        layer.bottom.append(node.param.bottom[last])
-        if layer.eltwise_param.coeff:
-            del layer.eltwise_param.coeff[:]
-            layer.eltwise_param.coeff.extend([*(coefficients[i] for i in kept), coefficients[last]])
         return
     left, factor = node.bottoms[kept[0]], coefficients[kept[0]]
     if factor == 1 and not summand.any() and _rename(left, layer.top[0], graph, names):
         layer.type = ""  # gone: what it read has its name
         return
-    _become_affine(layer, arrays, left, factor, summand)
+    _become_affine(layer, arrays, factor, summand)
+    if layer.type == "Power":
+        copies.add(layer.name)
 
 
 def _become_affine(
-    layer: caffe_pb2.LayerParameter, arrays: Blobs, left: Value, factor: float, summand: Array
+    layer: caffe_pb2.LayerParameter, arrays: Blobs, factor: float, summand: Array
 ) -> None:
     """Make a layer add a constant to each channel, or do nothing but copy."""
     layer.ClearField("eltwise_param")

@@ -1,5 +1,9 @@
 """The kernel that is another one: dense, or a sparse one that was measured to be faster."""
 
+from typing import Any
+
+import numpy as np
+
 from sscaffe.blob import Blob
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
@@ -22,6 +26,7 @@ class AutoKernel(WeightedKernel):
         """Begin with the dense kernel."""
         self._dense = self._running = self._make_dense()
         self._choice = Choice(self._candidates, group, self._work())
+        self._native: tuple[Any, tuple[int, ...]] | None = None
         self._is_fixed = self.phase == caffe_pb2.TRAIN or batch == 0
 
     def _make_dense(self) -> WeightedKernel:
@@ -78,12 +83,35 @@ class AutoKernel(WeightedKernel):
         """Set ``top.data``, with what `epilogue` adds."""
         if self._is_fixed or self._choice.holds_for(weights):
             self._running.forward(bottom, weights, bias, top, epilogue)
+            if self._native is not None:
+                self._hand_on(top)
             return
         self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
+        self._native = self._look_at_native(bottom, weights, bias, top)
         self._running.forward(bottom, weights, bias, top, epilogue)
+        if self._native is not None:
+            self._hand_on(top)
         if self._choice.is_news and self.layer_name:
             logger.info("%s: %s", self.layer_name, self.description)
             self._choice.is_news = False
+
+    def _look_at_native(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob
+    ) -> tuple[Any, tuple[int, ...]] | None:
+        """Return the layout that the dense kernel gives the top, if it has to be made."""
+        if not self.hands_on_native or self._running is self._dense or self.dtype != np.float32:
+            return None
+        other = Blob(top.shape, top.dtype, top.device)
+        self._dense.forward(bottom.alias(), weights, bias, other)
+        layout = other.data_tensor.memory(top.shape).layout
+        return None if layout.is_plain else (layout, top.shape)
+
+    def _hand_on(self, top: Blob) -> None:
+        """Move the top to the dense kernel's layout; the choice has reckoned with that."""
+        assert self._native is not None
+        layout, shape = self._native
+        if shape == top.shape:
+            top.data_tensor.memory_as(layout, shape)
 
     def backward(
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate

@@ -51,6 +51,7 @@ class WeightedKernel(ABC):
     trains: ClassVar[bool] = True
 
     layer_name = ""  # for the log
+    hands_on_native = False  # whether who reads the top is faster in the dense kernel's layout
 
     def __init__(self, device: Device, dtype: Any, phase: int) -> None:
         self.device, self.dtype, self.phase = device, np.dtype(dtype), phase

@@ -39,3 +39,12 @@ def test_mnist(tmp_path, monkeypatch, sscaffe):
             net.forward()
             np.testing.assert_array_equal(net.blobs["data"].const_data[:, 0], images[name])
             np.testing.assert_array_equal(net.blobs["label"].const_data, [7, 0, 9])
+
+
+def test_cifar10(tmp_path, monkeypatch, sscaffe):
+    monkeypatch.chdir(tmp_path)
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        (tmp_path / f"{name}.bin").write_bytes(bytes(3073))
+    status, out, _ = sscaffe("data cifar10 --from . --to made --pad 4 --json")
+    assert status == 0
+    assert len(json.loads(out)["made"]) == 5

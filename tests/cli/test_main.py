@@ -120,7 +120,9 @@ def test_debug_shows_where(sscaffe, broken, words, error):
 
 def test_a_lack_of_memory_says_so(sscaffe, broken):
     broken(MemoryError())
-    assert "memory of this machine is used up" in sscaffe("train")[2]
+    assert "the memory that this process may use is used up; use" in sscaffe("train")[2]
+    broken(MemoryError("8 bytes cannot be allocated"))
+    assert "is used up (8 bytes cannot be allocated); use" in sscaffe("train")[2]
 
 
 def test_an_interrupt_is_told_by_the_status(broken):

@@ -9,7 +9,7 @@ import pytest
 
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
-from sscaffe.pipeline import last_snapshot
+from sscaffe.solver.newest import newest_complete
 
 LONG = 400
 COMMAND = "pipeline solver.prototxt --ssl filter --lambda 0.5 --proximal --out run"
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_with_a_snapshot(tiny, start):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert "stopped: run the same command again to go on" in err
-    assert last_snapshot("run/baseline")
+    assert newest_complete("run/baseline")
     assert state()["done"] == {}
 
 
@@ -154,12 +154,3 @@ def test_a_net_is_no_solver(tiny, sscaffe):
     status, _, err = sscaffe("pipeline net.prototxt --ssl filter --out run")
     assert status == 1
     assert "net.prototxt: expected a solver, got a net" in err
-
-
-def test_the_last_snapshot_is_that_of_the_most_iterations(tmp_path):
-    for name in ("a_iter_9", "a_iter_10", "a_iter_100", "ab_iter_500"):
-        (tmp_path / f"{name}.solverstate").touch()
-        if name != "a_iter_100":
-            (tmp_path / f"{name}.caffemodel").touch()
-    assert last_snapshot(str(tmp_path / "a")) == str(tmp_path / "a_iter_10.solverstate")
-    assert last_snapshot(str(tmp_path / "b")) == ""

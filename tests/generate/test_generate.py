@@ -106,7 +106,22 @@ def test_without_learn_depth_there_is_only_the_baseline():
     ]
 
 
+def test_schedules_shrink_with_the_iterations():
+    files = files_of(resnet(3, learn_depth=True, iterations=1600), "there")
+    steps = {
+        path: (list(solver.stepvalue), solver.max_iter)
+        for path, solver in ((p, parse_solver(t)) for p, t in files.items() if "solver" in p)
+    }
+    assert steps == {
+        "resnet20_solver.prototxt": ([800, 1200], 1600),
+        "resnet20_ssl_solver.prototxt": ([800, 1200], 1600),
+        "resnet20_finetune_solver.prototxt": ([800, 1600], 2400),
+    }
+
+
 def test_refuses_what_there_is_not():
+    with pytest.raises(UnsupportedError, match="iterations: expected at least 1, got 0"):
+        resnet(iterations=0)
     with pytest.raises(UnsupportedError, match=r"version: expected 1\.0 or 1\.1, got '2'"):
         squeezenet("2")
     with pytest.raises(UnsupportedError, match="n: expected at least 1 block of each width, got 0"):

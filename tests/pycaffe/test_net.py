@@ -340,6 +340,15 @@ def test_what_a_net_says_of_itself(net, deploy):
     assert table.count("<tr>") == 5
     assert "4 &times; 7 &times; 7 &times; 8" in table
     assert "width:71%" in table
+    assert "71.4 % of rows" in table
+    assert "of columns" not in table  # None is zero, so there is no bar.
+    assert table.count("none") == 1  # of score
+
+
+def test_a_net_without_a_name(caffe):
+    net = caffe.Net(caffe_pb2.NetParameter(), caffe.TEST)
+    assert repr(net).startswith("<Net (TEST): 0 layers, 0 parameters")
+    assert "<tbody></tbody>" in net._repr_html_()
 
 
 def test_disconnect_marks_layers(net):

@@ -104,6 +104,22 @@ def test_on_display(solver):
     assert list(seen[1]["sparsity"]) == ["conv", "score"]
 
 
+def test_on_display_tells_of_the_trained_net_at_the_end(solver):
+    seen = []
+    solver.on_display(seen.append)
+    solver.solve()
+    assert [facts["iter"] for facts in seen] == [0, 10, 20]
+    assert seen[-1]["sparsity"] == solver.net.sparsity()
+    np.testing.assert_array_equal(seen[-1]["outputs"]["loss"], solver.net.blobs["loss"].data)
+    assert seen[-1]["tests"] == solver.test_results
+
+
+def test_a_title_without_an_end(solver):
+    assert "iteration 0 of 20, lr 0.01" in repr(solver)
+    solver.param.max_iter = 0
+    assert "iteration 0, lr 0.01" in repr(solver)
+
+
 def test_settings_may_change_while_it_trains(solver):
     assert solver.lr == pytest.approx(0.01)
     solver.param.base_lr = 0

@@ -259,7 +259,7 @@ def test_the_state_is_written_last(here, monkeypatch):
     replace = files.replace_atomically
     monkeypatch.setattr(
         "sscaffe.files.replace_atomically",
-        lambda path, write: (written.append(str(path)), replace(path, write)),
+        lambda path, *rest: (written.append(str(path)), replace(path, *rest)),
     )
     small_solver().snapshot()
     assert written == ["small_iter_0.caffemodel", "small_iter_0.solverstate"]
