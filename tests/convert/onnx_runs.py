@@ -33,7 +33,9 @@ def randomize(net, seed=1):
     rng = np.random.default_rng(seed)
     for layer in net.layers:
         for i, blob in enumerate(layer.blobs):
-            values = rng.standard_normal(blob.shape) * (0.3 if blob.ndim > 1 else 1)
+            values = rng.standard_normal(blob.shape)
+            if blob.ndim > 1:  # so that no softmax is all or nothing
+                values *= 0.6 / np.sqrt(np.prod(blob.shape[1:]))
             if layer.type == "BatchNorm" and i > 0:
                 values = abs(values) + 0.5
             blob.set_data(values.astype(np.float32))

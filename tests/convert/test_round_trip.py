@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sscaffe.convert.from_onnx import read_onnx
@@ -77,7 +76,7 @@ def test_models_of_ours(name, tmp_path):
     need_onnx()
     net = randomize(OURS[name]())
     expected, found = there_and_back(net, tmp_path / "m.onnx")
-    assert all(np.isfinite(array).all() and array.std() > 0 for array in expected.values())
+    assert all(array.std() > 0 and array.max() < 0.99 for array in expected.values())
     assert_close(found, expected)
     assert_close(run_onnx(export(net).SerializeToString(), net), expected)
 
