@@ -17,6 +17,7 @@ from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.net.fused import expand
 from sscaffe.net.rules import test_state
+from sscaffe.packed import is_packed
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import write_text
 from sscaffe.serialized import (
@@ -205,7 +206,7 @@ def _of_train(param: caffe_pb2.NetParameter, weights: Weights, shapes: Shapes) -
         return {name: list(weights[name]) for name in wanted & weights.keys()}
     found: Blobs = {}
     for path in [weights] if isinstance(weights, str | os.PathLike) else weights:
-        if is_hdf5(path):
+        if is_hdf5(path) or is_packed(path):
             logger.warning("%s: weights of layers for TRAIN alone are not copied", path)
             continue
         for layer in upgrade_net(read_binary(path, caffe_pb2.NetParameter)).layer:
