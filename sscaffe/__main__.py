@@ -1,8 +1,21 @@
-"""``python -m sscaffe``: the same as the ``sscaffe`` command."""
+"""The ``sscaffe`` command, also as ``python -m sscaffe``."""
 
+import signal
 import sys
+from typing import NoReturn
 
-from sscaffe.cli import main
+from sscaffe.cli import INTERRUPTED, main
+
+
+def run() -> NoReturn:
+    """Run one command and leave; Ctrl-C does no more once it has ended."""
+    try:
+        status = main()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    sys.exit(status)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

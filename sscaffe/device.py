@@ -36,6 +36,6 @@ def gpu(index: int) -> Device:
         Always: there are no GPU kernels yet.
     """
     raise UnsupportedError(
-        f"gpu {index}: sscaffe has no GPU kernels yet; use solver_mode: CPU "
-        "(on the command line: --set solver_mode=CPU)"
+        f"gpu {index}: sscaffe has no GPU kernels yet; leave --gpu out, call set_mode_cpu(), or "
+        "set solver_mode: CPU in the solver"
     )

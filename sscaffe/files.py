@@ -68,6 +68,10 @@ def replace_atomically(
         If the file cannot be written for another reason; so it does then.
     """
     target = Path(path)
+    if not target.absolute().parent.is_dir():
+        raise SscaffeError(
+            f"{target}: cannot be written: folder {target.parent} does not exist; make it first"
+        )
     temporary = target.with_name(f"{target.name}.tmp.{os.getpid()}")
     try:
         write(temporary)

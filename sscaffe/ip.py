@@ -3,7 +3,6 @@
 To add a way: a class here, a row in `KERNELS`; the table-driven test covers it.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,11 +51,6 @@ class IpKernel(WeightedKernel):
         mode = cls.mode_name
         return f"gemm_mode: {mode} cannot train; use GEMM in TRAIN and {mode} in TEST"
 
-    @classmethod
-    @abstractmethod
-    def may_pay(cls, zeros: Zeros) -> bool:
-        """Tell whether weights have zeros enough to try it."""
-
     def _matrix(self, weights: Array) -> Array:
         return weights.T if self.sizes.transpose else weights
 
@@ -79,11 +73,6 @@ class DenseIp(IpKernel):
         if not sizes.transpose:
             train = phase == caffe_pb2.TRAIN
             self._operator = device.kernels.inner_product(*sizes[:3], self.dtype, train)
-
-    @classmethod
-    def may_pay(cls, zeros: Zeros) -> bool:
-        """Tell whether weights have zeros enough to try it."""
-        return True
 
     @property
     def replays(self) -> bool:
@@ -162,11 +151,6 @@ class CsrIp(IpKernel):
         super().__init__(sizes, device, dtype, phase)
         self._prepared = Prepared(self._store)
 
-    @classmethod
-    def may_pay(cls, zeros: Zeros) -> bool:
-        """Tell whether weights have zeros enough to try it."""
-        return zeros.density < 0.6  # 6 bytes each instead of 4
-
     @property
     def replays(self) -> bool:
         """See `WeightedKernel.replays`."""
@@ -240,11 +224,6 @@ class ConcatenatedIp(IpKernel):
     def __init__(self, sizes: IpSizes, device: Device, dtype: Any, phase: int) -> None:
         super().__init__(sizes, device, dtype, phase)
         self._prepared = Prepared(self._store)
-
-    @classmethod
-    def may_pay(cls, zeros: Zeros) -> bool:
-        """Tell whether weights have zeros enough to try it."""
-        return zeros.kept < 0.95
 
     def resize(self, batch: int) -> bool:
         """See `WeightedKernel.resize`."""
@@ -323,16 +302,15 @@ class AutoIp(AutoKernel, IpKernel):
     def _set_batch(self, batch: int) -> None:
         self.sizes = self.sizes._replace(batch=batch)
 
-    @classmethod
-    def may_pay(cls, zeros: Zeros) -> bool:
-        """See `IpKernel.may_pay`."""
-        return True
-
     def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
+        classes: list[type[IpKernel]] = []
+        if zeros.density < 0.6:  # 6 bytes each instead of 4
+            classes.append(CsrIp)
+        if zeros.kept < 0.95:
+            classes.append(ConcatenatedIp)
         kernels: dict[str, WeightedKernel] = {DenseIp.mode_name: self._dense}
-        for kernel in (CsrIp, ConcatenatedIp):
-            if kernel.may_pay(zeros):
-                kernels[kernel.mode_name] = kernel(self.sizes, self.device, self.dtype, self.phase)
+        for kernel in classes:
+            kernels[kernel.mode_name] = kernel(self.sizes, self.device, self.dtype, self.phase)
         return kernels
 
 

@@ -121,14 +121,18 @@ def read_text(path: str | os.PathLike[str]) -> bytes:
     Raises
     ------
     PrototxtError
-        If there is no such file. Of one that is too large, just enough is read to be refused.
+        If there is no such file, or nothing in it. Of one that is too large, just enough is read to
+        be refused.
     """
     try:
         with Path(path).open("rb") as file:
-            return file.read(MAX_SIZE + 1)
+            content = file.read(MAX_SIZE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PrototxtError(f"cannot be read: {reason}", os.fspath(path)) from None
+    if not content.strip():
+        raise PrototxtError("expected a prototxt, got an empty file", os.fspath(path))
+    return content
 
 
 def format_net(message: Message) -> str:

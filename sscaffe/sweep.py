@@ -78,7 +78,10 @@ def parse_range(text: str) -> Range:
     except (ValueError, IndexError):
         low, high, scale = 0.0, 0.0, ""
     if len(words) > 3 or scale not in ("log", "lin") or not 0 < low <= high < math.inf:
-        raise SscaffeError(f"lambda: expected LOW:HIGH:log or LOW:HIGH:lin, got {text!r}")
+        raise SscaffeError(
+            "lambda: expected LOW:HIGH:log or LOW:HIGH:lin, LOW above 0 and not above HIGH, got "
+            f"{text!r}"
+        )
     return Range(low, high, scale == "log")
 
 

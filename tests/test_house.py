@@ -1,11 +1,14 @@
 """The rules of the house that no linter knows."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sscaffe.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sscaffe"
@@ -89,6 +92,17 @@ def test_only_one_part_of_the_core_knows_onednn_primitives():
         if "dnnl::convolution" in path.read_text(encoding="utf-8")
     }
     assert knowing == {"dense_onednn.h", "dense_onednn.cpp"}
+
+
+def test_the_map_of_the_floors_names_every_module():
+    floors = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
+    modules = {path.stem for path in PACKAGE.glob("[!_]*") if path.suffix in ("", ".py")}
+    assert not modules - set(re.findall(r"\w+", floors))
+
+
+def test_the_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("-", "_")
+    assert not [name for name in COMMANDS if f"sscaffe {name}" not in readme]
 
 
 @pytest.mark.parametrize("arguments", [["-c", "import sscaffe"], ["-m", "sscaffe", "--help"]])

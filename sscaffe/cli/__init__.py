@@ -20,6 +20,7 @@ COMMANDS = {
     "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
     "sweep": "Try many lambdas, and show what is best.",
     "squeeze": "Make a sparse net physically smaller.",
+    "convert": "Turn nets and weights into other formats.",
     "test": "Score a trained net.",
     "time": "Time a net layer by layer.",
     "upgrade": "Bring an old net, caffemodel or solver up to date.",

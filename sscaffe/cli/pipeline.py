@@ -15,6 +15,7 @@ from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
+from sscaffe.net.rules import test_state
 from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
@@ -133,10 +134,7 @@ def _time(job: pipeline.Pipeline) -> pipeline.Stage:
 
 def _opened(model: str, weights: str) -> Net:
     param = read_net(model)
-    state = caffe_pb2.NetState()
-    state.CopyFrom(param.state)
-    state.phase = caffe_pb2.TEST
-    param = stand_in_for_missing_data(param, state=state)
+    param = stand_in_for_missing_data(param, state=test_state(param))
     return Net(param, TEST, weights=weights.split(","), source=model)
 
 

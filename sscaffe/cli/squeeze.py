@@ -15,6 +15,7 @@ from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
+from sscaffe.net.rules import test_state
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.squeeze import Squeezed, squeeze
@@ -83,13 +84,19 @@ def _compare(
     net: caffe_pb2.NetParameter, paths: list[str], small: Squeezed, shape: Any, source: str
 ) -> dict[str, Any]:
     """Run both nets on the same random inputs; refuse to go on if they differ."""
-    state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
-    state.MergeFrom(net.state)
-    state.phase = caffe_pb2.TEST
-    nets = []
-    for param in (net, small.net):
-        nets.append(Net(stand_in_for_missing_data(param, shape, state=state), TEST, source=source))
-    dense, squeezed = nets
+    state = test_state(net)
+    dense, squeezed = (
+        Net(stand_in_for_missing_data(param, shape, state=state), TEST, source=source)
+        for param in (net, small.net)
+    )
+    with dense, squeezed:
+        return _compared(dense, squeezed, paths, small, source)
+
+
+def _compared(
+    dense: Net, squeezed: Net, paths: list[str], small: Squeezed, source: str
+) -> dict[str, Any]:
+    nets = (dense, squeezed)
     for path in paths:
         dense.copy_from(path)
     for name, blobs in squeezed.params.items():
@@ -99,8 +106,6 @@ def _compare(
         fill_inputs(each)
         each.run_forward()
     difference = max((_difference(*(n.blobs[o] for n in nets)) for o in dense.outputs), default=0.0)
-    for each in nets:
-        each.close()
     if difference > _AS_GOOD_AS_EQUAL:
         raise SscaffeError(
             f"{source}: the outputs of the squeezed net differ by {difference:.3g} of the largest; "

@@ -39,7 +39,7 @@ class DirectDense(ConvKernel):
 
     @property
     def replays(self) -> bool:
-        """See `ConvKernel.replays`."""
+        """See `WeightedKernel.replays`."""
         return self._operator is not None
 
     def forward(

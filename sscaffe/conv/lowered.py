@@ -89,7 +89,7 @@ class LoweredKernel(ConvKernel):
         return True
 
     def resize(self, batch: int) -> bool:
-        """See `ConvKernel.resize`."""
+        """See `WeightedKernel.resize`."""
         self.batch = batch
         return True
 
@@ -293,7 +293,7 @@ class LoweredCcnmm(LoweredKernel):
 
     @property
     def replays(self) -> bool:
-        """See `ConvKernel.replays`."""
+        """See `WeightedKernel.replays`."""
         return self._convolution is not None
 
     def forward(

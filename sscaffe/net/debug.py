@@ -42,6 +42,7 @@ def log_norms(params: Sequence[Param]) -> None:
     diff = [param.blob.const_diff for param in params]
     sums = [sum(float(abs(array).sum()) for array in arrays) for arrays in (data, diff)]
     squares = [sum(float((array**2).sum()) for array in arrays) for arrays in (data, diff)]
+    # An error is what Caffe logs it as, too, so that it is seen where the rest is not.
     logger.error(
         "    [Backward] All net params (data, diff): L1 norm = (%g, %g); L2 norm = (%g, %g)",
         *sums,

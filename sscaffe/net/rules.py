@@ -59,3 +59,11 @@ def is_met(rule: caffe_pb2.NetStateRule, state: caffe_pb2.NetState) -> bool:
         and stages.issuperset(rule.stage)
         and stages.isdisjoint(rule.not_stage)
     )
+
+
+def test_state(param: caffe_pb2.NetParameter) -> caffe_pb2.NetState:
+    """Return the state that a net is in for TEST, with the level and stages that it sets."""
+    state = caffe_pb2.NetState()
+    state.CopyFrom(param.state)
+    state.phase = caffe_pb2.TEST
+    return state

@@ -11,6 +11,7 @@ from sscaffe.caffemodel import open_caffemodel
 from sscaffe.errors import WeightsError
 from sscaffe.net.fused import MASKED
 from sscaffe.net.weights import array_of, real_shape, saved_layers
+from sscaffe.packed import is_packed, read_packed
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import is_hdf5
 
@@ -50,7 +51,7 @@ class SavedLayer:
 
 
 def read_saved(path: str | os.PathLike[str]) -> dict[str, SavedLayer]:
-    """Read the layers of a caffemodel, binary or HDF5, that have blobs.
+    """Read the layers that have blobs, of a caffemodel, binary or HDF5, or of a packed file.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def read_saved(path: str | os.PathLike[str]) -> dict[str, SavedLayer]:
     UnsupportedError
         If it is an HDF5 file and h5py is not installed.
     """
-    found = _from_hdf5(path) if is_hdf5(path) else _from_binary(path)
+    read = _from_hdf5 if is_hdf5(path) else _from_packed if is_packed(path) else _from_binary
+    found = read(path)
     if not found:
         raise WeightsError(f"{os.fspath(path)}: expected layers with weights, got none")
     return found
@@ -89,6 +91,17 @@ def _from_hdf5(path: str | os.PathLike[str]) -> dict[str, SavedLayer]:
             if arrays:
                 found[name] = SavedLayer(arrays, caffe_pb2.LayerParameter(name=name))
     return found
+
+
+def _from_packed(path: str | os.PathLike[str]) -> dict[str, SavedLayer]:
+    return {
+        layer.name: SavedLayer(
+            [blob.array() for blob in layer.blobs],
+            caffe_pb2.LayerParameter(name=layer.name, type=layer.type),
+        )
+        for layer in read_packed(path)
+        if layer.blobs
+    }
 
 
 def _layer_names(group: object, start: str) -> list[str]:

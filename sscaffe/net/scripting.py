@@ -27,6 +27,8 @@ _MODES = {
 
 def old_order(weights: PathLike, phase: int) -> tuple[int, int, PathLike]:
     """Return phase, level and weights of ``Net(network_file, weights, phase)``, with a warning."""
+    if str(weights).upper() in ("TEST", "TRAIN"):
+        raise SscaffeError(f"phase: expected sscaffe.TEST or sscaffe.TRAIN, got {weights!r}")
     warnings.warn(
         "Net(network_file, weights, phase) is pycaffe's old order; write "
         "Net(network_file, phase, weights=weights)",

@@ -1,4 +1,4 @@
-"""Weights in and out of nets: binary caffemodels, HDF5 files, other nets."""
+"""Weights in and out of nets: binary caffemodels, HDF5 files, packed files, other nets."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +13,7 @@ from sscaffe.caffemodel import Caffemodel, Parts, open_caffemodel
 from sscaffe.errors import ShapeError, WeightsError
 from sscaffe.glog import logger
 from sscaffe.net.fused import MASKED, masked_blobs
+from sscaffe.packed import is_packed, read_packed
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import (
     blobproto_shape,
@@ -49,7 +50,7 @@ def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
     Parameters
     ----------
     path : path-like
-        A caffemodel, binary or HDF5; which of them its content tells.
+        A caffemodel, binary or HDF5, or a packed file; which of them its content tells.
     layers : mapping
         The blobs of each layer.
     shared : collection of (str, int)
@@ -65,6 +66,9 @@ def load(path: Path, layers: LayerBlobs, shared: Shared = ()) -> None:
     if is_hdf5(path):
         _set_from(path, layers, _read_hdf5(path, layers, shared))
         return
+    if is_packed(path):
+        _set_from(path, layers, _read_packed(path, layers))
+        return
     with open_caffemodel(path, whole_types=MASKED) as file:
         _set_from(path, layers, _read_binary(path, file, layers))
 
@@ -75,7 +79,7 @@ def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
     Parameters
     ----------
     path : path-like
-        A caffemodel, binary or HDF5.
+        A caffemodel, binary or HDF5, or a packed file.
     names : sequence of str
         The layers; those that the file does not have are passed over.
 
@@ -96,6 +100,9 @@ def read_weights(path: Path, names: Sequence[str]) -> dict[str, Array]:
             places = {name: f"data/{name}/0" for name in names}
             there = {n: p for n, p in places.items() if hdf5.find(file, p) is not None}
             found = {name: hdf5.read_array(file, place) for name, place in there.items()}
+    elif is_packed(path):
+        packed = [layer for layer in read_packed(path) if layer.blobs and layer.name in names]
+        found = {layer.name: layer.blobs[0].array() for layer in packed}
     else:
         with open_caffemodel(path, MASKED) as model:
             saved = [(n, blobs[0]) for n, blobs in saved_layers(model.model) if blobs]
@@ -281,6 +288,24 @@ def _match(
     return found
 
 
+def _read_packed(path: Path, layers: LayerBlobs) -> list[_Found]:
+    found: list[_Found] = []
+    saved = {layer.name: layer.blobs for layer in read_packed(path)}
+    for name, packed in saved.items():
+        if name not in layers:
+            logger.info("Ignoring source layer %s", name)
+            continue
+        if len(packed) != len(layers[name]):
+            raise _wrong_number(os.fspath(path), name, len(layers[name]), len(packed))
+        for i, (blob, values) in enumerate(zip(layers[name], packed, strict=True)):
+            what = f"blob {i} of layer {name!r} in {os.fspath(path)}"
+            if values.shape != blob.shape:
+                raise _wrong_shape(what, blob, values.shape)
+            found.append(_Found(what, blob, _whole(values.array())))
+    _warn(path, layers, saved)
+    return found
+
+
 def saved_layers(model: caffe_pb2.NetParameter) -> list[_SavedLayer]:
     """Return name and blobs of each layer, in whichever of the three forms it was written."""
     saved: list[_SavedLayer] = [(layer.name, masked_blobs(layer)) for layer in model.layer]
@@ -305,10 +330,7 @@ def _read_proto(
     # Such files fill up with ones in front: a bias is (1, 1, 1, N).
     ones = (1,) * (_LEGACY_AXES - blob.ndim) if has_legacy_shape(proto) else ()
     if shape != ones + blob.shape:
-        raise WeightsError(
-            f"blobs: expected shape {blob.shape}, got {shape} for {what}; rename the layer to "
-            "learn it from scratch"
-        )
+        raise _wrong_shape(what, blob, shape)
     return _Found(what, blob, parts)
 
 
@@ -351,6 +373,13 @@ def _wrong_number(source: str, name: str, wanted: int, got: int) -> WeightsError
     return WeightsError(
         f"blobs: expected {wanted} for layer {name!r}, got {got} in {source}; "
         "rename the layer to learn it from scratch"
+    )
+
+
+def _wrong_shape(what: str, blob: Blob, shape: tuple[int, ...]) -> WeightsError:
+    return WeightsError(
+        f"blobs: expected shape {blob.shape}, got {shape} for {what}; rename the layer to "
+        "learn it from scratch"
     )
 
 

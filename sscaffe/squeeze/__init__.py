@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sscaffe.errors import WeightsError
+from sscaffe.errors import PrototxtError, WeightsError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST
 from sscaffe.net import Net
-from sscaffe.net.fused import FUSED, MASKED, RENAMED, expand
+from sscaffe.net.fused import expand
+from sscaffe.net.rules import test_state
+from sscaffe.packed import is_packed
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import write_text
 from sscaffe.serialized import (
@@ -26,7 +28,7 @@ from sscaffe.serialized import (
     write_binary,
 )
 from sscaffe.squeeze.branches import drop_branches
-from sscaffe.squeeze.build import Shapes, build, test_state
+from sscaffe.squeeze.build import Shapes, build
 from sscaffe.squeeze.choose import choose
 from sscaffe.squeeze.graph import Array, Graph
 from sscaffe.squeeze.rewrite import Blobs, rewrite
@@ -130,17 +132,15 @@ def squeeze(
     Returns
     -------
     Squeezed
-        The smaller net. In TRAIN it is the same only as far as BatchNorm takes its statistics from
-        the batch no longer for channels that are gone.
+        The smaller net. In TRAIN, where BatchNorm takes its statistics from the batch, channels
+        that emit a constant in TEST need not be constant, so that it may compute something else.
 
     Raises
     ------
     SscaffeError
         If the net cannot be built or does not fit the weights.
     """
-    param = upgrade_net(net)
-    if any(layer.type in (*FUSED, *MASKED, *RENAMED) for layer in param.layer):
-        param = expand(param)
+    param = expand(upgrade_net(net))
     blobs, shapes = _look(param, weights, image_shape, root, source)
     original, before = param, dict(blobs)
     copies: set[str] = set()
@@ -181,11 +181,22 @@ def _look(
         blobs = {
             name: [blob.const_data.copy() for blob in found] for name, found in built.params.items()
         }
-        shapes = {
-            layer.name: [top.shape for top in tops]
-            for layer, tops in zip(built.layers, built.tops, strict=True)
-        }
+        shapes = _shapes(built)
     return {**_of_train(param, weights, shapes), **blobs}, shapes
+
+
+def _shapes(net: Net) -> Shapes:
+    """Return the shapes of the tops of each layer; refuse a name that stands for two things."""
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for layer, tops in zip(net.layers, net.tops, strict=True):
+        found = [top.shape for top in tops]
+        is_other = layer.name in net.params and not layer.blobs
+        if is_other or shapes.setdefault(layer.name, found) != found:
+            raise PrototxtError(
+                f"name: expected one layer for each, got two that are named {layer.name!r} and "
+                "differ; rename one of them"
+            )
+    return shapes
 
 
 def _of_train(param: caffe_pb2.NetParameter, weights: Weights, shapes: Shapes) -> Blobs:
@@ -195,7 +206,7 @@ def _of_train(param: caffe_pb2.NetParameter, weights: Weights, shapes: Shapes) -
         return {name: list(weights[name]) for name in wanted & weights.keys()}
     found: Blobs = {}
     for path in [weights] if isinstance(weights, str | os.PathLike) else weights:
-        if is_hdf5(path):
+        if is_hdf5(path) or is_packed(path):
             logger.warning("%s: weights of layers for TRAIN alone are not copied", path)
             continue
         for layer in upgrade_net(read_binary(path, caffe_pb2.NetParameter)).layer:
@@ -213,9 +224,9 @@ def _flowing(graph: Graph) -> Array:
 def _changes(
     original: caffe_pb2.NetParameter, before: Blobs, graph: Graph, reasons: Mapping[int, str]
 ) -> list[LayerChange]:
-    nodes = {node.param.name: node for node in graph.nodes}
+    nodes = {node.param.name: node for node in graph.nodes if node.kind != "twin"}
     changes = []
-    for layer in original.layer:
+    for layer in {layer.name: layer for layer in original.layer}.values():
         if layer.name not in before or before[layer.name][0].ndim < 2:
             continue
         change = LayerChange(layer.name, layer.type, before[layer.name][0].shape)

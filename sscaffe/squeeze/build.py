@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sscaffe.net.rules import is_included
+from sscaffe.net.rules import is_included, test_state
 from sscaffe.proto import caffe_pb2
 from sscaffe.squeeze import constants
 from sscaffe.squeeze.graph import Array, Channels, Graph, Node, Value
@@ -112,16 +112,19 @@ class _Builder:
             self._keep(node, reason)
         node.kind = "end"
         for i in range(len(node.param.top)):
-            shape = self._shapes[node.param.name][i]
-            made = self.channels.new(shape[1] if len(shape) > 1 else 1, None)
+            shape = self._shape(node, i)
+            made = self.channels.new(shape[1] if len(shape) > 1 else 1)
             self.channels.keep(made, f"{node.param.name} makes it")
             node.tops.append(self._value(node, i, made, np.full(len(made), np.nan)))
 
     def _value(self, node: Node, top: int, channels: Array, constant: Array) -> Value:
-        name, shape = node.param.top[top], self._shapes[node.param.name][top]
+        name, shape = node.param.top[top], self._shape(node, top)
         batch = shape[0] if shape else 1
         ones = np.ones(len(channels), int)
         return Value(name, channels, ones, constant, math.prod(shape[2:]), batch)
+
+    def _shape(self, node: Node, top: int = 0) -> tuple[int, ...]:
+        return self._shapes[node.param.name][top]
 
     def _dense(self, node: Node) -> bool:
         (bottom,), product = node.bottoms[:1], node.param.type == "InnerProduct"
@@ -135,7 +138,7 @@ class _Builder:
             return self._each(node)
         node.kind = "dense"
         emits = constants.of_dense(node, bottom)
-        made = self.channels.new(len(emits), node)
+        made = self.channels.new(len(emits))
         node.tops = [self._value(node, 0, made, emits)]
         return True
 
@@ -146,7 +149,7 @@ class _Builder:
         if node.blobs and (bottom.width != 1).any():
             return False
         top = bottom.like(node.param.top[0], constants.of_each(node, bottom))
-        top.spatial = math.prod(self._shapes[node.param.name][0][2:])
+        top.spatial = math.prod(self._shape(node)[2:])
         node.tops = [top]
         return True
 
@@ -219,8 +222,8 @@ class _Builder:
         return True
 
     def _flatten(self, node: Node) -> bool:
-        param = node.param.flatten_param
-        if param.axis != 1 or param.end_axis not in (-1, 3):
+        """Flatten of all axes after the first."""
+        if node.param.flatten_param.axis != 1 or len(self._shape(node)) != 2:
             return False
         node.kind = "flatten"
         (bottom,) = node.bottoms
@@ -239,14 +242,6 @@ class _Builder:
         if not whole or len(dims) != 2 or dims[0] not in rows or dims[1] not in (-1, elements):
             return False
         return self._flatten(node)
-
-
-def test_state(param: caffe_pb2.NetParameter) -> caffe_pb2.NetState:
-    """Return the state that a net is in for TEST."""
-    state = caffe_pb2.NetState()
-    state.CopyFrom(param.state)
-    state.phase = caffe_pb2.TEST
-    return state
 
 
 def _is_depthwise(node: Node) -> bool:

@@ -1,5 +1,6 @@
 """Which channels can go: nobody needs them, or what they hold is always the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,9 @@ def choose(graph: Graph) -> Choice:
     return Choice(may_go[roots], {c: reasons.get(int(r), "") for c, r in enumerate(roots)})
 
 
-def _balance(graph, roots, may_go, stays) -> None:  # type: ignore[no-untyped-def]
+def _balance(
+    graph: Graph, roots: Array, may_go: Array, stays: Callable[[Array, str], None]
+) -> None:
     """Let each layer keep a filter, and conv groups keep equally many filters and inputs."""
     changed = True
     while changed:

@@ -8,8 +8,6 @@ from sscaffe.layer_types import create_layer
 from sscaffe.squeeze.graph import Array, Node, Value
 from sscaffe.squeeze.weights import Dense
 
-_MAX, _AVE = 0, 1
-
 
 def of_dense(node: Node, bottom: Value) -> Array:
     """Return what each filter of a convolution, deconvolution or inner product emits; NaN: varies.
@@ -86,7 +84,7 @@ def _pools_evenly(node: Node) -> bool:
     param = node.param.pooling_param
     sides = (param.pad_l, param.pad_r, param.pad_t, param.pad_b)
     padded = any((param.pad, param.pad_h, param.pad_w, *sides))
-    return bool(param.pool == _MAX or (param.pool == _AVE and not padded))
+    return bool(param.pool == param.MAX or (param.pool == param.AVE and not padded))
 
 
 def _depthwise(node: Node, constant: Array) -> Array:

@@ -82,14 +82,12 @@ class Channels:
 
     def __init__(self) -> None:
         self._parents: list[int] = []
-        self.sources: list[tuple[Node, int] | None] = []
         self.reasons: dict[int, str] = {}
 
-    def new(self, count: int, node: Node | None) -> Array:
-        """Return so many identities, made by the filters of a layer, or by nobody that can stop."""
+    def new(self, count: int) -> Array:
+        """Return so many identities."""
         first = len(self._parents)
         self._parents.extend(range(first, first + count))
-        self.sources.extend(None if node is None else (node, i) for i in range(count))
         return np.arange(first, first + count)
 
     def find(self, channel: int) -> int:

@@ -93,7 +93,9 @@ def test_ranges():
 
 @pytest.mark.parametrize("text", ["1", "2:1:log", "0:1:log", "1:2:cubic", "a:b:log", "1:2:log:3"])
 def test_what_is_no_range(text):
-    with pytest.raises(SscaffeError, match="lambda: expected LOW:HIGH:log or LOW:HIGH:lin, got"):
+    with pytest.raises(
+        SscaffeError, match="lambda: expected LOW:HIGH:log or LOW:HIGH:lin, LOW above 0"
+    ):
         parse_range(text)
 
 

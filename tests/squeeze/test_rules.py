@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sscaffe import WeightsError
+from sscaffe import PrototxtError, WeightsError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
@@ -179,6 +179,31 @@ def test_flatten_and_inner_products(rng):
     assert shape(small, "j") == (4, 5)
 
 
+def test_a_flatten_that_leaves_an_axis_keeps_all(rng):
+    text = INPUT.replace("dim: 8 dim: 8", "dim: 8 dim: 8 dim: 4") + conv("x", "a")
+    text += layer("Flatten", "a", "f", "flatten_param { end_axis: 3 }")
+    text += layer("InnerProduct", "f", "i", "inner_product_param { num_output: 6 }")
+    small = squeezed(text, kill("a", bias=0.4), rng)
+    assert shape(small, "i") == (6, 8 * 6 * 6 * 2)
+
+
+def test_layers_of_one_name(rng):
+    text = INPUT + conv("x", "a") + layer("ReLU", "a", "a", name="r") + conv("a", "b", 8, 1)
+    text += layer("ReLU", "b", "y", name="r") + TAIL
+    small = squeezed(text, lambda w: (kill("a", bias=0.3)(w), kill("b", bias=0.2)(w)), rng)
+    assert (shape(small, "b"), shape(small, "z")) == ((3, 3, 1, 1), (4, 3, 3, 3))
+
+
+@pytest.mark.parametrize("kind", ["ReLU", "Pooling"])
+def test_layers_of_one_name_that_differ_are_refused(kind, rng):
+    name = "a" if kind == "ReLU" else "p"
+    text = INPUT + conv("x", "a") + layer("Pooling", "a", "p", "pooling_param { kernel_size: 2 }")
+    more = "pooling_param { kernel_size: 2 }" * (kind == "Pooling")
+    text += layer(kind, "p", "y", more, name=name) + TAIL
+    with pytest.raises(PrototxtError, match=f"two that are named '{name}' and differ"):
+        squeezed(text, kill("a"), rng)
+
+
 def test_reshape_as_flatten(rng):
     text = (
         INPUT
@@ -319,6 +344,11 @@ def test_a_layer_for_each_phase_follows_its_twin(rng):
     small = squeezed(text, lambda w: (kill("a")(w), kill("b", slice(0, 6))(w)), rng)
     twins = [one for one in small.net.layer if one.name == "b"]
     assert [one.convolution_param.num_output for one in twins] == [2, 2]
+    assert [(one.name, one.after[:2]) for one in small.changes] == [
+        ("a", (3, 3)),
+        ("b", (2, 3)),
+        ("z", (2, 2)),
+    ]
     for phase in (TRAIN, TEST):
         Net(small.net, phase)
 
