@@ -41,7 +41,8 @@ def read_npz(path: PathLike) -> list[SavedLayer]:
                     raise ValueError(f"{size} bytes that unpack to {unpacked} are taken for a trap")
                 arrays = {i.filename: _array(archive, i) for i in archive.infolist()}
         except (*_ERRORS, RuntimeError) as error:
-            raise WeightsError(f"{os.fspath(path)}: cannot be read as npz: {error}") from None
+            reason = str(error).partition("\n")[0]  # NumPy goes on about allowing pickle
+            raise WeightsError(f"{os.fspath(path)}: cannot be read as npz: {reason}") from None
     return from_named({name.removesuffix(".npy"): a for name, a in arrays.items()}, path)
 
 

@@ -49,7 +49,7 @@ def forget_peak() -> None:
 def run(command: str, folder: str) -> dict[str, object]:
     """Run one command."""
     out, err = io.StringIO(), io.StringIO()
-    before = set(os.listdir(folder))
+    before = {path.name for path in Path(folder).iterdir()}
     forget_peak()
     opened.clear()
     start = time.perf_counter()
@@ -62,7 +62,7 @@ def run(command: str, folder: str) -> dict[str, object]:
         "seconds": seconds,
         "peak": peak(),
         "opened": [path for path in opened if not is_allowed(path, folder)],
-        "left": sorted(set(os.listdir(folder)) - before),
+        "left": sorted({path.name for path in Path(folder).iterdir()} - before),
     }
 
 
@@ -71,7 +71,11 @@ if __name__ == "__main__":
     os.chdir(folder)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         main(["time", "--help"])
-    for module in ("h5py", "lmdb", "PIL.Image"):  # as they are imported, they ask for the machine
+    for module in (
+        "h5py",
+        "lmdb",
+        "PIL.Image",
+    ):  # as they are imported, they ask for the machine
         importlib.import_module(module)
     sys.addaudithook(watch)
     for line in commands:

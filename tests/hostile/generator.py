@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.hostile import databases, models, prototxts
+from tests.hostile import arrays, databases, models, prototxts
 from tests.hostile.cases import Case
 
 KINDS = {
@@ -11,6 +11,7 @@ KINDS = {
     "solverstate": (40, models.state_cases),
     "lmdb": (30, databases.lmdb_cases),
     "hdf5": (40, databases.hdf5_cases),
+    "npz": (20, arrays.npz_cases),
     "image": (10, databases.image_cases),
 }
 
