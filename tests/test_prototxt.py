@@ -123,5 +123,5 @@ def test_a_file_that_cannot_be_opened(tmp_path, name, reason):
 
 
 def test_a_folder_that_is_not_there_to_write_to(tmp_path):
-    with pytest.raises(SscaffeError, match="cannot be written: folder .*none does not exist"):
+    with pytest.raises(SscaffeError, match=r"cannot be written: folder .*none does not exist"):
         write_text(tmp_path / "none" / "net.prototxt", caffe_pb2.NetParameter())
