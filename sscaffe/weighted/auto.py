@@ -7,6 +7,7 @@ import numpy as np
 from sscaffe.blob import Blob
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
+from sscaffe.tensor import Tensor
 from sscaffe.weighted.base import NOTHING, Epilogue, Propagate, WeightedKernel
 from sscaffe.weighted.choice import Choice, Zeros
 
@@ -26,6 +27,8 @@ class AutoKernel(WeightedKernel):
         """Begin with the dense kernel."""
         self._dense = self._running = self._make_dense()
         self._choice = Choice(self._candidates, group, self._work())
+        self._seen: Tensor | None = None  # the weights that the choice was made for
+        self._version = -1
         self._native: tuple[Any, tuple[int, ...]] | None = None
         self._is_fixed = self.phase == caffe_pb2.TRAIN or batch == 0
 
@@ -81,12 +84,15 @@ class AutoKernel(WeightedKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
-        if self._is_fixed or self._choice.holds_for(weights):
+        # A layer of a few microseconds feels every call: this is all that a settled choice costs.
+        tensor = weights.data_tensor
+        if self._is_fixed or (tensor is self._seen and tensor.version == self._version):
             self._running.forward(bottom, weights, bias, top, epilogue)
             if self._native is not None:
                 self._hand_on(top)
             return
         self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
+        self._seen, self._version = tensor, tensor.version
         self._native = self._look_at_native(bottom, weights, bias, top)
         self._running.forward(bottom, weights, bias, top, epilogue)
         if self._native is not None:

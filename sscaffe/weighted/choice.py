@@ -68,10 +68,6 @@ class Choice:
     def _look(self, weights: Array) -> Zeros:
         return Zeros.of(weights.reshape(weights.shape[0], -1), self._group)
 
-    def holds_for(self, weights: Blob) -> bool:
-        """Return whether the weights are those that the last choice was made for."""
-        return self._chosen is not None and self._zeros.is_current(weights)
-
     def kernel(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
     ) -> WeightedKernel:
