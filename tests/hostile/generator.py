@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.hostile import arrays, databases, models, prototxts
+from tests.hostile import arrays, databases, models, onnx_files, prototxts
 from tests.hostile.cases import Case
 
 KINDS = {
@@ -13,6 +13,7 @@ KINDS = {
     "hdf5": (40, databases.hdf5_cases),
     "npz": (20, arrays.npz_cases),
     "image": (10, databases.image_cases),
+    "onnx": (20, onnx_files.onnx_cases),
 }
 
 
