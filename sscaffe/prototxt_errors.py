@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     r"""(?P<space>(?:\s|\#[^\n]*)+)
     |(?P<name>[A-Za-z_][0-9A-Za-z_+-]*)
     |(?P<number>(?:[0-9+-]|\.[0-9])[0-9A-Za-z_.+-]*)
-    |(?P<string>"(?:[^"\n\\]|\\.)*"|'(?:[^'\n\\]|\\.)*')
+    |(?P<string>"(?:[^"\n\\]++|\\.)*+"|'(?:[^'\n\\]++|\\.)*+')
     |(?P<open_string>["'][^\n]*)
     |(?P<sign>.)""",
     re.VERBOSE | re.DOTALL,
