@@ -14,6 +14,7 @@ QUICK = {
     "bench_layers.py": "lenet --batch 1 --train --rounds 1",
     "bench_columns.py": "--layers lenet/conv2 --batch 1 --percent 80 --rounds 1",
     "bench_sparse.py": "--entry lenet --batch 1 --rounds 1",
+    "bench_scattered.py": "--layers lenet_conv2 --batch 1 --zeros 90 --rounds 1",
 }
 
 

@@ -11,7 +11,7 @@ import argparse
 import json
 
 import numpy as np
-from bench_sparse import blob_of, bottom_in_native_layout, measure
+from bench.one_layer import blob_of, in_native_layout, measure
 
 from sscaffe import _core
 from sscaffe.blob import Blob
@@ -21,7 +21,8 @@ from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2
 
-DIRECT_SCONV = caffe_pb2.ConvolutionParameter.DIRECT_SCONV
+Mode = caffe_pb2.ConvolutionParameter
+MODES = {"dense": Mode.DIRECT_DCONV, "sparse": Mode.DIRECT_SCONV}
 
 # channels, filters, group, size, kernel, stride, pad
 LAYERS = {
@@ -48,11 +49,11 @@ def prepare(sizes, zeros, batch, plain):
     weights = blob_of(weights.reshape(g.out_channels, -1, *g.kernel))
     bias = blob_of(rng.standard_normal(g.out_channels))
     bottom = blob_of(rng.standard_normal((batch, g.in_channels, *g.input)))
-    native = bottom_in_native_layout(bottom, g)
+    native = in_native_layout(bottom, g)
     runs = {}
-    for name, mode in (("dense", None), ("sparse", DIRECT_SCONV)):
+    for name, mode in MODES.items():
         kernel = make_kernel(mode, g, batch, cpu(), np.float32, TEST)
-        source = bottom if plain and mode else native
+        source = bottom if plain and name == "sparse" else native
         arguments = (source, weights, bias, Blob((batch, g.out_channels, *g.output)))
         runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
     return runs, 2 * batch * weights.count * int(np.prod(g.output))

@@ -47,7 +47,7 @@ def read_matrix(path, g):
     return matrix.reshape(g.out_channels, -1, *g.kernel)
 
 
-def _in_native_layout(bottom, g):
+def in_native_layout(bottom, g):
     """Return a copy of the bottom in the layout that a dense convolution before would leave."""
     if g.in_channels < 8:
         return bottom
@@ -72,7 +72,7 @@ def prepare(g, weights, batch, modes=MODES):
             kernel = make_kernel(MODES[name], g, batch, cpu(), np.float32, TEST)
         except UnsupportedError:
             continue
-        bottom = _in_native_layout(blob_of(images), g) if name in ("dense", "AUTO") else images
+        bottom = in_native_layout(blob_of(images), g) if name in ("dense", "AUTO") else images
         bottom = bottom if isinstance(bottom, Blob) else blob_of(bottom)
         arguments = (bottom, blob_of(weights), bias, Blob((batch, g.out_channels, *g.output)))
         runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
