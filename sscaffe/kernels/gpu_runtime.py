@@ -1,0 +1,124 @@
+"""The road to a CUDA device: CuPy, own kernels from `sscaffe/kernels/cuda`, copies, streams.
+
+Nothing else imports CuPy. Copies between host and device go through `to_device` and `to_host`
+alone, which count them.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cupy as xp
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FOLDER = Path(__file__).with_name("cuda")
+BLOCK = 256  # threads, where a kernel takes one element each
+_MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
+
+
+@dataclass
+class Traffic:
+    """Copies between host and device since the start of the process."""
+
+    to_device: int = 0
+    to_host: int = 0
+    bytes: int = 0
+
+
+traffic = Traffic()
+
+
+def to_device(array: Array, out: Any = None) -> Any:
+    """Copy an array of the host to the device, into `out` if it is given.
+
+    Page-locked arrays (`pinned`) are copied while the host goes on.
+    """
+    source = np.ascontiguousarray(array)
+    traffic.to_device += 1
+    traffic.bytes += source.nbytes
+    if out is None:
+        out = xp.empty(source.shape, source.dtype)
+    out.set(source)
+    return out
+
+
+def to_host(array: Any, out: Array | None = None) -> Array:
+    """Copy an array of the device to the host, and wait for it."""
+    traffic.to_host += 1
+    traffic.bytes += int(array.nbytes)
+    copied: Array = array.get(out=out)
+    return copied
+
+
+def pinned(count: int, dtype: Any) -> Array:
+    """Return a page-locked array of the host, of any content."""
+    kind = np.dtype(dtype)
+    memory = xp.cuda.alloc_pinned_memory(max(1, count) * kind.itemsize)
+    return np.frombuffer(memory, kind, count)
+
+
+@functools.cache
+def _function(device: int, file: str, kernel: str, dtype: str) -> Any:
+    """Compile a kernel, on first use by a device; CuPy keeps what it compiled in a folder."""
+    name = "double" if dtype == "float64" else "float"
+    options = ("-std=c++17", f"-DReal={name}", f"-I{FOLDER}")
+    module = xp.RawModule(code=(FOLDER / file).read_text(), options=options, backend="nvrtc")
+    return module.get_function(kernel)
+
+
+def launch(
+    file: str,
+    kernel: str,
+    grid: tuple[int, ...],
+    block: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    dtype: Any = np.float32,
+    shared: int = 0,
+) -> None:
+    """Run a kernel of a file in `sscaffe/kernels/cuda` on the current stream.
+
+    Parameters
+    ----------
+    file, kernel : str
+        Such as ``pooling.cu`` and the name of its ``extern "C" __global__`` function.
+    grid, block : tuple of int
+        Blocks, and threads of each.
+    arguments : tuple
+        Arrays of the device, C-contiguous, and None for a null pointer; Python's int becomes int,
+        float becomes `Real`; NumPy's scalars keep their type.
+    dtype : dtype
+        What `Real` stands for in the file: float32 or float64.
+    shared : int
+        Bytes of dynamic shared memory.
+    """
+    if 0 in grid:
+        return
+    kind = np.dtype(dtype)
+    function = _function(xp.cuda.runtime.getDevice(), file, kernel, kind.name)
+    converted = tuple(_argument(value, kind) for value in arguments)
+    function(grid, block, converted, shared_mem=shared)
+
+
+def launch_each(
+    file: str, kernel: str, count: int, arguments: tuple[Any, ...], dtype: Any = np.float32
+) -> None:
+    """Run a kernel that takes `count` elements, one or, by a stride of the grid, more a thread.
+
+    The kernel gets `count`, an int, before the other arguments.
+    """
+    blocks = min(-(-count // BLOCK), _MOST_BLOCKS)
+    launch(file, kernel, (blocks,), (BLOCK,), (count, *arguments), dtype)
+
+
+def _argument(value: Any, kind: np.dtype[Any]) -> Any:
+    if value is None:
+        return np.uintp(0)
+    if isinstance(value, bool | int):
+        return np.int32(value)
+    if isinstance(value, float):
+        return kind.type(value)
+    return value
