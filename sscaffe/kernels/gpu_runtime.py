@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cupy as xp
+import cupy
 import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
+xp: Any = cupy
 
 FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
