@@ -6,7 +6,7 @@
 #endif
 
 // The elements that a thread of a one-dimensional grid takes.
-#define FOR_EACH(i, count)                                                                         \
+#define FOR_EACH(i, count) \
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += blockDim.x * gridDim.x)
 
 // Four elements, read and written at once where their address allows it. Kernels that take packs

@@ -28,9 +28,8 @@ __device__ void map_two(int packs, int count, const Real* a, const Real* b, Real
 // Negative x times the slope; the rest as it is, NaN too.
 extern "C" __global__ void relu_forward(int packs, int count, const Real* x, Real* y, Real slope) {
     // 0 times -inf is not 0.
-    map_one(packs, count, x, y, [=](Real value) {
-        return value < 0 ? (slope == 0 ? Real(0) : slope * value) : value;
-    });
+    map_one(packs, count, x, y,
+            [=](Real value) { return value < 0 ? (slope == 0 ? Real(0) : slope * value) : value; });
 }
 
 extern "C" __global__ void relu_backward(int packs, int count, const Real* x, const Real* dy,

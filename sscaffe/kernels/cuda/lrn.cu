@@ -100,8 +100,8 @@ __device__ void across_backward_run(const Run& run, int channels, int spatial, c
         const int c = run.first - kHalf - 1 + i;
         parts[i] = {0, 0, 0};
         if (c >= 0 && c < channels) {
-            parts[i] = parts_at(run.start + static_cast<long long>(c) * spatial, x, scale, dy,
-                                beta);
+            parts[i] =
+                parts_at(run.start + static_cast<long long>(c) * spatial, x, scale, dy, beta);
         }
     }
     for (int c = run.first; c < run.last; ++c) {
@@ -154,9 +154,8 @@ __device__ void for_each_around(int i, int height, int width, int size, const Fu
     }
 }
 
-extern "C" __global__ void within_forward(int count, int height, int width, int size,
-                                          const Real* x, Real* scale, Real* y, Real share,
-                                          Real beta, Real k) {
+extern "C" __global__ void within_forward(int count, int height, int width, int size, const Real* x,
+                                          Real* scale, Real* y, Real share, Real beta, Real k) {
     FOR_EACH(i, count) {
         Real sum = 0;
         for_each_around(i, height, width, size, [&](int at) { sum += x[at] * x[at]; });
@@ -173,8 +172,7 @@ extern "C" __global__ void within_ratios(int count, const Real* x, const Real* s
 
 extern "C" __global__ void within_backward(int count, int height, int width, int size,
                                            const Real* x, const Real* scale, const Real* dy,
-                                           const Real* ratios, Real* dx, Real beta,
-                                           Real gradient) {
+                                           const Real* ratios, Real* dx, Real beta, Real gradient) {
     FOR_EACH(i, count) {
         Real sum = 0;
         for_each_around(i, height, width, size, [&](int at) { sum += ratios[at]; });

@@ -4,8 +4,8 @@
 // sums are made in one order.
 #include "common.cuh"
 
-#define SIZES                                                                                      \
-    int in_height, int in_width, int out_height, int out_width, int kernel_height,                 \
+#define SIZES                                                                      \
+    int in_height, int in_width, int out_height, int out_width, int kernel_height, \
         int kernel_width, int stride_height, int stride_width, int pad_height, int pad_width
 
 // The least of floats, for doubles too, as Caffe has it.
@@ -35,7 +35,8 @@ __device__ void for_each_value(const Real* plane, const Window& w, int in_height
         // All loads before the first value is needed.
 #pragma unroll
         for (int place = 0; place < kKernel * kKernel; ++place) {
-            const int y = w.top + place / (kKernel + !kKernel), x = w.left + place % (kKernel + !kKernel);
+            const int y = w.top + place / (kKernel + !kKernel),
+                      x = w.left + place % (kKernel + !kKernel);
             inside[place] = y >= 0 && y < in_height && x >= 0 && x < in_width;
             values[place] = inside[place] ? plane[y * in_width + x] : Real(0);
         }
@@ -74,8 +75,8 @@ template <typename Index>
 __device__ void max_forward(int count, const Real* x, Real* y, Index* winner, SIZES) {
     const int kernel = kernel_height == kernel_width ? kernel_height : 0;
     FOR_EACH(i, count) {
-        const Window w = window_of(i, out_height, out_width, stride_height, stride_width,
-                                   pad_height, pad_width);
+        const Window w =
+            window_of(i, out_height, out_width, stride_height, stride_width, pad_height, pad_width);
         const Real* plane = x + w.plane * (in_height * in_width);
         if (kernel == 3) {
             take_largest<3>(plane, w, in_height, in_width, 3, 3, y + i, winner + i);
@@ -90,8 +91,7 @@ __device__ void max_forward(int count, const Real* x, Real* y, Index* winner, SI
 
 // Call fn(output of the plane, place in its window) for the windows that hold an element.
 template <typename Function>
-__device__ void for_each_window(int row, int column, SIZES,
-                                const Function& fn) {
+__device__ void for_each_window(int row, int column, SIZES, const Function& fn) {
     const int y = row + pad_height, x = column + pad_width;
     const int first_row = y < kernel_height ? 0 : (y - kernel_height) / stride_height + 1;
     const int first_column = x < kernel_width ? 0 : (x - kernel_width) / stride_width + 1;
@@ -121,8 +121,8 @@ __device__ void max_backward(int count, const Real* dy, const Index* winner, Rea
     }
 }
 
-#define PASSED                                                                                     \
-    in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride_height,        \
+#define PASSED                                                                              \
+    in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride_height, \
         stride_width, pad_height, pad_width
 
 // The winner is remembered by its place in the window, -1 for none, in a byte where that will do.
@@ -135,8 +135,8 @@ extern "C" __global__ void max_forward_int(int count, const Real* x, Real* y, in
     max_forward(count, x, y, winner, PASSED);
 }
 
-extern "C" __global__ void max_backward_byte(int count, const Real* dy,
-                                             const unsigned char* winner, Real* dx, SIZES) {
+extern "C" __global__ void max_backward_byte(int count, const Real* dy, const unsigned char* winner,
+                                             Real* dx, SIZES) {
     max_backward(count, dy, winner, dx, PASSED);
 }
 
@@ -152,8 +152,8 @@ __device__ int counted(int start, int kernel, int size, int pad) {
 
 extern "C" __global__ void ave_forward(int count, const Real* x, Real* y, SIZES) {
     FOR_EACH(i, count) {
-        const Window w = window_of(i, out_height, out_width, stride_height, stride_width,
-                                   pad_height, pad_width);
+        const Window w =
+            window_of(i, out_height, out_width, stride_height, stride_width, pad_height, pad_width);
         const Real* plane = x + w.plane * (in_height * in_width);
         Real sum = 0;
         const auto add = [&](Real value, int) { sum += value; };
@@ -174,14 +174,14 @@ extern "C" __global__ void ave_backward(int count, const Real* dy, Real* dx, SIZ
         const int row = i / in_width, plane = row / in_height;
         const Real* diffs = dy + plane * (out_height * out_width);
         Real sum = 0;
-        for_each_window(row - plane * in_height, i - row * in_width, PASSED,
-                        [&](int r, int c, int) {
-                            const int height = counted(r * stride_height - pad_height,
-                                                       kernel_height, in_height, pad_height);
-                            const int width = counted(c * stride_width - pad_width, kernel_width,
-                                                      in_width, pad_width);
-                            sum += diffs[r * out_width + c] / Real(height * width);
-                        });
+        for_each_window(
+            row - plane * in_height, i - row * in_width, PASSED, [&](int r, int c, int) {
+                const int height =
+                    counted(r * stride_height - pad_height, kernel_height, in_height, pad_height);
+                const int width =
+                    counted(c * stride_width - pad_width, kernel_width, in_width, pad_width);
+                sum += diffs[r * out_width + c] / Real(height * width);
+            });
         dx[i] = sum;
     }
 }
