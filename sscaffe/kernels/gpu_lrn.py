@@ -64,7 +64,7 @@ class Lrn:
         assert "scale" in self._scratch, "backward before forward"
         x = self._scratch["saved"] if self._is_saved else bottom.data_tensor.read()
         dy, dx = self._diffs(top.diff_tensor, bottom.diff_tensor)
-        operands = x, self._scratch["scale"], dy
+        operands: tuple[Any, ...] = (x, self._scratch["scale"], dy)
         if not self._across:
             ratios = self._room("ratios")
             arguments = *operands, ratios, self._beta
@@ -72,17 +72,16 @@ class Lrn:
             operands = *operands, ratios
         self._launch("backward", (*operands, dx, self._beta, self._gradient))
 
-    def _launch(self, direction: str, arguments: tuple[Any, ...]) -> None:
-        batch, channels, spatial = self._spatial
+    def _launch(self, direction: str, operands: tuple[Any, ...]) -> None:
         if self._across:
+            batch, channels, spatial = self._spatial
             count = batch * spatial * -(-channels // self._segment)
-            sizes = channels, spatial, self._segment, self._size
-            launch_each(_FILE, f"across_{direction}", count, (*sizes, *arguments), self._dtype)
+            kernel, sizes = "across", (channels, spatial, self._segment, self._size)
+            arguments = *sizes, *operands
         else:
-            sizes = *self._image, self._size
-            launch_each(
-                _FILE, f"within_{direction}", self._count, (*sizes, *arguments), self._dtype
-            )
+            count, kernel = self._count, "within"
+            arguments = *self._image, self._size, *operands
+        launch_each(_FILE, f"{kernel}_{direction}", count, arguments, self._dtype)
 
     def _diffs(self, top: "Tensor", bottom: "Tensor") -> tuple[Any, Any]:
         if top is bottom:
