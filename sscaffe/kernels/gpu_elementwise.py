@@ -67,15 +67,17 @@ def multiply(source: "Tensor", factors: "Tensor", out: "Tensor") -> None:
     launch_packs(_FILE, "multiply", out.count, (x, other, y), out.dtype)
 
 
-def sum_of_squares(tensor: "Tensor") -> Any:
+def sum_of_squares(tensor: "Tensor", out: Any = None) -> Any:
     """Return the sum of the squares of a tensor's elements: a float64 of no axes on the device.
 
-    It is made in double precision and in one order; nothing waits for it.
+    It is made in double precision and in one order; nothing waits for it. It goes to `out` if that
+    is given: a captured graph wants memory that stays where it is.
     """
     x = tensor.read()
     packs = -(-tensor.count // 4)
     blocks = min(-(-packs // BLOCK), _MOST_SUMS)
-    sums, total = _room_for_sums(xp.cuda.runtime.getDevice()), xp.empty((), np.float64)
+    sums = _room_for_sums(xp.cuda.runtime.getDevice(), _MOST_SUMS)
+    total = xp.empty((), np.float64) if out is None else out
     arguments = packs, tensor.count, x, sums
     launch(_FILE, "sums_of_squares", (blocks,), (BLOCK,), arguments, tensor.dtype)
     launch(_FILE, "total_of_sums", (1,), (BLOCK,), (blocks, sums, total), tensor.dtype)
@@ -83,9 +85,9 @@ def sum_of_squares(tensor: "Tensor") -> Any:
 
 
 @functools.cache
-def _room_for_sums(device: int) -> Any:
+def _room_for_sums(device: int, count: int) -> Any:
     """Return memory that stays where it is, as a captured graph wants it."""
-    return xp.empty(_MOST_SUMS, np.float64)
+    return xp.empty(count, np.float64)
 
 
 class Dropout:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sscaffe.kernels.gpu_elementwise import Dropout
-from sscaffe.kernels.gpu_runtime import to_host
+from sscaffe.kernels.gpu_runtime import to_host, xp
 from tests.gpu.blobs import blob_of, data_of, diff_of, unset, with_diff
 
 pytestmark = pytest.mark.gpu
@@ -74,3 +74,19 @@ def test_keeps_as_many_as_it_should():
     Dropout(count, np.float32, 3, 0.3).forward(blob, blob)
     # Four standard deviations.
     assert abs((data_of(blob) > 0).mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / count)
+
+
+def test_a_graph_draws_anew_each_time():
+    x = np.ones(1027, np.float32)
+    bottom, top = blob_of(x), unset(x.shape, np.float32)
+    dropout = Dropout(x.size, np.float32, 5, 0.5)
+    stream = xp.cuda.Stream(non_blocking=True)
+    xp.cuda.get_current_stream().synchronize()
+    with stream:
+        dropout.forward(bottom, top)  # compiles the kernel
+        stream.begin_capture()
+        dropout.forward(bottom, top)
+        graph = stream.end_capture()
+        for step in (1, 2):
+            graph.launch(stream)
+            np.testing.assert_array_equal(data_of(top), 2 * masks(1027, 5, step, 0.5))

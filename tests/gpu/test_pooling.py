@@ -18,7 +18,7 @@ ALL = [
     *CASES,
     ((17, 19), (16, 16), (1, 2), (3, 0), True),  # places that do not fit into a byte
     ((7, 7), (7, 7), (1, 1), (0, 0), True),  # a warp a plane
-    ((5, 9), (8, 9), (1, 1), (0, 0), True),
+    ((6, 9), (8, 9), (3, 1), (0, 0), True),  # one window, larger than the image
     ((9, 8), (2, 2), (2, 2), (0, 0), True),
     ((9, 8), (3, 3), (4, 4), (0, 0), True),  # elements between the windows
 ]
