@@ -113,17 +113,22 @@ class Dropout:
         self._most = np.uint32(np.float64(1 - ratio) * _LARGEST)
         self._factor = 1 / (1 - ratio)
         self.state = to_device(np.array([seed, 0], np.int64))  # seed and step
-        self.mask = xp.zeros(count, np.uint8)  # 1 where an element was kept
+        self._kept = xp.zeros(-(-count // 4) * 4, np.uint8)  # whole packs
         self._arrived = xp.zeros(1, np.int32)
+
+    @property
+    def mask(self) -> Any:
+        """An array of uint8 on the device: 1 where an element was kept."""
+        return self._kept[: self._count]
 
     def forward(self, bottom: "Blob", top: "Blob") -> None:
         """Draw a mask and set ``top.data``; the blobs may be one."""
         x, y = source_and_target(bottom.data_tensor, top.data_tensor)
-        arguments = x, y, self.mask, self.state, self._arrived, self._most, self._factor
+        arguments = x, y, self._kept, self.state, self._arrived, self._most, self._factor
         launch_packs(_FILE, "dropout_forward", self._count, arguments, self._dtype)
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
         dy, dx = source_and_target(top.diff_tensor, bottom.diff_tensor)
-        arguments = dy, self.mask, dx, self._factor
+        arguments = dy, self._kept, dx, self._factor
         launch_packs(_FILE, "dropout_backward", self._count, arguments, self._dtype)

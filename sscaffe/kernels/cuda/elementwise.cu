@@ -96,6 +96,11 @@ struct Draws {
     unsigned int at[4];
 };
 
+// What a pack keeps.
+struct alignas(4) Kept {
+    unsigned char at[4];
+};
+
 // Philox-4x32-10: four random numbers for each value of the counter.
 //
 // Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
@@ -118,8 +123,9 @@ __device__ Draws philox(unsigned long long key, unsigned int c0, unsigned long l
 
 // y = x times `factor` where a draw is `most` or less, and times 0 elsewhere; the mask says which.
 //
-//   state    [2]  seed and step; the step goes on by one, so that each launch draws anew
-//   arrived  [1]  0, and 0 again afterwards
+//   mask     [4 * packs]  aligned
+//   state    [2]          seed and step; the step goes on by one, so that each launch draws anew
+//   arrived  [1]          0, and 0 again afterwards
 extern "C" __global__ void dropout_forward(int packs, int count, const Real* x, Real* y,
                                            unsigned char* mask, long long* state, int* arrived,
                                            unsigned int most, Real factor) {
@@ -127,12 +133,13 @@ extern "C" __global__ void dropout_forward(int packs, int count, const Real* x, 
     FOR_EACH(p, packs) {
         const Draws draws = philox(seed, p, step);
         Pack values = load_pack(x, 4 * p, count);
+        Kept kept;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            const bool is_kept = draws.at[i] <= most;
-            values.at[i] *= is_kept ? factor : Real(0);
-            if (i < count - 4 * p) mask[4 * p + i] = is_kept;
+            kept.at[i] = draws.at[i] <= most;
+            values.at[i] *= kept.at[i] ? factor : Real(0);
         }
+        reinterpret_cast<Kept*>(mask)[p] = kept;
         store_pack(values, y, 4 * p, count);
     }
     __syncthreads();
@@ -147,11 +154,9 @@ extern "C" __global__ void dropout_backward(int packs, int count, const Real* dy
                                             const unsigned char* mask, Real* dx, Real factor) {
     FOR_EACH(p, packs) {
         Pack values = load_pack(dy, 4 * p, count);
+        const Kept kept = reinterpret_cast<const Kept*>(mask)[p];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const bool is_kept = i < count - 4 * p && mask[4 * p + i];
-            values.at[i] *= is_kept ? factor : Real(0);
-        }
+        for (int i = 0; i < 4; ++i) values.at[i] *= kept.at[i] ? factor : Real(0);
         store_pack(values, dx, 4 * p, count);
     }
 }
