@@ -103,7 +103,7 @@ def test_arrays_that_begin_anywhere(start, dtype, rng):
 
 
 @pytest.mark.parametrize("most", [1, 3, 1024])
-@pytest.mark.parametrize("count", [*COUNTS, 10_001])
+@pytest.mark.parametrize("count", [*COUNTS, 10_001, 300_000])
 def test_sum_of_squares(count, most, dtype, rng, monkeypatch):
     monkeypatch.setattr(gpu_elementwise, "_MOST_SUMS", most)
     x = draw(rng, count, dtype)

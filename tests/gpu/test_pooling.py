@@ -63,6 +63,18 @@ def test_max(case, dtype, rng):
     np.testing.assert_array_equal(diff_of(bottom).reshape(dx.shape), dx)
 
 
+@pytest.mark.parametrize("size", [(15, 17), (16, 16), (16, 17)], ids=str)
+def test_winner_at_the_end_of_a_large_window(size, dtype):
+    """Places that fit into a byte, those that are the byte for none, and larger ones."""
+    g = PoolGeometry(2, size, size, (1, 1), (0, 0))
+    x = np.arange(2 * math.prod(size), dtype=dtype).reshape(1, 2, *size)
+    pooling, bottom, top = forward(g, "MAX", x)
+    pooling.backward(with_diff(top, np.ones((1, 2, 1, 1), dtype)), bottom)
+    expected = np.zeros(x.shape)
+    expected[..., -1, -1] = 1
+    np.testing.assert_array_equal(diff_of(bottom), expected)
+
+
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_ave(case, dtype, rng):
     g = geometry_of(case)
