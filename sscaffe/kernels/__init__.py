@@ -359,7 +359,7 @@ class Kernels(Protocol):
         Parameters
         ----------
         mask : ndarray of bool
-            Of the host or the device, in the shape of the blob; false where the update is 0.
+            Of the host, in the shape of the blob; false where the update is 0.
         """
 
     def updates(self) -> UpdateOperator:

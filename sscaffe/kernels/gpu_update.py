@@ -29,8 +29,7 @@ class Mask:
     """A byte for each weight."""
 
     def __init__(self, mask: Array) -> None:
-        on_device = to_device(mask) if isinstance(mask, np.ndarray) else mask
-        self.array = xp.ascontiguousarray(on_device.astype(np.uint8))
+        self.array = to_device(mask.astype(np.uint8))
 
     def apply(self, diff: Array) -> None:
         """See `PackedMask.apply`."""

@@ -89,8 +89,7 @@ class ParamUpdate(ABC):
         if mask is not self._mask:
             self._mask, self._packed = mask, None
             if mask is not None:
-                if isinstance(mask, np.ndarray):
-                    mask.flags.writeable = False  # What is written to it later would not be seen.
+                mask.flags.writeable = False  # What is written to it later would not be seen.
                 self._packed = self._param.blob.device.kernels.packed_mask(mask)
         return self._packed
 
@@ -173,7 +172,7 @@ class SeparateUpdate(ParamUpdate):
     def _clip(self, factor: Any) -> None:
         blob = self._param.blob
         if not isinstance(factor, float | int):
-            diff = self._param.diff
+            diff = self._param.mutable_diff
             diff *= factor
         elif factor != 1:
             blob.device.kernels.scale(blob.diff_tensor, factor)
@@ -182,7 +181,7 @@ class SeparateUpdate(ParamUpdate):
         param, blob = self._param, self._param.blob
         mask = self._packed_mask()
         if mask is not None:
-            mask.apply(param.diff)
+            mask.apply(param.mutable_diff)
         blob.device.kernels.add(blob.data_tensor, blob.diff_tensor, -1.0)
 
 
