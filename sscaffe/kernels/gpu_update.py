@@ -124,7 +124,7 @@ class _JobTable:
     def launch(self, clip: Any) -> None:
         """Work out the factors of lassos, and make the updates."""
         constants, dtype = self.constants.array, self._dtype
-        if self._lasso_rows is not None:
+        if self._lasso_owner is not None:
             decays = constants[-self._lassos :]
             grid = (self._lasso_owner.size,)
             found = self._lasso_rows, self._lasso_owner, decays, self._factors, self._norms
@@ -168,7 +168,10 @@ class _JobTable:
 
     def _lay_out_lassos(self, jobs: Sequence[UpdateJob], arrays: list[list[Any]]) -> None:
         self._lassos = sum(len(job.lassos) for job in jobs)
-        self._lasso_rows = self._lasso_owner = self._factors = self._norms = None
+        self._lasso_rows: Any = None
+        self._lasso_owner: Any = None
+        self._factors: Any = None
+        self._norms: Any = None
         self._offsets: list[int] = []
         if not self._lassos:
             return
