@@ -5,7 +5,8 @@ Where everything is stands in tables in device memory; they are made anew when s
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,18 +202,18 @@ class _SquaresTable:
     """Arrays whose squares are summed up, all together."""
 
     def __init__(self, arrays: list[Any]) -> None:
-        self._key, self._kept = _pointers(arrays), arrays
+        self._arrays = arrays
         self._dtype = arrays[0].dtype
         firsts, self._owner = _spread([-(-array.size // CHUNK) for array in arrays])
-        sizes = [array.size for array in arrays]
-        rows = [list(row) for row in zip(self._key, sizes, firsts, strict=True)]
+        pointers, sizes = ([a.data.ptr for a in arrays], [a.size for a in arrays])
+        rows = [list(row) for row in zip(pointers, sizes, firsts, strict=True)]
         self._rows = to_device(np.array(rows, np.int64))
         self._partial = xp.empty(self._owner.size, np.float64)
         self._out = xp.empty(3, np.float64)
 
     def is_of(self, arrays: list[Any]) -> bool:
         """Tell whether they are where they were."""
-        return self._key == _pointers(arrays)
+        return len(arrays) == len(self._arrays) and all(map(operator.is_, arrays, self._arrays))
 
     def launch(self, limit: float) -> Any:
         """Return an array of the clip factor, the norm and the sum."""
@@ -235,15 +236,17 @@ def _arrays_of(job: UpdateJob) -> list[Any]:
     return [tensor.write() for tensor in written]
 
 
-def _pointers(arrays: Iterable[Any]) -> list[int]:
-    return [array.data.ptr for array in arrays]
-
-
 def _key_of(jobs: Sequence[UpdateJob], arrays: list[list[Any]]) -> list[Any]:
-    """Return what tables depend on; with the jobs kept, nothing else has the id of a mask."""
+    """Return what a table depends on; while it keeps the jobs, nothing else has their ids."""
     return [
-        (job.blob.shape, id(job.mask), job.step.rule, *[lasso[:2] for lasso in job.lassos], *own)
-        for job, own in zip(jobs, map(_pointers, arrays), strict=True)
+        (
+            job.blob.shape,
+            id(job.mask),
+            job.step.rule,
+            *[one[:2] for one in job.lassos],
+            *map(id, own),
+        )
+        for job, own in zip(jobs, arrays, strict=True)
     ]
 
 
