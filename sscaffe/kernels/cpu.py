@@ -1,6 +1,6 @@
 """The kernel contract on the CPU: oneDNN where it is best, sscaffe's own kernels elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,13 @@ from sscaffe.kernels import (
     ConcatOperator,
     ConvolutionOperator,
     EltwiseOperator,
-    LassoFactors,
     LrnOperator,
     PackedMask,
     PoolingOperator,
     ScaleOperator,
     SparseConvolution,
     SparseProduct,
-    UpdateStep,
+    UpdateOperator,
     cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
@@ -34,6 +33,7 @@ from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
+from sscaffe.kernels.cpu_update import Updates, squares
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -305,9 +305,7 @@ def scale(tensor: "Tensor", factor: float) -> None:
 
 def sum_of_squares(tensor: "Tensor") -> float:
     """See `Kernels.sum_of_squares`."""
-    if tensor.dtype != np.float32:
-        return float(np.square(tensor.read()).sum())
-    return _core.memory_sum_of_squares(tensor.memory((tensor.count,)))
+    return squares(tensor)
 
 
 def threshold(tensor: "Tensor", limit: float) -> None:
@@ -319,7 +317,14 @@ def threshold(tensor: "Tensor", limit: float) -> None:
     _core.memory_threshold(limit, _in_place(tensor))
 
 
-def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float) -> float:
+def group_lasso(
+    weights: Array,
+    diff: Array,
+    ydimen: int,
+    xdimen: int,
+    decay: float,
+    want_value: bool = True,
+) -> float:
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
@@ -346,35 +351,9 @@ def packed_mask(mask: Array) -> PackedMask:
     return Mask(mask)
 
 
-def update(
-    step: UpdateStep,
-    blob: "Blob",
-    history: "Sequence[Blob]",
-    mask: PackedMask | None,
-    lassos: Sequence[LassoFactors],
-) -> None:
-    """See `Kernels.update`."""
-    shape, tensor = blob.shape, blob.data_tensor
-    # Blocks are of the row-major matrix. Weights that have them stay there, and the convolution
-    # makes its own copy of them: one reorder each of weights and gradient in a step, as against
-    # a copy for the norms and an index of the block of each weight.
-    layout = _core.Layout(shape) if lassos else tensor.memory(shape).layout
-    weights = tensor.memory_in(layout, shape)
-    diff = blob.diff_tensor.memory_in(layout, shape)
-    past = [one.data_tensor.memory_in(layout, shape) for one in history]
-    assert mask is None or isinstance(mask, Mask)
-    connected = None if mask is None else mask.stored_in(layout)
-    _core.memory_update(step, weights, diff, past, connected, shape[0] if shape else 1, lassos)
-
-
-def group_lasso_factors(
-    weights: Array, ydimen: int, xdimen: int, decay: float
-) -> tuple[LassoFactors, float]:
-    """See `Kernels.group_lasso_factors`."""
-    rows, columns = weights.shape
-    factors = np.empty((rows // ydimen, columns // xdimen), np.float32)
-    term = _core.group_lasso_factors(weights, factors, ydimen, xdimen, decay)
-    return LassoFactors(factors, ydimen, xdimen), term
+def updates() -> UpdateOperator:
+    """See `Kernels.updates`."""
+    return Updates()
 
 
 def _in_place(tensor: "Tensor") -> "_core.Memory":

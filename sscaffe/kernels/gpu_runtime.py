@@ -176,6 +176,8 @@ def launch_each(
 def _argument(value: Any, kind: np.dtype[Any]) -> Any:
     if value is None:
         return np.uintp(0)
+    if isinstance(value, np.generic):  # NumPy's float64 is a float of Python's, too.
+        return value
     if isinstance(value, bool | int):
         return np.int32(value)
     if isinstance(value, float):
