@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sscaffe.kernels.gpu_runtime import launch, launch_each, xp
+from sscaffe.kernels.operators import LabelLoss
 
 _FILE = "softmax.cu"
 _THREADS = 128  # of a block with one row in each warp
@@ -28,35 +29,28 @@ def softmax(scores: Any, out: Any) -> None:
 
 
 def softmax_loss(
-    probabilities: Any,
-    labels: Any,
-    ignored: int | None,
-    divisor: int | None,
-    indices: Any,
-    loss: Any,
-    divided_by: Any,
+    probabilities: Any, labels: Any, ignored: int | None, divisor: int | None, out: LabelLoss
 ) -> bool:
     """See `Kernels.softmax_loss`; the labels are not known here."""
     outer, classes, inner = probabilities.shape
-    dtype, block = probabilities.dtype, (_LOSS_THREADS,)
+    dtype, places = probabilities.dtype, outer * inner
     left_out = math.nan if ignored is None else float(ignored)
-    blocks = min(max(1, -(-outer * inner // (8 * _LOSS_THREADS))), _MOST_PARTS)
+    blocks = min(max(1, -(-places // (8 * _LOSS_THREADS))), _MOST_PARTS)
     parts = _parts(xp.cuda.runtime.getDevice()) if blocks > 1 else None
-    read = outer * inner, probabilities, labels, left_out
-    result = divisor or 0, loss, divided_by
-    arguments = *read, indices, parts, classes, inner, *result
-    launch(_FILE, "softmax_loss", (blocks,), block, arguments, dtype)
+    result = 0 if divisor is None else max(divisor, 1), out.value, out.divided_by
+    arguments = places, probabilities, labels, left_out, out.labels, parts, classes, inner, *result
+    launch(_FILE, "softmax_loss", (blocks,), (_LOSS_THREADS,), arguments, dtype)
     if blocks > 1:
-        launch(_FILE, "softmax_loss_of_parts", (1,), (256,), (parts, blocks, *result), dtype)
+        launch(
+            _FILE, "softmax_loss_of_parts", (1,), (_MOST_PARTS,), (parts, blocks, *result), dtype
+        )
     return True
 
 
-def softmax_loss_backward(
-    probabilities: Any, labels: Any, weight: float, divided_by: Any, diff: Any
-) -> None:
+def softmax_loss_backward(probabilities: Any, loss: LabelLoss, weight: float, diff: Any) -> None:
     """See `Kernels.softmax_loss_backward`."""
     _, classes, inner = probabilities.shape
-    arguments = probabilities, labels, float(weight), divided_by, diff, classes, inner
+    arguments = probabilities, loss.labels, float(weight), loss.divided_by, diff, classes, inner
     launch_each(_FILE, "softmax_loss_backward", diff.size, arguments, diff.dtype)
 
 
