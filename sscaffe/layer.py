@@ -192,7 +192,7 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
 
 def loss_weight(top: Sequence[Blob]) -> float:
     """Return what the gradient of a layer's loss is multiplied by: the diff of its first top."""
-    return float(top[0].const_diff)
+    return float(top[0].host_diff)
 
 
 def on_host(array: Any) -> Array:

@@ -124,7 +124,7 @@ class BatchNormLayer(Layer):
         mean, variance = sums.statistics()
         self.inverse_std = 1 / self.xp.sqrt(variance + self.eps)
         x = bottom.const_data.reshape(self.flat)
-        y = top.new_data().reshape(self.flat)
+        y = (top.mutable_data if top is bottom else top.new_data()).reshape(self.flat)
         self.xp.subtract(x, mean[:, None], out=y)
         y *= self.inverse_std[:, None]
 

@@ -29,8 +29,8 @@ class SoftmaxLayer(Layer):
         """Set the probabilities."""
         outer, inner = outer_inner(bottom[0].shape, self.axis)
         shape = outer, bottom[0].shape[self.axis], inner
-        scores = bottom[0].const_data.reshape(shape)
-        self.kernels.softmax(scores, top[0].new_data().reshape(shape))
+        out = top[0].mutable_data if top[0] is bottom[0] else top[0].new_data()
+        self.kernels.softmax(bottom[0].const_data.reshape(shape), out.reshape(shape))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set ``dx = y (dy - sum(y dy))``."""
