@@ -28,7 +28,6 @@
 #define __shared__ static
 #define __forceinline__ inline
 #define __noinline__
-#define __align__(n) alignas(n)
 #define __launch_bounds__(...)
 
 struct dim3 {

@@ -12,7 +12,14 @@ from cupy._call import Wrapper, call, poison
 from cupy._raw import RawKernel, RawModule
 from cupy.cuda import get_default_memory_pool, get_default_pinned_memory_pool
 
-__all__ = ["RawKernel", "RawModule", "cuda", "ndarray"]
+__all__ = [
+    "RawKernel",
+    "RawModule",
+    "cuda",
+    "get_default_memory_pool",
+    "get_default_pinned_memory_pool",
+    "ndarray",
+]
 __version__ = "14.0.0+host"
 
 

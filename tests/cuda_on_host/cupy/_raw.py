@@ -16,13 +16,15 @@ from cupy._source import parse_kernels, to_host
 SHIM = Path(__file__).parents[1]
 SHIM_FILES = ("shim.hpp", "shim_math.hpp")
 FLAGS = ("-std=c++17", "-O1", "-g1", "-fPIC", "-shared", "-w", "-ffp-contract=off")
+# What is __shared__ in a template must not be one variable for all libraries.
+FLAGS += ("-fno-gnu-unique", "-Wl,-Bsymbolic")
 FLAGS += ("-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-D__CUDA_ARCH__=700")
 STATIC_SHARED = 48 << 10
 MOST_SHARED = 227 << 10
 Three = ctypes.c_uint * 3
 
 
-class CompileException(Exception):
+class CompileException(Exception):  # noqa: N818
     """The compiler's words."""
 
 

@@ -20,9 +20,12 @@ KERNEL = re.compile(
     rf'extern\s*"C"\s*__global__\s+{BOUNDS}void\s+{BOUNDS}(\w+)\s*\(([^)]*)\)\s*{{', re.DOTALL
 )
 SHARED = re.compile(
-    r"extern\s+__shared__\s+(?:__align__\s*\(\d+\)\s*|alignas\s*\(\d+\)\s*)?"
+    r"extern\s+__shared__\s+(?:__attribute__\(\(aligned\(\d+\)\)\)\s*)?"
     r"([\w\s]+?)\s+(\w+)\s*\[\s*\]\s*;"
 )
+# CUDA takes an alignment in the middle of a declaration; of g++'s two words only the GNU one may.
+ALIGNED = re.compile(r"\b(?:__align__|alignas)\s*\(\s*(\d+)\s*\)")
+GNU_ALIGNED = r"__attribute__((aligned(\1)))"
 
 
 @dataclass
@@ -87,11 +90,12 @@ def to_host(source, kernels):
     """Return C++ for the host: the source, and for each kernel a function that starts it."""
     body = SHARED.sub(
         r"\1* const \2 = reinterpret_cast<\1*>(shim::dynamic_shared);",
-        source,
+        ALIGNED.sub(GNU_ALIGNED, source),
     )
+    body = re.sub(r'extern\s*"C"\s*(?=__global__)', "", body)  # C's library has a "raise", too
     barriers = "true" if BARRIERS.search(source) else "false"
     starters = "".join(_starter(kernel, barriers) for kernel in kernels.values())
-    return f'#include "shim.hpp"\n{body}\n{starters}'
+    return f'#include "shim.hpp"\nnamespace kernels {{\n{body}\n{starters}}}\n'
 
 
 def _starter(kernel, barriers):
