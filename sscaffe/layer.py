@@ -150,6 +150,12 @@ class Layer:
         """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
         raise NotImplementedError
 
+    def explain(self, bottom: list[Blob]) -> None:
+        """Raise what is wrong with the bottoms, where a loss is no finite number.
+
+        Forward raises it by itself, unless it would have to wait for the device.
+        """
+
     @property
     def replays(self) -> bool:
         """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
@@ -183,6 +189,11 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
             f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}"
         )
     return axis % ndim
+
+
+def loss_weight(top: Sequence[Blob]) -> float:
+    """Return what the gradient of a layer's loss is multiplied by: the diff of its first top."""
+    return float(top[0].host_diff)
 
 
 def on_host(array: Any) -> Array:

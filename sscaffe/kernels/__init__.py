@@ -16,7 +16,9 @@ from sscaffe.kernels.operators import (
     ConvolutionOperator as ConvolutionOperator,
     EltwiseOperator as EltwiseOperator,
     GroupLassoBlocks as GroupLassoBlocks,
+    LabelLoss as LabelLoss,
     LrnOperator as LrnOperator,
+    MovingSums as MovingSums,
     PackedMask as PackedMask,
     PoolingOperator as PoolingOperator,
     ScaleOperator as ScaleOperator,
@@ -257,9 +259,16 @@ class Kernels(Protocol):
         """
 
     def softmax_loss(
-        self, probabilities: Array, labels: Array, ignored: int | None, indices: Array
-    ) -> tuple[float, int]:
-        """Return the sum of -log of the labels' probabilities, and how many labels count.
+        self,
+        probabilities: Array,
+        labels: Array,
+        ignored: int | None,
+        divisor: int | None,
+        out: LabelLoss,
+    ) -> bool:
+        """Set `out` to the sum of -log of the labels' probabilities, divided by `divisor`.
+
+        False if a label is no class; a device that would have to be waited for never says so.
 
         Parameters
         ----------
@@ -269,30 +278,19 @@ class Kernels(Protocol):
             Of the same dtype; what is behind the point is dropped.
         ignored : int, optional
             The label that does not count.
-        indices : ndarray of int32, shape (outer * inner,)
-            Overwritten: the labels, -1 for those that do not count.
-
-        Returns
-        -------
-        tuple of float and int
-            The second is -1 if a label is not the number of a class.
+        divisor : int, optional
+            By default how many labels count; 1 for none.
+        out : LabelLoss
+            Overwritten.
         """
 
     def softmax_loss_backward(
-        self, probabilities: Array, labels: Array, factor: Any, diff: Array
+        self, probabilities: Array, loss: LabelLoss, weight: float, diff: Array
     ) -> None:
-        """Set ``diff = factor * (probabilities - [class is label])``.
+        """Set ``diff = weight / divided_by * (probabilities - [class is label])``.
 
-        Parameters
-        ----------
-        probabilities : ndarray, shape (outer, classes, inner)
-            C-contiguous.
-        labels : ndarray of int32, shape (outer * inner,)
-            Negative where there is none: the gradient is 0 there.
-        factor : float
-            Of the dtype of the arrays.
-        diff : ndarray, shaped like probabilities
-            Overwritten.
+        It is 0 where a label does not count. `diff` is shaped like `probabilities`; the loss is
+        what `softmax_loss` left.
         """
 
     def multiply(

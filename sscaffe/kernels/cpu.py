@@ -14,6 +14,7 @@ from sscaffe.kernels import (
     ConcatOperator,
     ConvolutionOperator,
     EltwiseOperator,
+    LabelLoss,
     LrnOperator,
     PackedMask,
     PoolingOperator,
@@ -32,6 +33,7 @@ from sscaffe.kernels.cpu_lasso import shrink
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
+from sscaffe.kernels.cpu_softmax import label_loss, label_loss_backward, set_softmax
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
 from sscaffe.kernels.cpu_update import Updates, squares
 from sscaffe.kernels.tape import run
@@ -207,41 +209,25 @@ def concat(axis: int, dtype: Any) -> ConcatOperator | None:
 
 def softmax(scores: Array, out: Array) -> None:
     """See `Kernels.softmax`."""
-    if out.dtype == np.float32:
-        run(_core.softmax, scores, out)
-        return
-    np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
-    np.exp(out, out=out)
-    out /= out.sum(axis=1, keepdims=True)
+    set_softmax(scores, out)
 
 
 def softmax_loss(
-    probabilities: Array, labels: Array, ignored: int | None, indices: Array
-) -> tuple[float, int]:
+    probabilities: Array,
+    labels: Array,
+    ignored: int | None,
+    divisor: int | None,
+    out: LabelLoss,
+) -> bool:
     """See `Kernels.softmax_loss`."""
-    if probabilities.dtype == np.float32:
-        left_out = np.nan if ignored is None else ignored
-        return _core.softmax_loss(probabilities, labels, left_out, indices)
-    classes, inner = probabilities.shape[1:]
-    whole = np.trunc(labels)
-    counts = np.full(labels.shape, True) if ignored is None else whole != ignored
-    if not ((whole[counts] >= 0) & (whole[counts] < classes)).all():
-        return 0.0, -1
-    indices[...] = np.where(counts, whole, -1)
-    places = np.nonzero(counts)[0]
-    picked = probabilities[places // max(inner, 1), indices[places], places % max(inner, 1)]
-    return -float(np.log(np.maximum(picked, np.finfo(np.float32).tiny)).sum()), places.size
+    return label_loss(probabilities, labels, ignored, divisor, out)
 
 
-def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff: Array) -> None:
+def softmax_loss_backward(
+    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    if diff.dtype == np.float32:
-        _core.softmax_loss_backward(probabilities, labels, factor, diff)
-        return
-    outer, classes, inner = probabilities.shape
-    label = labels.reshape(outer, 1, inner)
-    is_label = np.arange(classes).reshape(1, -1, 1) == label
-    diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
+    label_loss_backward(probabilities, loss, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:

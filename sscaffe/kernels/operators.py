@@ -65,23 +65,49 @@ class PoolingOperator(Protocol):
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
 
 
+class MovingSums(NamedTuple):
+    """What a batch normalization gathers of the statistics of its batches."""
+
+    blobs: "list[Blob]"  # sums of means (C,), of variances (C,), and the weight of both (1,)
+    fraction: Any  # of the sums that is left when a batch is added; of the blobs' dtype
+    correction: Any  # of a batch's variance, which is less than that of what it was drawn from
+
+    def add(self, mean: Array, variance: Array) -> None:
+        """Add the statistics of a batch."""
+        terms = mean, self.correction * variance, 1
+        for blob, term in zip(self.blobs, terms, strict=True):
+            blob.set_data(blob.const_data * self.fraction + term)
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Return mean and variance, arrays (C,): the sums over their weight, or 0 without one."""
+        mean, variance, weight = (blob.const_data for blob in self.blobs)
+        number = float(weight[0])
+        factor = mean.dtype.type(0 if number == 0 else 1 / number)
+        return mean * factor, variance * factor
+
+
+class LabelLoss(NamedTuple):
+    """Where a device leaves the loss of labels."""
+
+    value: Array  # one element: the loss; NaN if a label is not the number of a class
+    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
+    labels: Array  # int32: -1 where they do not count
+
+
 class BatchNormOperator(Protocol):
     """The normalization of each channel of an array (N, C, ...)."""
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
-        """Normalize by the batch's own mean and variance, and return both, arrays (C,).
-
-        They are overwritten by the next forward pass.
-        """
+    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+        """Normalize by the batch's own mean and variance, and add both to the sums."""
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``, after `forward`."""
 
-    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
-        """Set ``top.data = (bottom.data - mean) * inverse_std``."""
+    def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
+        """Set ``top.data = (bottom.data - mean) / sqrt(variance + eps)`` by the statistics."""
 
-    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
-        """Set ``bottom.diff = top.diff * inverse_std``."""
+    def backward_normalize(self, top: "Blob", bottom: "Blob", sums: MovingSums, eps: float) -> None:
+        """Set ``bottom.diff = top.diff / sqrt(variance + eps)``."""
 
 
 class ScaleOperator(Protocol):
