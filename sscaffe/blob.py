@@ -60,7 +60,7 @@ class Blob:
         self.dtype = np.dtype(dtype)
         self._shape: Shape = ()
         self._arena: Arena | None = None
-        self._data = self._diff = Tensor(0, self.dtype, self.device.xp)
+        self._data = self._diff = self._new_tensor(0)
         self.reshape(*shape)
 
     @property
@@ -105,23 +105,43 @@ class Blob:
 
     @property
     def data(self) -> Array:
-        """The values, a live array; whoever asks for it is taken to write to it."""
-        return self._data.write().reshape(self._shape)
+        """The values, a live NumPy array; whoever asks for it is taken to write to it."""
+        return self._data.host_write().reshape(self._shape)
 
     @property
     def diff(self) -> Array:
-        """The gradients, a live array; whoever asks for it is taken to write to it."""
-        return self._diff.write().reshape(self._shape)
+        """The gradients, a live NumPy array; whoever asks for it is taken to write to it."""
+        return self._diff.host_write().reshape(self._shape)
+
+    @property
+    def host_data(self) -> Array:
+        """The values as a NumPy array, to be read only."""
+        return self._data.host_read().reshape(self._shape)
+
+    @property
+    def host_diff(self) -> Array:
+        """The gradients as a NumPy array, to be read only."""
+        return self._diff.host_read().reshape(self._shape)
 
     @property
     def const_data(self) -> Array:
-        """The values, to be read only."""
+        """The values on the device, to be read only."""
         return self._data.read().reshape(self._shape)
 
     @property
     def const_diff(self) -> Array:
-        """The gradients, to be read only."""
+        """The gradients on the device, to be read only."""
         return self._diff.read().reshape(self._shape)
+
+    @property
+    def mutable_data(self) -> Array:
+        """The values on the device, to be read and written."""
+        return self._data.write().reshape(self._shape)
+
+    @property
+    def mutable_diff(self) -> Array:
+        """The gradients on the device, to be read and written."""
+        return self._diff.write().reshape(self._shape)
 
     @property
     def data_tensor(self) -> Tensor:
@@ -139,20 +159,20 @@ class Blob:
         return self._data.version
 
     def new_data(self) -> Array:
-        """Return an array for `data`, every element of which the caller will set."""
+        """Return an array of the device for `data`; the caller will set every element."""
         return self._data.overwrite().reshape(self._shape)
 
     def new_diff(self) -> Array:
-        """Return an array for `diff`, every element of which the caller will set."""
+        """Return an array of the device for `diff`; the caller will set every element."""
         return self._diff.overwrite().reshape(self._shape)
 
     def set_data(self, values: Any) -> None:
         """Overwrite `data` with values that broadcast to its shape."""
-        self.new_data()[...] = values
+        self._set(self._data, values)
 
     def set_diff(self, values: Any) -> None:
         """Overwrite `diff` with values that broadcast to its shape."""
-        self.new_diff()[...] = values
+        self._set(self._diff, values)
 
     def clear_diff(self) -> None:
         """Set `diff` to 0."""
@@ -184,15 +204,15 @@ class Blob:
             self._require_memory(sizes, count * self.dtype.itemsize)
         self._shape = sizes
         if count != self._data.count:
-            self._data = Tensor(count, self.dtype, self.xp, self._arena)
-            self._diff = Tensor(count, self.dtype, self.xp)
+            self._data = self._new_tensor(count, self._arena)
+            self._diff = self._new_tensor(count)
 
     def draw_from(self, arena: Arena) -> None:
         """Take the memory of `data` from an arena from now on; the values are lost.
 
         Warns if somebody holds an array of them, which nothing will write to any more.
         """
-        if self.dtype == np.float32:
+        if self.dtype == np.float32 and self.xp is np:
             if self._data.is_held:
                 warnings.warn(
                     f"compact: an array of a blob of shape {self.shape} that you hold will not "
@@ -201,7 +221,7 @@ class Blob:
                     stacklevel=5,
                 )
             self._arena = arena
-            self._data = Tensor(self._data.count, self.dtype, self.xp, arena)
+            self._data = self._new_tensor(self._data.count, arena)
             self._data.release()
 
     def reshape_like(self, other: "Blob") -> None:
@@ -234,6 +254,19 @@ class Blob:
         """Bring arrays of this blob that somebody outside still holds up to date."""
         self._data.publish()
         self._diff.publish()
+
+    def _set(self, tensor: Tensor, values: Any) -> None:
+        """Overwrite a tensor where the values are, on the host or on the device."""
+        on_host = isinstance(values, np.ndarray | Sequence) and np.ndim(values) > 0
+        array = tensor.host_overwrite() if on_host else tensor.overwrite()
+        array.reshape(self._shape)[...] = values
+
+    def _new_tensor(self, count: int, arena: Arena | None = None) -> Tensor:
+        if self.xp is np:
+            return Tensor(count, self.dtype, self.xp, arena)
+        from sscaffe.device_tensor import DeviceTensor
+
+        return DeviceTensor(count, self.dtype, self.xp)
 
     def _legacy_size(self, axis: int) -> int:
         if self.ndim > 4:
@@ -304,23 +337,38 @@ class Param:
 
     @property
     def data(self) -> Array:
-        """The values, to be read and written."""
+        """`Blob.data`."""
         return self.blob.data
 
     @property
-    def const_data(self) -> Array:
-        """The values, to be read only."""
-        return self.blob.const_data
-
-    @property
     def diff(self) -> Array:
-        """The gradient, and after the solver's rule the update; to be read and written."""
+        """`Blob.diff`: the gradient, and after the solver's rule the update."""
         return self.blob.diff
 
     @property
+    def host_data(self) -> Array:
+        """`Blob.host_data`."""
+        return self.blob.host_data
+
+    @property
+    def const_data(self) -> Array:
+        """`Blob.const_data`."""
+        return self.blob.const_data
+
+    @property
     def const_diff(self) -> Array:
-        """The gradient, to be read only."""
+        """`Blob.const_diff`."""
         return self.blob.const_diff
+
+    @property
+    def mutable_data(self) -> Array:
+        """`Blob.mutable_data`."""
+        return self.blob.mutable_data
+
+    @property
+    def mutable_diff(self) -> Array:
+        """`Blob.mutable_diff`."""
+        return self.blob.mutable_diff
 
     @property
     def lr_mult(self) -> float:

@@ -18,6 +18,11 @@ class Device:
     xp: ModuleType  # numpy or cupy
     kernels: Kernels
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether arrays of the device are NumPy's."""
+        return self.xp is np
+
 
 @functools.cache
 def cpu() -> Device:
@@ -27,15 +32,23 @@ def cpu() -> Device:
     return Device("cpu", np, kernels)
 
 
-def gpu(index: int) -> Device:
-    """Return a GPU by its number.
+@functools.cache
+def gpu(index: int = 0) -> Device:
+    """Return a GPU by its number, and make it the one that this thread computes on.
 
     Raises
     ------
     UnsupportedError
-        Always: there are no GPU kernels yet.
+        If there is no such GPU, or CuPy or a library that it needs is missing.
     """
-    raise UnsupportedError(
-        f"gpu {index}: sscaffe has no GPU kernels yet; leave --gpu out, call set_mode_cpu(), or "
-        "set solver_mode: CPU in the solver"
-    )
+    try:
+        from sscaffe.kernels import gpu_runtime
+    except ImportError as error:
+        raise UnsupportedError(
+            f"gpu {index}: CuPy cannot be imported ({error}); install it by pip install "
+            '"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver, or leave --gpu out'
+        ) from error
+    gpu_runtime.use(index)
+    from sscaffe.kernels import gpu as kernels
+
+    return Device(f"gpu:{index}", gpu_runtime.xp, kernels)

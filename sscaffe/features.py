@@ -132,7 +132,7 @@ def extract_features(
         for batch in range(batches):
             net.run_forward()
             for name, writer in writers.items():
-                rows = np.atleast_1d(np.asarray(net.blobs[name].const_data))
+                rows = np.atleast_1d(np.asarray(net.blobs[name].host_data))
                 writer.put_rows(rows)
                 before, counts[name] = counts[name], counts[name] + len(rows)
                 if counts[name] // _REPORT_EVERY > before // _REPORT_EVERY:

@@ -132,9 +132,9 @@ class DenseIp(IpKernel):
         x, top_diff = self._vectors(bottom), self._top_diff(top)
         if wanted.weights:
             a, b = (x, top_diff) if self.sizes.transpose else (top_diff, x)
-            self.device.kernels.gemm(a, b, weights.diff, transpose_a=True, accumulate=True)
+            self.device.kernels.gemm(a, b, weights.mutable_diff, transpose_a=True, accumulate=True)
         if wanted.bias and bias is not None:
-            diff = bias.diff
+            diff = bias.mutable_diff
             diff += top_diff.sum(axis=0)
 
     def _top_diff(self, top: Blob) -> Array:

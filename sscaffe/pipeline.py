@@ -274,7 +274,7 @@ class Pipeline:
 def _kept(net: Net, layer: str) -> dict[str, int]:
     """Return the size of a layer's weight matrix, and that without rows and columns of zeros."""
     param = next(one for one in net.all_params if one.layer_name == layer and one.index == 0)
-    matrix = param.const_data.reshape(param.matrix_shape)
+    matrix = param.host_data.reshape(param.matrix_shape)
     return {
         "rows": matrix.shape[0],
         "columns": matrix.shape[1],

@@ -90,7 +90,7 @@ class ImageNet(Net):
             for row, image in zip(batch, part, strict=False):
                 row[...] = self.transformer.preprocess(in_, image)
             self.run_forward()
-            result = self.blobs[out].const_data
+            result = self.blobs[out].host_data
             if not result.ndim or len(result) != size:
                 raise ShapeError(
                     f"{out}: expected {size} predictions, one an image, got shape {result.shape}"

@@ -79,13 +79,13 @@ def _summary(
     own = [p for p in params.get(layer.name, []) if owners[id(p.blob.data_tensor)] is p]
     others = [p for p in params.get(layer.name, []) if owners[id(p.blob.data_tensor)] is not p]
     count = sum(p.blob.count for p in own)
-    nonzero = sum(int(np.count_nonzero(p.const_data)) for p in own)
+    nonzero = sum(int(np.count_nonzero(p.host_data)) for p in own)
     kept, rows, columns = count, None, None
     matrix_param = next((p for p in params.get(layer.name, []) if _has_matrix(p)), None)
     macs = int(getattr(layer, "macs", int)())
     kept_macs, nonzero_macs = int(getattr(layer, "kept_macs", lambda: macs)()), macs
     if matrix_param is not None:
-        matrix = matrix_param.const_data.reshape(matrix_param.matrix_shape)
+        matrix = matrix_param.host_data.reshape(matrix_param.matrix_shape)
         rows, columns = int(matrix.any(axis=1).sum()), int(matrix.any(axis=0).sum())
         if matrix_param in own:
             kept -= matrix.size - sparsity.kept_size(matrix, matrix_param.group)

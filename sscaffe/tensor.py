@@ -1,8 +1,7 @@
 """One array in up to two places, and a marker for which of them is fresh.
 
-The places on the host are the plain row-major array and oneDNN's own layout. Copies are made only
-when a stale place is asked for, as Caffe's SyncedMemory does between host and device. Only the
-kernels ask for the native place; everybody else sees plain arrays.
+The places are the plain row-major array and oneDNN's own layout. Copies are made only when a stale
+place is asked for. Only the kernels ask for the native place; everybody else sees plain arrays.
 """
 
 import enum
@@ -112,8 +111,8 @@ class Tensor:
         self._wraps: dict[Shape, _core.Memory] = {}
         self._version = 0
         self._checksum = 0
-        # Whether the plain array was held when the checksum, or the native copy, was made: then
-        # it may have been written to since, also where nobody holds it any more.
+        # Whether the plain array was held when the checksum, or the native copy, was made: if so
+        # it may have been written to since.
         self._checked_while_held = self._copied_while_held = False
         self._has_settled = False
         self._arena = arena
@@ -144,8 +143,7 @@ class Tensor:
     def keep_native_only(self) -> None:
         """Let go of the plain place if the value is in the native one too and nobody holds it."""
         if self._native is not None and self._fresh is _BOTH and self._native_is_fresh():
-            self._plain, self._wraps = None, {}
-            self._fresh = _NATIVE
+            self._plain, self._wraps, self._fresh = None, {}, _NATIVE
 
     def write(self) -> Array:
         """Return the plain array, flat, to be read and written."""
@@ -159,6 +157,8 @@ class Tensor:
         self._fresh = _PLAIN
         self._version += 1
         return self._plain_array()
+
+    host_read, host_write, host_overwrite = read, write, overwrite
 
     def clear(self) -> None:
         """Set every element to 0, without touching memory until somebody looks."""

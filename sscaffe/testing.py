@@ -69,12 +69,12 @@ def check_gradient(
     def objective() -> float:
         layer.forward(bottom, top)
         pairs = zip(top, weights, strict=True)
-        return sum(float((blob.const_data * weight).sum()) for blob, weight in pairs)
+        return sum(float((blob.host_data * weight).sum()) for blob, weight in pairs)
 
     named = [(f"bottom[{i}]", bottom[i]) for i, wanted in enumerate(check_bottom) if wanted]
     if layer.learns:
         named += [(f"blobs[{i}]", blob) for i, blob in enumerate(layer.blobs)]
-    gradients = [(name, blob, blob.const_diff.copy()) for name, blob in named]
+    gradients = [(name, blob, blob.host_diff.copy()) for name, blob in named]
     for name, blob, gradient in gradients:
         expected = _finite_difference(objective, blob, step)
         np.testing.assert_allclose(
@@ -89,7 +89,7 @@ def check_gradient(
 def _finite_difference(objective: Callable[[], float], blob: Blob, step: float) -> Array:
     gradient = np.empty(blob.shape)
     for index in np.ndindex(blob.shape):
-        original = blob.const_data[index]
+        original = blob.host_data[index]
         blob.data[index] = original + step
         above = objective()
         blob.data[index] = original - step

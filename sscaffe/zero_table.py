@@ -37,7 +37,7 @@ class Weights:
     @property
     def matrix(self) -> Array:
         """The weights: a row for each filter or neuron."""
-        return self.param.const_data.reshape(self.param.matrix_shape)
+        return self.param.host_data.reshape(self.param.matrix_shape)
 
 
 @dataclass(frozen=True)

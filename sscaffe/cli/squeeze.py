@@ -119,7 +119,7 @@ def _compared(
 
 
 def _difference(one: Any, other: Any) -> float:
-    a, b = one.const_data.astype(np.float64), other.const_data
+    a, b = one.host_data.astype(np.float64), other.host_data
     return float(abs(a - b).max() / max(abs(a).max(), 1e-30)) if a.size else 0.0
 
 

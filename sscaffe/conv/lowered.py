@@ -154,7 +154,7 @@ class LoweredGemm(LoweredKernel):
         """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says."""
         top_diff = self._by_group(top.const_diff)
         if wanted.bias and bias is not None:
-            diff = bias.diff
+            diff = bias.mutable_diff
             diff += top_diff.sum(axis=(0, 3)).reshape(diff.shape)
         if wanted.weights:
             self._backward_weights(top_diff, bottom, weights)
@@ -163,7 +163,7 @@ class LoweredGemm(LoweredKernel):
 
     def _backward_weights(self, top_diff: Array, bottom: Blob, weights: Blob) -> None:
         stored = self._stored(weights)
-        weights_diff = weights.diff.reshape(self._by_group_shape(self.geometry.kernel_dim))
+        weights_diff = weights.mutable_diff.reshape(self._by_group_shape(self.geometry.kernel_dim))
         column_shape = (self.geometry.group, self.geometry.kernel_dim, self._positions)
         for image, diffs in zip(self._images(bottom.const_data), top_diff, strict=True):
             columns = self._lower(image, stored).reshape(column_shape)

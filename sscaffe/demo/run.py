@@ -141,7 +141,7 @@ class Demo:
     def _record(self, stage: Stage, solver: Solver, scored: Net, iterations: int) -> None:
         """Note how the training stands."""
         stage.iterations.append(solver.iter)
-        stage.losses.append(float(solver.net.blobs["loss"].const_data.item()))
+        stage.losses.append(float(solver.net.blobs["loss"].host_data.item()))
         zeros = {}
         for name in nets.CONVOLUTIONS:
             matrix = _matrix(solver.net, name)
@@ -181,7 +181,7 @@ class Demo:
 def _matrix(net: Net, layer: str) -> Array:
     """Return a copy of a layer's weight matrix."""
     weights = net.params[layer][0]
-    return weights.const_data.reshape(weights.shape[0], -1).copy()
+    return weights.host_data.reshape(weights.shape[0], -1).copy()
 
 
 def _kept(matrix: Array) -> tuple[int, int]:

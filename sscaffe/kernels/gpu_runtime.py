@@ -13,6 +13,8 @@ import cupy as xp
 import numpy as np
 import numpy.typing as npt
 
+from sscaffe.errors import UnsupportedError
+
 Array = npt.NDArray[Any]
 
 FOLDER = Path(__file__).with_name("cuda")
@@ -30,6 +32,41 @@ class Traffic:
 
 
 traffic = Traffic()
+
+
+@dataclass
+class Settings:
+    """How GPUs compute, for the whole process."""
+
+    allow_tf32: bool = False  # matrix units round float32 to 10 bits: faster, not as exact
+
+
+settings = Settings()
+
+
+def use(index: int) -> None:
+    """Make a GPU the one that this thread computes on.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such GPU, or no driver.
+    """
+    try:
+        count = xp.cuda.runtime.getDeviceCount()
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        raise UnsupportedError(
+            f"gpu {index}: no GPU can be reached ({error}); sscaffe device_query says what is "
+            "missing; leave --gpu out to compute on the CPU"
+        ) from error
+    if not 0 <= index < count:
+        raise UnsupportedError(f"gpu {index}: expected a number below {count}, the GPUs here")
+    xp.cuda.Device(index).use()
+
+
+def synchronize() -> None:
+    """Wait until the current stream has done all that it was given."""
+    xp.cuda.get_current_stream().synchronize()
 
 
 def to_device(array: Array, out: Any = None) -> Any:

@@ -122,7 +122,7 @@ class BatchNormLayer(Layer):
             self._operator.normalize(bottom, top, mean, self.inverse_std)
             return
         x = bottom.const_data.reshape(self.flat)
-        y = (top.data if top is bottom else top.new_data()).reshape(self.flat)
+        y = (top.mutable_data if top is bottom else top.new_data()).reshape(self.flat)
         self.xp.subtract(x, mean[:, None], out=y)
         y *= self.inverse_std[:, None]
 

@@ -46,7 +46,7 @@ class BiasLayer(Layer):
         """Add the bias."""
         bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).const_data.reshape(-1, 1)
         x = bottom[0].const_data.reshape(self.flat)
-        y = top[0].data if top[0] is bottom[0] else top[0].new_data()
+        y = top[0].mutable_data if top[0] is bottom[0] else top[0].new_data()
         self.xp.add(x, bias, out=y.reshape(self.flat))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -56,6 +56,6 @@ class BiasLayer(Layer):
             bottom[1].set_diff(top_diff.sum(axis=(0, 2)).reshape(bottom[1].shape))
         elif len(bottom) == 1 and self.param_propagate_down[0]:
             bias = self.blobs[0]
-            bias.diff[...] += top_diff.sum(axis=(0, 2)).reshape(bias.shape)
+            bias.mutable_diff[...] += top_diff.sum(axis=(0, 2)).reshape(bias.shape)
         if propagate_down[0] and top[0] is not bottom[0]:
             bottom[0].set_diff(top[0].const_diff)

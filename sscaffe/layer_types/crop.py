@@ -50,6 +50,6 @@ class CropLayer(Layer):
         """Put the gradient in its place; around it, and in the second bottom, it is 0."""
         if propagate_down[0]:
             bottom[0].clear_diff()
-            bottom[0].diff[self._part] = top[0].const_diff
+            bottom[0].mutable_diff[self._part] = top[0].const_diff
         if propagate_down[1]:
             bottom[1].clear_diff()

@@ -53,7 +53,7 @@ class DeconvolutionLayer(ConvolutionLayer):
         for x, y in zip(bottom, top, strict=True):
             self.kernel.backward(x.swapped(), y.swapped(), self.blobs[0], None, only_data)
             if self._bias is not None:
-                out = self._by_channel(y.data)
+                out = self._by_channel(y.mutable_data)
                 out += self._bias.const_data[:, None]
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -62,7 +62,7 @@ class DeconvolutionLayer(ConvolutionLayer):
         only_weights = Propagate(data=False, weights=True, bias=False)
         for y, data_flag, x in zip(top, propagate_down, bottom, strict=True):
             if any(bias_flag) and self._bias is not None:
-                diff = self._bias.diff
+                diff = self._bias.mutable_diff
                 diff += self._by_channel(y.const_diff).sum(axis=(0, 2))
             if weights_flag:
                 self.kernel.backward(x.swapped(), y.swapped(), self.blobs[0], None, only_weights)

@@ -48,9 +48,9 @@ class EmbedLayer(Layer):
             raise UnsupportedError("propagate_down: the integers of Embed have no gradient")
         top_diff = top[0].const_diff.reshape(-1, self.columns)
         if self.param_propagate_down[0]:
-            self.xp.add.at(self.blobs[0].diff, self.indices, top_diff)
+            self.xp.add.at(self.blobs[0].mutable_diff, self.indices, top_diff)
         if len(self.blobs) > 1 and self.param_propagate_down[1]:
-            self.blobs[1].diff[...] += top_diff.sum(axis=0)
+            self.blobs[1].mutable_diff[...] += top_diff.sum(axis=0)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the integers have no gradient."""

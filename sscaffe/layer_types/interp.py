@@ -77,7 +77,7 @@ class InterpLayer(Layer):
         if propagate_down[0]:
             bottom[0].clear_diff()
             diff = self._rows.T @ (top[0].const_diff @ self._columns)
-            bottom[0].diff[:, :, self._cut[0], self._cut[1]] = diff
+            bottom[0].mutable_diff[:, :, self._cut[0], self._cut[1]] = diff
         if len(bottom) > 1 and propagate_down[1]:
             bottom[1].clear_diff()
 

@@ -63,7 +63,7 @@ class NormalizeLayer(Layer):
         top_diff = top[0].const_diff.reshape(unit.shape)
         if self.param_propagate_down[0]:
             axes = (0, 2) if factor.ndim else None
-            factor.diff[...] += (top_diff * unit).sum(axis=axes)
+            factor.mutable_diff[...] += (top_diff * unit).sum(axis=axes)
         if propagate_down[0]:
             dx = top_diff * self._factor
             dx -= unit * (unit * dx).sum(axis=self.axes, keepdims=True)

@@ -60,7 +60,7 @@ class PReLULayer(Layer):
         x = bottom[0].const_data if self.saved is None else self.saved
         if self.param_propagate_down[0]:
             axes = None if self.channel_shared else (0, *range(2, x.ndim))
-            self.blobs[0].diff[...] += (top_diff * xp.minimum(x, 0)).sum(axis=axes)
+            self.blobs[0].mutable_diff[...] += (top_diff * xp.minimum(x, 0)).sum(axis=axes)
         if propagate_down[0]:
             # Products are several times faster than a choice by element.
             rising = top_diff * (x > 0)

@@ -150,7 +150,7 @@ class RecurrentLayer(Layer):
     def add_diff(self, index: int, diff: Array) -> None:
         """Add to the diff of a blob, if it learns."""
         if self.param_propagate_down[index]:
-            own = self.blobs[index].diff
+            own = self.blobs[index].mutable_diff
             own += diff
 
     @property

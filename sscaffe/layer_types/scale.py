@@ -70,7 +70,7 @@ class ScaleLayer(Layer):
         x, in_place = bottom[0].const_data.reshape(self.flat), top[0] is bottom[0]
         # In place, forward overwrites x and the factor's gradient still needs it.
         self.saved = x.copy() if in_place else None
-        y = (top[0].data if in_place else top[0].new_data()).reshape(self.flat)
+        y = (top[0].mutable_data if in_place else top[0].new_data()).reshape(self.flat)
         self.xp.multiply(x, self._factor(bottom)[:, None], out=y)
         if self.has_bias:
             y += self.blobs[-1].const_data.reshape(-1, 1)
@@ -94,14 +94,14 @@ class ScaleLayer(Layer):
         top_diff = top[0].const_diff.reshape(self.flat)
         if self.has_bias and self.param_propagate_down[-1]:
             bias = self.blobs[-1]
-            bias.diff[...] += top_diff.sum(axis=(0, 2)).reshape(bias.shape)
+            bias.mutable_diff[...] += top_diff.sum(axis=(0, 2)).reshape(bias.shape)
         if self.is_given and propagate_down[1]:
             bottom[1].set_diff(self._factor_diff(bottom[0], top_diff).reshape(bottom[1].shape))
         elif not self.is_given and self.param_propagate_down[0]:
             factor = self.blobs[0]
-            factor.diff[...] += self._factor_diff(bottom[0], top_diff).reshape(factor.shape)
+            factor.mutable_diff[...] += self._factor_diff(bottom[0], top_diff).reshape(factor.shape)
         if propagate_down[0]:
-            x_diff = bottom[0].diff if top[0] is bottom[0] else bottom[0].new_diff()
+            x_diff = bottom[0].mutable_diff if top[0] is bottom[0] else bottom[0].new_diff()
             self.xp.multiply(top_diff, self._factor(bottom)[:, None], out=x_diff.reshape(self.flat))
 
     def _factor(self, bottom: list[Blob]) -> Array:
@@ -116,9 +116,9 @@ class ScaleLayer(Layer):
             factor_diff = bottom[1].new_diff().reshape(-1)
             factor_diff[...] = 0
         elif not self.is_given and self.param_propagate_down[0]:
-            factor_diff = self.blobs[0].diff.reshape(-1)
+            factor_diff = self.blobs[0].mutable_diff.reshape(-1)
         if self.has_bias and self.param_propagate_down[-1]:
-            bias_diff = self.blobs[-1].diff.reshape(-1)
+            bias_diff = self.blobs[-1].mutable_diff.reshape(-1)
         factor = self._factor(bottom)
         operator.backward(top, factor, factor_diff, bias_diff, bottom[0], propagate_down[0])
 

@@ -29,7 +29,7 @@ class SoftmaxLayer(Layer):
         """Set the probabilities."""
         outer, inner = outer_inner(bottom[0].shape, self.axis)
         shape = outer, bottom[0].shape[self.axis], inner
-        out = top[0].data if top[0] is bottom[0] else top[0].new_data()
+        out = top[0].mutable_data if top[0] is bottom[0] else top[0].new_data()
         self.kernels.softmax(bottom[0].const_data.reshape(shape), out.reshape(shape))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -66,6 +66,6 @@ class SymmetricRectifyLayer(Layer):
             threshold = self.blobs[0]
             decay = self.layer_param.symmetric_rectify_param.thre_decay
             pull = decay * self.xp.sign(threshold.const_data)
-            threshold.diff[...] -= (top_diff * signs).sum(axis=axes) + pull
+            threshold.mutable_diff[...] -= (top_diff * signs).sum(axis=axes) + pull
         if propagate_down[0]:
             bottom[0].set_diff(top_diff * self.xp.abs(signs))

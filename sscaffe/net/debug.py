@@ -20,26 +20,26 @@ def log_forward(step: Step, names: Sequence[str]) -> None:
         The names of all blobs of the net.
     """
     for i, blob in zip(step.top_ids, step.top, strict=True):
-        _log("Forward", step, f"top blob {names[i]} data", blob.const_data)
+        _log("Forward", step, f"top blob {names[i]} data", blob.host_data)
     for i, name in _param_names(step):
-        _log("Forward", step, f"param blob {name} data", step.layer.blobs[i].const_data)
+        _log("Forward", step, f"param blob {name} data", step.layer.blobs[i].host_data)
 
 
 def log_backward(step: Step) -> None:
     """Log the gradients that a layer has computed in its backward pass."""
     for name, blob, wanted in zip(step.bottom_names, step.bottom, step.propagate_down, strict=True):
         if wanted:
-            _log("Backward", step, f"bottom blob {name} diff", blob.const_diff)
+            _log("Backward", step, f"bottom blob {name} diff", blob.host_diff)
     specs = step.layer.layer_param.param
     for i, name in _param_names(step):
         if step.layer.learns and (i >= len(specs) or specs[i].lr_mult):
-            _log("Backward", step, f"param blob {name} diff", step.layer.blobs[i].const_diff)
+            _log("Backward", step, f"param blob {name} diff", step.layer.blobs[i].host_diff)
 
 
 def log_norms(params: Sequence[Param]) -> None:
     """Log the norms of all parameters and their gradients after a whole backward pass."""
-    data = [param.blob.const_data for param in params]
-    diff = [param.blob.const_diff for param in params]
+    data = [param.blob.host_data for param in params]
+    diff = [param.blob.host_diff for param in params]
     sums = [sum(float(abs(array).sum()) for array in arrays) for arrays in (data, diff)]
     squares = [sum(float((array**2).sum()) for array in arrays) for arrays in (data, diff)]
     # An error is what Caffe logs it as, too, so that it is seen where the rest is not.

@@ -380,7 +380,7 @@ class Net(Scripting):
             )
         for fused in self._plan.folded():
             # Layers after the chain may have changed its top in place already.
-            values = fused.top[0].const_data.copy()
+            values = fused.top[0].host_data.copy()
             for step in fused.steps:
                 step.forward()
             fused.top[0].set_data(values)

@@ -264,7 +264,7 @@ class Scripting(PrivateNames):
         """
         return {
             param.layer_name: sparsity.percentages(
-                param.const_data.reshape(param.matrix_shape), threshold
+                param.host_data.reshape(param.matrix_shape), threshold
             )
             for param in self.all_params
             if param.index == 0 and param.learns and len(param.shape) > 1

@@ -32,13 +32,13 @@ class LossTop:
 
     def fill_diff(self) -> None:
         """Make its diff the loss weight."""
-        self.blob.set_diff(self.weight)
+        self.blob.diff[...] = self.weight  # by way of the host: layers read the weight there
         self._filled = self.blob.diff_tensor
 
     def refresh_diff(self) -> None:
         """Put the loss weight back into a diff that a layer has overwritten."""
         if self.has_reader:
-            self.blob.diff[...] += self.weight
+            self.blob.mutable_diff[...] += self.weight
         elif self.is_in_place:
             self.fill_diff()
 

@@ -164,7 +164,7 @@ def to_proto(
         layer = model.layer.add()
         layer.CopyFrom(layer_param)
         for blob in own:
-            fill_blobproto(layer.blobs.add(), blob.const_data, blob.const_diff if diff else None)
+            fill_blobproto(layer.blobs.add(), blob.host_data, blob.host_diff if diff else None)
     return model
 
 
@@ -203,7 +203,7 @@ def save_hdf5(
         for name, blobs in layers.items():
             for i, blob in enumerate(blobs):
                 if (name, i) not in shared:
-                    array = blob.const_data if kind == "data" else blob.const_diff
+                    array = blob.host_data if kind == "data" else blob.host_diff
                     arrays[f"{kind}/{name}/{i}"] = array
     hdf5.write_hdf5(path, arrays)
 

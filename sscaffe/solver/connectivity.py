@@ -116,12 +116,12 @@ class Connectivity:
         return [param.blob.data_version for param, _ in self._frozen]
 
     def _look(self) -> list[int]:
-        return [zlib.crc32(param.const_data.tobytes()) for param, _ in self._frozen]
+        return [zlib.crc32(param.host_data.tobytes()) for param, _ in self._frozen]
 
     def _freeze(self, param: Param, mode: int) -> None:
         blob = param.blob
         blob.device.kernels.threshold(blob.data_tensor, self._threshold)
-        param.mask = mask_of(blob.const_data, mode, param.group)
+        param.mask = mask_of(blob.host_data, mode, param.group)
         count = int((~param.mask).sum())
         name = _Layer.ConnectivityMode.Name(mode)
         if not count:

@@ -80,7 +80,7 @@ def log_sparsity(params: Sequence[Param], threshold: float) -> None:
     for param in params:
         if param.blob.ndim < 2 or not param.learns:
             continue
-        matrix = param.const_data.reshape(param.matrix_shape)
+        matrix = param.host_data.reshape(param.matrix_shape)
         blocks = "".join(
             f" block({xdimen},{ydimen}) {zero_blocks(matrix, ydimen, xdimen):.1f}%"
             for ydimen, xdimen in blocks_of(param)

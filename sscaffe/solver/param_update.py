@@ -151,7 +151,7 @@ class SeparateUpdate(ParamUpdate):
     def _subtract(self) -> None:
         param, blob = self._param, self._param.blob
         if param.mask is not None:
-            diff = param.diff
+            diff = param.mutable_diff
             param.xp.multiply(diff, param.mask, out=diff)
         blob.device.kernels.add(blob.data_tensor, blob.diff_tensor, -1.0)
 

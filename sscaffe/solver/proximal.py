@@ -73,14 +73,14 @@ class ProximalUpdate(ParamUpdate):
         kernels = blob.device.kernels
         total = sum(lasso.value(param) for lasso in self._lassos) if want_value else 0.0
         # Blocks are of the row-major matrix: what is plain now, the update leaves plain.
-        param.data  # noqa: B018
+        param.mutable_data  # noqa: B018
         total += self._update.apply(clip, rate, iteration, want_value)
         reach, share = self._rule.shrinkage()
         for lasso in self._lassos:
             if limit := lasso.strength * reach * rate * param.lr_mult:
-                history = self._rule.history_of(self._index)[0].data if share else None
+                history = self._rule.history_of(self._index)[0].mutable_data if share else None
                 kernels.shrink_groups(
-                    param.data.reshape(param.matrix_shape),
+                    param.mutable_data.reshape(param.matrix_shape),
                     None if history is None else history.reshape(param.matrix_shape),
                     (lasso.ydimen, lasso.xdimen),
                     limit,

@@ -53,7 +53,7 @@ class L2:
         if self.scale is None:
             kernels.add(param.blob.diff_tensor, data, self.decay)
         else:
-            param.diff[...] += self.decay * (self.scale * param.const_data)
+            param.mutable_diff[...] += self.decay * (self.scale * param.const_data)
         return self.value(param) if want_value else 0.0
 
     def value(self, param: Param) -> float:
@@ -79,7 +79,7 @@ class L1:
 
     def apply(self, param: Param, want_value: bool = False) -> float:
         """See `Regularizer.apply`."""
-        param.diff[...] += self.decay * self._signs(param)
+        param.mutable_diff[...] += self.decay * self._signs(param)
         return self.value(param) if want_value else 0.0
 
     def value(self, param: Param) -> float:
@@ -136,7 +136,7 @@ class GroupLasso:
         matrix = param.matrix_shape
         return param.blob.device.kernels.group_lasso(
             param.const_data.reshape(matrix),
-            param.diff.reshape(matrix),
+            param.mutable_diff.reshape(matrix),
             self.ydimen,
             self.xdimen,
             self.strength,

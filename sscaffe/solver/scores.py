@@ -28,7 +28,7 @@ class Scores:
 
 def outputs_of(net: Net) -> dict[str, Array]:
     """Return the outputs of a net as it last ran, to be read only."""
-    return {name: net.blobs[name].const_data for name in net.outputs}
+    return {name: net.blobs[name].host_data for name in net.outputs}
 
 
 def score(net: Net, batches: int, on_batch: OnBatch | None = None) -> Scores:

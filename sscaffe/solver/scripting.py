@@ -95,7 +95,7 @@ class Scripting:
             "iter": self.iter,
             "loss": self.smoothed_loss,
             "lr": self.lr,
-            "outputs": {name: self.net.blobs[name].const_data.copy() for name in self.net.outputs},
+            "outputs": {name: self.net.blobs[name].host_data.copy() for name in self.net.outputs},
             "tests": self.test_results,
             "sparsity": self.net.sparsity(),
         }

@@ -82,7 +82,7 @@ def write_state(path: Path, proto: caffe_pb2.SolverState, history: Sequence[Blob
     """
     if path.suffix != ".h5":
         for blob in history:
-            fill_blobproto(proto.history.add(), blob.const_data)
+            fill_blobproto(proto.history.add(), blob.host_data)
         write_binary(path, proto)
         return
     arrays: dict[str, Array | None] = {
@@ -95,7 +95,7 @@ def write_state(path: Path, proto: caffe_pb2.SolverState, history: Sequence[Blob
         _HISTORY: None,
         _OURS: np.frombuffer(proto.SerializeToString(), np.uint8),
     }
-    arrays.update({f"{_HISTORY}/{i}": blob.const_data for i, blob in enumerate(history)})
+    arrays.update({f"{_HISTORY}/{i}": blob.host_data for i, blob in enumerate(history)})
     hdf5.write_hdf5(path, arrays)
 
 

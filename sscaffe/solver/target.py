@@ -36,7 +36,7 @@ class Trainer(Protocol):
 
 def zero_share(params: Sequence[Param]) -> float:
     """Return the share of the weights of some params that is exactly zero."""
-    zeros = sum(int((param.const_data == 0).sum()) for param in params)
+    zeros = sum(int((param.host_data == 0).sum()) for param in params)
     return zeros / max(1, sum(param.blob.count for param in params))
 
 

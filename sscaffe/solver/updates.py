@@ -87,8 +87,8 @@ class UpdateRule(ABC):
 
     def _arrays(self, index: int) -> tuple[Array, ...]:
         """Return a parameter's diff and its history, flat, to be written to."""
-        own = [blob.data.reshape(-1) for blob in self.history_of(index)]
-        return self.params[index].diff.reshape(-1), *own
+        own = [blob.mutable_data.reshape(-1) for blob in self.history_of(index)]
+        return self.params[index].mutable_diff.reshape(-1), *own
 
 
 class SGD(UpdateRule):

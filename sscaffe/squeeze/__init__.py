@@ -179,7 +179,7 @@ def _look(
                 for blob, array in zip(built.params.get(name, ()), arrays, strict=False):
                     blob.set_data(np.asarray(array).reshape(blob.shape))
         blobs = {
-            name: [blob.const_data.copy() for blob in found] for name, found in built.params.items()
+            name: [blob.host_data.copy() for blob in found] for name, found in built.params.items()
         }
         shapes = _shapes(built)
     return {**_of_train(param, weights, shapes), **blobs}, shapes

@@ -104,4 +104,4 @@ def _elementwise(node: Node, constant: Array) -> Array:
     layer.setup([x], [y])
     layer.reshape([x], [y])
     layer.forward([x], [y])
-    return np.where(np.isnan(constant), np.nan, y.const_data.reshape(-1).astype(np.float64))
+    return np.where(np.isnan(constant), np.nan, y.host_data.reshape(-1).astype(np.float64))

@@ -137,5 +137,5 @@ def _variant(net: Net, modes: Mapping[str, str]) -> Net:
     other.share_with(net)
     for name in net.inputs:
         other.blobs[name].reshape(*net.blobs[name].shape)
-        other.blobs[name].set_data(net.blobs[name].const_data)
+        other.blobs[name].set_data(net.blobs[name].host_data)
     return other

@@ -106,7 +106,7 @@ def contest(unit: Unit, rounds: int | None = None) -> LayerComparison:
         },
         rounds,
     )
-    weights = layer.blobs[0].const_data
+    weights = layer.blobs[0].host_data
     zeros = 1 - float((weights != 0).mean()) if weights.size else 0.0
     macs, kept_macs, zero_columns, zero_rows = work(layer)
     done = dict.fromkeys(_WITHOUT_ZERO_ROWS, kept_macs) | dict.fromkeys(_WITH_ZEROS, macs)
@@ -224,5 +224,5 @@ def _like(blob: Blob) -> Blob:
         return blob.alias()
     # A plain array that others hold might change, so nobody keeps it in another layout.
     copied = Blob(blob.shape, blob.dtype, blob.device)
-    copied.set_data(blob.const_data)
+    copied.set_data(blob.host_data)
     return copied

@@ -196,6 +196,6 @@ def work(layer: Layer) -> tuple[int, int, float, float]:
     """Return multiply-adds of a layer, those kept, and its per cent of zero columns and rows."""
     assert isinstance(layer, Weighted)
     weights = layer.blobs[0]
-    matrix = weights.const_data.reshape(weights.shape[0], -1)
+    matrix = weights.host_data.reshape(weights.shape[0], -1)
     zeros = sparsity.zero_columns(matrix), sparsity.zero_rows(matrix)
     return layer.macs(), layer.kept_macs(), *zeros

@@ -82,7 +82,7 @@ def _sources(net: Net) -> list[Source]:
             bottom,
             [blob.shape for blob in bottom],
             [blob.shape for blob in top],
-            [blob.const_data for blob in layer.blobs],
+            [blob.host_data for blob in layer.blobs],
         )
         for param, layer, bottom, top in zip(
             net.param.layer, net.layers, net.bottoms, net.tops, strict=True

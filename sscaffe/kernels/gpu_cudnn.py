@@ -1,0 +1,226 @@
+"""Dense convolutions of cuDNN, through its Python front end: built once, timed, then run.
+
+Nothing else imports cudnn.
+"""
+
+import functools
+import statistics
+from typing import Any, NamedTuple
+
+import cudnn
+
+from sscaffe.geometry import ConvGeometry
+from sscaffe.kernels.gpu_runtime import settings, xp
+
+Shape = tuple[int, ...]
+
+_TRIES = 8  # plans that are timed, of those that the library's heuristic puts first
+_ROUNDS = 3
+_WORKSPACE = 1 << 30  # bytes at most
+
+
+class Sizes(NamedTuple):
+    """What a convolution computes; also the key by which plans are found again."""
+
+    batch: int
+    in_channels: int
+    out_channels: int
+    group: int
+    input: Shape
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
+    output: Shape
+    dtype: str
+    tf32: bool
+
+    @classmethod
+    def of(cls, g: ConvGeometry, batch: int, dtype: str) -> "Sizes":
+        """Return those of a geometry; one spatial axis becomes two."""
+        more = len(g.input) == 1
+        one, none = ((1,), (0,)) if more else ((), ())
+        return cls(
+            batch,
+            g.in_channels,
+            g.out_channels,
+            g.group,
+            (*one, *g.input),
+            (*one, *g.kernel),
+            (*one, *g.stride),
+            (*none, *g.pad),
+            (*one, *g.dilation),
+            (*one, *g.output),
+            dtype,
+            settings.allow_tf32,
+        )
+
+    @property
+    def bottom(self) -> Shape:
+        """The shape of the bottom."""
+        return self.batch, self.in_channels, *self.input
+
+    @property
+    def weights(self) -> Shape:
+        """The shape of the weights."""
+        return self.out_channels, self.in_channels // self.group, *self.kernel
+
+    @property
+    def top(self) -> Shape:
+        """The shape of the top."""
+        return self.batch, self.out_channels, *self.output
+
+
+class Plan:
+    """One of the three products of a convolution, by the plan that was the fastest.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        What it computes.
+    kind : str
+        ``fprop``, ``dgrad`` or ``wgrad``.
+
+    Raises
+    ------
+    cudnn.cudnnGraphNotSupportedError
+        If cuDNN has no plan for it.
+    """
+
+    def __init__(self, sizes: Sizes, kind: str) -> None:
+        self._graph, self._uids = _describe(sizes, kind)
+        shapes = {
+            "fprop": (sizes.bottom, sizes.weights, sizes.top),
+            "dgrad": (sizes.top, sizes.weights, sizes.bottom),
+            "wgrad": (sizes.bottom, sizes.top, sizes.weights),
+        }
+        self._index, self._bytes = self._fastest(shapes[kind], sizes.dtype)
+
+    @property
+    def name(self) -> str:
+        """What cuDNN calls the plan."""
+        return str(self._graph.get_plan_name_at_index(self._index))
+
+    def run(self, one: Any, other: Any, out: Any) -> None:
+        """Multiply two arrays into a third one, on the current stream."""
+        handle = handle_of_stream()
+        arrays = dict(zip(self._uids, (one.data.ptr, other.data.ptr, out.data.ptr), strict=True))
+        space = workspace(self._bytes)
+        self._graph.execute_plan_at_index(arrays, space.data.ptr, self._index, handle)
+
+    def _fastest(self, shapes: tuple[Shape, ...], dtype: str) -> tuple[int, int]:
+        """Time the plans that the heuristic puts first; return the best and its workspace."""
+        graph = self._graph
+        arrays = [xp.zeros(shape, dtype) for shape in shapes]
+        found: list[tuple[float, int, int]] = []
+        for index in range(graph.get_execution_plan_count()):
+            if len(found) == _TRIES:
+                break
+            try:
+                graph.build_plan_at_index(index)
+                size = int(graph.get_workspace_size_plan_at_index(index))
+            except (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError):
+                continue
+            if size <= _WORKSPACE:
+                self._index, self._bytes = index, size
+                found.append((self._time(arrays), index, size))
+        if not found:
+            raise cudnn.cudnnGraphNotSupportedError("no plan")
+        _, index, size = min(found)
+        return index, size
+
+    def _time(self, arrays: list[Any]) -> float:
+        self.run(*arrays)
+        times = []
+        for _ in range(_ROUNDS):
+            start, end = xp.cuda.Event(), xp.cuda.Event()
+            start.record()
+            self.run(*arrays)
+            end.record()
+            end.synchronize()
+            times.append(xp.cuda.get_elapsed_time(start, end))
+        return statistics.median(times)
+
+
+@functools.cache
+def plan(sizes: Sizes, kind: str) -> Plan:
+    """Return the plan of a product; layers of the same sizes share it."""
+    return Plan(sizes, kind)
+
+
+def _describe(sizes: Sizes, kind: str) -> tuple[Any, tuple[int, int, int]]:
+    types = {"float32": cudnn.data_type.FLOAT, "float64": cudnn.data_type.DOUBLE}
+    real = types[sizes.dtype]
+    graph = cudnn.pygraph(
+        handle=handle_of_stream(),
+        io_data_type=real,
+        intermediate_data_type=real,
+        compute_data_type=real,
+    )
+    window = {
+        "pre_padding": list(sizes.pad),
+        "post_padding": list(sizes.pad),
+        "stride": list(sizes.stride),
+        "dilation": list(sizes.dilation),
+    }
+
+    def tensor(name: str, shape: Shape) -> Any:
+        return graph.tensor(
+            name=name, dim=list(shape), stride=list(_row_major(shape)), data_type=real
+        )
+
+    if kind == "fprop":
+        one, other = tensor("x", sizes.bottom), tensor("w", sizes.weights)
+        out, shape = graph.conv_fprop(image=one, weight=other, **window), sizes.top
+    elif kind == "dgrad":
+        one, other = tensor("dy", sizes.top), tensor("w", sizes.weights)
+        out, shape = graph.conv_dgrad(loss=one, filter=other, **window), sizes.bottom
+    else:
+        one, other = tensor("x", sizes.bottom), tensor("dy", sizes.top)
+        out, shape = graph.conv_wgrad(image=one, loss=other, **window), sizes.weights
+    out.set_output(True).set_data_type(real).set_dim(list(shape)).set_stride(
+        list(_row_major(shape))
+    )
+    graph.validate()
+    graph.build_operation_graph()
+    graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.B, cudnn.heur_mode.FALLBACK])
+    unwanted = [cudnn.numerical_note.NONDETERMINISTIC, cudnn.numerical_note.WINOGRAD_TILE_13x13]
+    if not sizes.tf32:
+        unwanted += [cudnn.numerical_note.TENSOR_CORE, cudnn.numerical_note.DOWN_CONVERT_INPUTS]
+    graph.deselect_numeric_notes(unwanted)
+    graph.deselect_workspace_greater_than(_WORKSPACE)
+    graph.check_support()
+    return graph, (one.get_uid(), other.get_uid(), out.get_uid())
+
+
+def _row_major(shape: Shape) -> Shape:
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.append(strides[-1] * size)
+    return tuple(reversed(strides))
+
+
+@functools.cache
+def _handle(device: int) -> Any:
+    return cudnn.create_handle()
+
+
+def handle_of_stream() -> Any:
+    """Return cuDNN's handle for this device, set to the current stream."""
+    handle = _handle(xp.cuda.runtime.getDevice())
+    cudnn.set_stream(handle=handle, stream=xp.cuda.get_current_stream().ptr)
+    return handle
+
+
+_workspaces: dict[int, list[Any]] = {}
+
+
+def workspace(size: int) -> Any:
+    """Return scratch memory of `size` bytes or more, which all plans of a device share.
+
+    They run one after the other. Smaller ones of before are kept: CUDA graphs may use them.
+    """
+    own = _workspaces.setdefault(xp.cuda.runtime.getDevice(), [])
+    if not own or own[-1].nbytes < size:
+        own.append(xp.empty(max(size, 1 << 20), "uint8"))
+    return own[-1]

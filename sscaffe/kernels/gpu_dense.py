@@ -1,0 +1,170 @@
+"""Dense convolutions and inner products on the GPU: cuDNN and cuBLAS, and what follows them."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sscaffe.geometry import ConvGeometry
+from sscaffe.kernels import gpu_cudnn
+from sscaffe.kernels.gpu_libraries import gemm
+from sscaffe.kernels.gpu_runtime import launch, launch_each, xp
+
+if TYPE_CHECKING:
+    from sscaffe.blob import Blob
+    from sscaffe.tensor import Tensor
+
+_FILE = "dense.cu"
+_BLOCK = 256
+_BLOCKS = 1024  # that fill a GPU
+
+
+Sizes = tuple[int, int, int]  # batch, channels, elements of each channel
+
+
+def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: "Blob | None", relu: bool) -> None:
+    """Add what there is to a top, and rectify it, in one launch."""
+    if bias is None and add is None and not relu:
+        return
+    arguments = (
+        top.mutable_data,
+        None if bias is None else bias.const_data,
+        None if add is None else add.const_data,
+        *sizes[1:],
+        relu,
+    )
+    launch_each(_FILE, "finish", top.count, arguments, top.dtype)
+
+
+def add_bias_gradient(top: "Blob", sizes: Sizes, bias: "Blob") -> None:
+    """Add the sums of ``top.diff`` along all axes but the channels to ``bias.diff``."""
+    batch, channels, inner = sizes
+    diff, accumulate = _target(bias.diff_tensor)
+    if inner == 1:
+        across = -(-channels // _BLOCK)
+        parts = max(1, min(batch // 16, _BLOCKS // across))
+        partial = xp.empty(channels * parts, top.dtype)
+        arguments = (top.const_diff, partial, batch, channels)
+        launch(_FILE, "column_sums", (across, parts), (_BLOCK,), arguments, top.dtype)
+    else:
+        parts = max(1, min(batch * inner // (4 * _BLOCK), _BLOCKS // channels))
+        partial = xp.empty(channels * parts, top.dtype)
+        arguments = (top.const_diff, partial, *sizes)
+        launch(_FILE, "bias_sums", (channels, parts), (_BLOCK,), arguments, top.dtype)
+    launch_each(_FILE, "bias_finish", channels, (partial, diff, parts, accumulate), top.dtype)
+
+
+class DenseConvolution:
+    """A convolution of one geometry, float32 or float64, of two or three spatial axes or one.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        Sizes of one image.
+    batch : int
+        Number of images.
+    dtype : dtype
+        Of the blobs.
+    """
+
+    def __init__(self, geometry: ConvGeometry, batch: int, dtype: Any) -> None:
+        self._sizes = gpu_cudnn.Sizes.of(geometry, batch, np.dtype(dtype).name)
+        self._top = batch, geometry.out_channels, math.prod(geometry.output)
+
+    @property
+    def description(self) -> str:
+        """Which code computes it."""
+        return "cuDNN convolution"
+
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+        takes: bool = False,
+    ) -> None:
+        """See `ConvolutionOperator.forward`."""
+        if add is not None and add.data_tensor is top.data_tensor:
+            add = _copy(add)
+        product = gpu_cudnn.plan(self._sizes, "fprop")
+        product.run(bottom.const_data, weights.const_data, top.new_data())
+        finish(top, self._top, bias, add, relu)
+
+    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
+        """See `ConvolutionOperator.backward_data`."""
+        product = gpu_cudnn.plan(self._sizes, "dgrad")
+        product.run(top.const_diff, weights.const_data, bottom.new_diff())
+
+    def backward_weights(
+        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
+    ) -> None:
+        """See `ConvolutionOperator.backward_weights`."""
+        product = gpu_cudnn.plan(self._sizes, "wgrad")
+        diff, accumulate = _target(weights.diff_tensor)
+        out = xp.empty_like(diff) if accumulate else diff
+        product.run(bottom.const_data, top.const_diff, out)
+        if accumulate:
+            xp.add(diff, out, out=diff)
+        if bias is not None:
+            add_bias_gradient(top, self._top, bias)
+
+
+class DenseInnerProduct:
+    """``top = bottom W^T + bias`` by cuBLAS; weights (outputs, inputs)."""
+
+    description = "cuBLAS gemm"
+
+    def __init__(self, batch: int, inputs: int, outputs: int) -> None:
+        self._bottom, self._top = (batch, inputs), (batch, outputs)
+        self._sizes = batch, outputs, 1
+        self._weights = outputs, inputs
+
+    def forward(
+        self,
+        bottom: "Blob",
+        weights: "Blob",
+        bias: "Blob | None",
+        top: "Blob",
+        add: "Blob | None" = None,
+        relu: bool = False,
+        takes: bool = False,
+    ) -> None:
+        """See `ConvolutionOperator.forward`."""
+        if add is not None and add.data_tensor is top.data_tensor:
+            add = _copy(add)
+        x, w = bottom.const_data.reshape(self._bottom), weights.const_data.reshape(self._weights)
+        gemm(x, w, top.new_data().reshape(self._top), transpose_b=True)
+        finish(top, self._sizes, bias, add, relu)
+
+    def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
+        """See `ConvolutionOperator.backward_data`."""
+        dy, w = top.const_diff.reshape(self._top), weights.const_data.reshape(self._weights)
+        gemm(dy, w, bottom.new_diff().reshape(self._bottom))
+
+    def backward_weights(
+        self, top: "Blob", bottom: "Blob", weights: "Blob", bias: "Blob | None"
+    ) -> None:
+        """See `ConvolutionOperator.backward_weights`."""
+        dy, x = top.const_diff.reshape(self._top), bottom.const_data.reshape(self._bottom)
+        diff, accumulate = _target(weights.diff_tensor)
+        gemm(dy, x, diff.reshape(self._weights), transpose_a=True, accumulate=accumulate)
+        if bias is not None:
+            add_bias_gradient(top, self._sizes, bias)
+
+
+def _target(tensor: "Tensor") -> tuple[Any, bool]:
+    """Return the array to add to, and whether it holds something else than zeros."""
+    if tensor.is_zero:
+        return tensor.overwrite(), False
+    return tensor.write(), True
+
+
+def _copy(blob: "Blob") -> "Blob":
+    from sscaffe.blob import Blob
+
+    copied = Blob(blob.shape, blob.dtype, blob.device)
+    copied.set_data(blob.const_data)
+    return copied
