@@ -16,6 +16,7 @@ from sscaffe.kernels.operators import (
     ConvolutionOperator as ConvolutionOperator,
     EltwiseOperator as EltwiseOperator,
     LassoFactors as LassoFactors,
+    LoweredOperator as LoweredOperator,
     LrnOperator as LrnOperator,
     PackedMask as PackedMask,
     PoolingOperator as PoolingOperator,
@@ -146,6 +147,19 @@ class Kernels(Protocol):
 
         One that is not to `train` may be faster forward; backward it is slower.
         """
+
+    def lowered_convolution(
+        self, geometry: "ConvGeometry", dtype: Any
+    ) -> LoweredOperator | None:
+        """Return the device's convolution by lowering many images at once, or None.
+
+        Without one, images are lowered one after the other by `im2col`.
+        """
+
+    def lowered_sparse_convolution(
+        self, geometry: "ConvGeometry", dtype: Any
+    ) -> Callable[[Array], SparseConvolution] | None:
+        """Return what makes a convolution like `sparse_convolution`, but by lowering, or None."""
 
     def concatenated_convolution(
         self, geometry: "ConvGeometry", dtype: Any

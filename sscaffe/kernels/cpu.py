@@ -120,6 +120,18 @@ def convolution(
     return DenseConvolution(geometry, batch, train)
 
 
+def lowered_convolution(geometry: "ConvGeometry", dtype: Any) -> LoweredOperator | None:
+    """See `Kernels.lowered_convolution`."""
+    return None
+
+
+def lowered_sparse_convolution(
+    geometry: "ConvGeometry", dtype: Any
+) -> Callable[[Array], SparseConvolution] | None:
+    """See `Kernels.lowered_sparse_convolution`."""
+    return None
+
+
 def concatenated_convolution(
     geometry: "ConvGeometry", dtype: Any
 ) -> Callable[[Array], ConcatenatedConvolution] | None:

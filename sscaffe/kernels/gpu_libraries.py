@@ -14,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.kernels.gpu_runtime import xp
+from sscaffe.kernels.gpu_runtime import settings, xp
 
 Array = npt.NDArray[Any]
-
-allow_tf32 = False  # products of float32 by tensor cores, which round the factors to 10 bits
 
 _WORKSPACE = 32 << 20  # bytes: what cuBLAS asks for on an H100
 _DEFAULT_MATH, _TF32_MATH = 0, 3
@@ -35,11 +33,16 @@ def gemm(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
-    beta: float = 0.0,
+    accumulate: bool = False,
 ) -> None:
-    """Set ``out = a @ b + beta * out``; see `Kernels.gemm` for the shapes."""
+    """See `Kernels.gemm`."""
     gemm_batched(
-        a[None], b[None], out[None], transpose_a=transpose_a, transpose_b=transpose_b, beta=beta
+        a[None],
+        b[None],
+        out[None],
+        transpose_a=transpose_a,
+        transpose_b=transpose_b,
+        accumulate=accumulate,
     )
 
 
@@ -50,9 +53,9 @@ def gemm_batched(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
-    beta: float = 0.0,
+    accumulate: bool = False,
 ) -> None:
-    """Set ``out[i] = a[i] @ b[i] + beta * out[i]`` for all i at once.
+    """Multiply matrices: ``out[i] = a[i] @ b[i]``, or ``out[i] += a[i] @ b[i]``, all at once.
 
     Parameters
     ----------
@@ -63,15 +66,15 @@ def gemm_batched(
         Must not overlap `a` or `b`.
     transpose_a, transpose_b : bool
         Use the transpose of the factor.
-    beta : float
-        0 overwrites, 1 adds.
+    accumulate : bool
+        Add to `out` instead of overwriting it.
     """
     count, rows, columns = out.shape
     inner = a.shape[1] if transpose_a else a.shape[2]
     if out.size == 0:
         return
     if inner == 0:
-        if beta == 0:
+        if not accumulate:
             out[...] = 0
         return
     single = out.dtype == np.float32
@@ -82,7 +85,7 @@ def gemm_batched(
     status = multiply(
         *(handle, int(transpose_b), int(transpose_a), columns, rows, inner),
         *(ctypes.byref(number(1.0)), *_matrices(b), *_matrices(a)),
-        *(ctypes.byref(number(beta)), *_matrices(out), count),
+        *(ctypes.byref(number(accumulate)), *_matrices(out), count),
     )
     _check(status, "cuBLAS: product")
 
@@ -208,7 +211,7 @@ def _cublas() -> tuple[Any, c_void_p]:
             "cuBLAS: workspace",
         )
         handle.stream = stream
-    math = _TF32_MATH if allow_tf32 else _DEFAULT_MATH
+    math = _TF32_MATH if settings.allow_tf32 else _DEFAULT_MATH
     if math != handle.math:
         _check(library.cublasSetMathMode(handle.value, math), "cuBLAS: precision")
         handle.math = math

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.kernels import gpu_libraries
+from sscaffe.kernels import gpu_dense, gpu_libraries
 from sscaffe.kernels.gpu_runtime import launch, launch_each, to_device, xp
 
 if TYPE_CHECKING:
@@ -227,19 +227,16 @@ class LoweredConvolution:
         takes: bool = False,
     ) -> None:
         """See `ConvolutionOperator.forward`."""
-        images, tops = self._images(bottom.const_data), self._tops(top.new_data())
+        images = self._images(bottom.const_data)
         matrix = weights.const_data.reshape(self._by_group(-1))
         start_values = None if bias is None else bias.const_data
         term = None if add is None else self._tops(add.const_data)
-        if self._plain:
+        is_shared = add is not None and add.data_tensor is top.data_tensor
+        tops = self._tops(top.new_data())
+        if self._plain and not is_shared:
             gpu_libraries.gemm_batched(matrix, images, tops)
-            if bias is not None or add is not None or relu:
-                size, channels = self._positions, self._geometry.out_channels
-                launch_each(
-                    *(FILE, "finish_in_place", tops.size),
-                    (start_values, term, tops, channels, size, relu),
-                    self._dtype,
-                )
+            sizes = bottom.shape[0], self._geometry.out_channels, self._positions
+            gpu_dense.finish(top, sizes, bias, add, relu)
             return
         for some in self._portions(images):
             columns = self._lower(images[some])
@@ -278,7 +275,8 @@ class LoweredConvolution:
         """See `ConvolutionOperator.backward_weights`."""
         images = self._images(bottom.const_data)
         tops = self._tops(top.const_diff)
-        out = weights.mutable_diff.reshape(self._by_group(-1))
+        diff, accumulate = gpu_dense.target(weights.diff_tensor)
+        out = diff.reshape(self._by_group(-1))
         for some in self._portions(images):
             columns = self._lower(images[some])
             gpu_libraries.gemm_batched(
@@ -286,17 +284,16 @@ class LoweredConvolution:
                 self._grouped(columns),
                 out,
                 transpose_b=True,
-                beta=1.0,
+                accumulate=accumulate,
             )
+            accumulate = True
         if bias is not None:
             self.backward_bias(top, bias)
 
     def backward_bias(self, top: "Blob", bias: "Blob") -> None:
         """See `LoweredOperator.backward_bias`."""
         tops = self._tops(top.const_diff)
-        count, channels, size = tops.shape
-        arguments = (tops, bias.mutable_diff, count, channels, size)
-        launch(FILE, "sum_channels", (channels,), (256,), arguments, self._dtype)
+        gpu_dense.add_bias_gradient(top, tops.shape, bias)
 
     def _lower(self, images: Array) -> Array:
         columns = self._columns.take(self._rows, len(images) * self._positions)

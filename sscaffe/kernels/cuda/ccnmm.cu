@@ -164,6 +164,9 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
     }
 }
 
+// BLOCKS is how many share a multiprocessor; twice as large elements leave room for fewer.
+#define MOST(blocks) (sizeof(Real) == 4 ? (blocks) : 1)
+
 // A kernel for each shape of tiles. Grid: (positions / BN, rows / BM, plus 1 where rows have been
 // dropped, groups); 256 threads.
 //
@@ -175,8 +178,8 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
 //   dropped       [group][most_dropped]                channels without a row; -1 likewise
 //   bias          [channels] or null
 //   tops          [n][channels][positions of an image] overwritten
-#define IMPLICIT_GEMM(name, BM, BN, BK, RM, RN, DEEP)                                              \
-    extern "C" __global__ void __launch_bounds__(256)                                              \
+#define IMPLICIT_GEMM(name, BLOCKS, BM, BN, BK, RM, RN, DEEP)                                      \
+    extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                      \
         name(const Real* __restrict__ images, const Real* __restrict__ weights,                    \
              const Place* __restrict__ places, const int* __restrict__ steps,                      \
              const int* __restrict__ row_channels, const int* __restrict__ dropped,                \
@@ -191,10 +194,10 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
                                                 dropped, bias, tops, relu, sizes);                 \
     }
 
-IMPLICIT_GEMM(implicit_128x128, 128, 128, 8, 2, 2, false)
-IMPLICIT_GEMM(implicit_128x64, 128, 64, 16, 2, 1, false)
-IMPLICIT_GEMM(implicit_96x128, 96, 128, 16, 3, 1, false)
-IMPLICIT_GEMM(implicit_64x128, 64, 128, 16, 1, 2, false)
-IMPLICIT_GEMM(implicit_64x64, 64, 64, 16, 1, 1, false)
-IMPLICIT_GEMM(implicit_32x128, 32, 128, 16, 1, 1, false)
-IMPLICIT_GEMM(implicit_64x64_deep, 64, 64, 16, 1, 1, true)
+IMPLICIT_GEMM(implicit_128x128, MOST(2), 128, 128, 8, 2, 2, false)
+IMPLICIT_GEMM(implicit_128x64, MOST(2), 128, 64, 16, 2, 1, false)
+IMPLICIT_GEMM(implicit_96x128, MOST(2), 96, 128, 8, 3, 1, false)
+IMPLICIT_GEMM(implicit_64x128, MOST(2), 64, 128, 16, 1, 2, false)
+IMPLICIT_GEMM(implicit_64x64, MOST(4), 64, 64, 16, 1, 1, false)
+IMPLICIT_GEMM(implicit_32x128, MOST(4), 32, 128, 16, 1, 1, false)
+IMPLICIT_GEMM(implicit_64x64_deep, MOST(4), 64, 64, 16, 1, 1, true)

@@ -112,18 +112,6 @@ extern "C" __global__ void finish(int count, const Real* product, const int* __r
     }
 }
 
-// The same where the product is the top already.
-extern "C" __global__ void finish_in_place(int count, const Real* __restrict__ bias,
-                                           const Real* add, Real* tops, int channels, int size,
-                                           int relu) {
-    FOR_EACH(i, count) {
-        Real value = tops[i];
-        if (bias) value += bias[i / size % channels];
-        if (add) value += add[i];
-        tops[i] = relu && value < Real(0) ? Real(0) : value;
-    }
-}
-
 // out[channel][image, s] = tops[image][channel][s].
 extern "C" __global__ void gather_rows(int count, const Real* __restrict__ tops,
                                        Real* __restrict__ out, int channels, int size, int total) {
@@ -132,22 +120,4 @@ extern "C" __global__ void gather_rows(int count, const Real* __restrict__ tops,
         const int channel = plane % channels, image = plane / channels;
         out[(long long)channel * total + image * size + s] = tops[i];
     }
-}
-
-// diff[channel] += the sum of all tops of the channel; one block of 256 threads for each.
-extern "C" __global__ void sum_channels(const Real* __restrict__ tops, Real* __restrict__ diff,
-                                        int images, int channels, int size) {
-    __shared__ Real partial[256];
-    const int channel = blockIdx.x;
-    Real sum = Real(0);
-    for (int i = threadIdx.x; i < images * size; i += blockDim.x) {
-        sum += tops[((long long)(i / size) * channels + channel) * size + i % size];
-    }
-    partial[threadIdx.x] = sum;
-    __syncthreads();
-    for (int half = 128; half > 0; half /= 2) {
-        if (threadIdx.x < half) partial[threadIdx.x] += partial[threadIdx.x + half];
-        __syncthreads();
-    }
-    if (threadIdx.x == 0) diff[channel] += partial[0];
 }
