@@ -5,6 +5,9 @@ import pytest
 
 from sscaffe.device import cpu
 from sscaffe.glog import logger
+from tests.cuda_on_host import place
+
+place()  # Before anything imports CuPy.
 
 LEVEL, HANDLERS = logger.level, list(logger.handlers)
 

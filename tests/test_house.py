@@ -13,7 +13,7 @@ from sscaffe.cli import COMMANDS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sscaffe"
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "caffe_pb2.py")
-GPU_MODULE = PACKAGE / "kernels" / "gpu.py"
+GPU_MODULE = PACKAGE / "kernels" / "gpu_runtime.py"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
 

@@ -4,17 +4,16 @@ Nothing else imports cudnn.
 """
 
 import functools
-import statistics
 from typing import Any, NamedTuple
 
 import cudnn
 
 from sscaffe.geometry import ConvGeometry
-from sscaffe.kernels.gpu_runtime import settings, xp
+from sscaffe.kernels.gpu_runtime import elapsed, settings, xp
 
 Shape = tuple[int, ...]
 
-_TRIES = 8  # plans that are timed, of those that the library's heuristic puts first
+_TRIES = 16  # plans that are timed, of those that the library's heuristic puts first
 _ROUNDS = 3
 _WORKSPACE = 1 << 30  # bytes at most
 
@@ -123,23 +122,13 @@ class Plan:
                 continue
             if size <= _WORKSPACE:
                 self._index, self._bytes = index, size
-                found.append((self._time(arrays), index, size))
+                self.run(*arrays)
+                (time,) = elapsed([functools.partial(self.run, *arrays)], _ROUNDS)
+                found.append((time, index, size))
         if not found:
             raise cudnn.cudnnGraphNotSupportedError("no plan")
         _, index, size = min(found)
         return index, size
-
-    def _time(self, arrays: list[Any]) -> float:
-        self.run(*arrays)
-        times = []
-        for _ in range(_ROUNDS):
-            start, end = xp.cuda.Event(), xp.cuda.Event()
-            start.record()
-            self.run(*arrays)
-            end.record()
-            end.synchronize()
-            times.append(xp.cuda.get_elapsed_time(start, end))
-        return statistics.median(times)
 
 
 @functools.cache

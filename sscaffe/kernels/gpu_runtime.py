@@ -5,6 +5,8 @@ alone, which count them.
 """
 
 import functools
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ Array = npt.NDArray[Any]
 
 FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
+_TICKS = 300_000  # of the device's clock, some 150 us: in which the host queues one function
 _MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
 
 
@@ -67,6 +70,24 @@ def use(index: int) -> None:
 def synchronize() -> None:
     """Wait until the current stream has done all that it was given."""
     xp.cuda.get_current_stream().synchronize()
+
+
+def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[float]:
+    """Return the median time of each function on the device, in ms; they take turns.
+
+    The device first waits, so that all is queued when it starts: the host's time does not count.
+    A function may not wait for the device.
+    """
+    marks = [[(xp.cuda.Event(), xp.cuda.Event()) for _ in functions] for _ in range(rounds)]
+    for pairs in marks:
+        launch("spin.cu", "spin", (1,), (1,), (np.int64(len(functions) * _TICKS),))
+        for function, (start, end) in zip(functions, pairs, strict=True):
+            start.record()
+            function()
+            end.record()
+        synchronize()
+    times = [[xp.cuda.get_elapsed_time(*pair) for pair in pairs] for pairs in marks]
+    return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
 def to_device(array: Array, out: Any = None) -> Any:

@@ -1,0 +1,141 @@
+"""Streams, and what a capturing stream notes down instead of doing it."""
+
+UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
+
+
+class Stream:
+    """An order of work; the host does all at once, but for a capture, which is replayed."""
+
+    null = None
+
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        self.is_null = null
+        self.recording = None
+        self.ptr = 0 if null else id(self)
+        self._before = []
+
+    def __enter__(self):
+        self._before.append(_current[0])
+        return self.use()
+
+    def __exit__(self, *error):
+        _current[0] = self._before.pop()
+
+    def use(self):
+        _current[0] = self
+        return self
+
+    def synchronize(self):
+        if self.recording is not None:
+            raise RuntimeError(UNSUPPORTED)
+
+    @property
+    def done(self):
+        self.synchronize()
+        return True
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event):
+        """Go on after the event, and into the capture that the event was recorded in."""
+        if event.recording is not None:
+            self.recording = event.recording
+            event.recording.streams.add(self)
+
+    def is_capturing(self):
+        return self.recording is not None
+
+    def begin_capture(self, mode=None):
+        if self.is_null:
+            raise RuntimeError(UNSUPPORTED + ": the default stream cannot capture")
+        if self.recording is not None:
+            raise RuntimeError("cudaErrorIllegalState: the stream captures already")
+        self.recording = Graph(self)
+        _open.append(self.recording)
+
+    def end_capture(self):
+        if self.recording is None or self.recording.origin is not self:
+            raise RuntimeError("cudaErrorIllegalState: the capture was not begun on this stream")
+        graph = self.recording
+        _open.remove(graph)
+        for stream in graph.streams:
+            stream.recording = None
+        return graph
+
+
+class Graph:
+    """The operations of a capture, in the order in which the host asked for them."""
+
+    def __init__(self, origin):
+        self.origin = origin
+        self.streams = {origin}
+        self.steps = []
+
+    def launch(self, stream=None):
+        stream = stream or get_current_stream()
+        if stream.recording is not None:
+            raise RuntimeError(UNSUPPORTED)
+        for step in self.steps:
+            step()
+
+    def upload(self, stream=None):
+        """Nothing to do on a host."""
+
+
+class Event:
+    """A point in the work of a stream."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.recording = None
+        self.timing = not disable_timing
+        self.done = True
+
+    def record(self, stream=None):
+        self.recording = (stream or get_current_stream()).recording
+
+    def synchronize(self):
+        if self.recording in _open:
+            raise RuntimeError("cudaErrorCapturedEvent: the event was recorded in a capture")
+
+
+Stream.null = Stream(null=True)
+Stream.ptds = Stream.null
+_current = [Stream.null]
+_open = []
+
+
+def get_elapsed_time(start, end):
+    """Return milliseconds; a stand-in has no timings worth to be given."""
+    return 0.001
+
+
+def get_current_stream(device_id=None):
+    return _current[0]
+
+
+def recording():
+    """Return the graph that notes down what the current stream is asked for, or None."""
+    stream = _current[0]
+    if stream.is_null and _open:
+        raise RuntimeError(
+            "cudaErrorStreamCaptureImplicit: work on the default stream while another captures"
+        )
+    return stream.recording
+
+
+def refuse(what):
+    """Raise if the current stream captures: the host cannot wait for what is not done."""
+    if recording() is not None:
+        raise RuntimeError(f"{UNSUPPORTED} ({what})")
+
+
+def run(step):
+    """Do a step now, or note it down."""
+    graph = recording()
+    if graph is None:
+        step()
+    else:
+        graph.steps.append(step)

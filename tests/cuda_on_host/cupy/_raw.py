@@ -1,0 +1,163 @@
+"""`RawModule`: CUDA sources compiled by g++ against shim.hpp, and their kernels."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from cupy import _capture
+from cupy._call import Wrapper
+from cupy._source import parse_kernels, to_host
+
+SHIM = Path(__file__).parents[1]
+SHIM_FILES = ("shim.hpp", "shim_math.hpp")
+FLAGS = ("-std=c++17", "-O1", "-g1", "-fPIC", "-shared", "-w", "-ffp-contract=off")
+# What is __shared__ in a template must not be one variable for all libraries.
+FLAGS += ("-fno-gnu-unique", "-Wl,-Bsymbolic")
+FLAGS += ("-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-D__CUDA_ARCH__=700")
+STATIC_SHARED = 48 << 10
+MOST_SHARED = 227 << 10
+Three = ctypes.c_uint * 3
+
+
+class CompileException(Exception):  # noqa: N818
+    """The compiler's words."""
+
+
+def _compiler(arguments, text):
+    run = subprocess.run(
+        ["g++", "-x", "c++", *arguments], input=text, capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise CompileException(run.stderr)
+    return run.stdout
+
+
+@functools.cache
+def _folder():
+    folder = Path(tempfile.gettempdir()) / f"cuda_on_host_{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _load(text):
+    """Compile C++ for the host, if no earlier run did, and load it."""
+    parts = [text, *FLAGS, *((SHIM / name).read_text() for name in SHIM_FILES)]
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    library = _folder() / f"{name}.so"
+    if not library.exists():
+        with tempfile.NamedTemporaryFile(dir=_folder(), suffix=".part", delete=False) as part:
+            _compiler([*FLAGS, f"-I{SHIM}", "-o", part.name, "-"], text)
+        Path(part.name).rename(library)
+    return ctypes.CDLL(str(library))
+
+
+class RawModule:
+    """A source of CUDA, compiled when the first kernel is asked for."""
+
+    def __init__(self, *, code=None, path=None, options=(), backend="nvrtc", **others):
+        if path is not None or not isinstance(options, tuple):
+            raise TypeError("the stand-in takes code=, and options as a tuple")
+        self.code, self.options = code, options
+        self._parsed = None
+
+    def compile(self, log_stream=None):
+        if self._parsed is None:
+            defines = [option for option in self.options if option.startswith(("-D", "-I"))]
+            plain = _compiler(
+                ["-std=c++17", "-D__CUDA_ARCH__=700", "-E", "-P", *defines, "-"], self.code
+            )
+            kernels = parse_kernels(plain)
+            self._parsed = _load(to_host(plain, kernels)), kernels
+
+    def get_function(self, name):
+        self.compile()
+        library, kernels = self._parsed
+        if name not in kernels:
+            raise RuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}")
+        return Function(library, kernels[name])
+
+
+class Function:
+    """A kernel of a module."""
+
+    def __init__(self, library, kernel):
+        self.kernel = kernel
+        self.max_dynamic_shared_size_bytes = STATIC_SHARED
+        self.attributes = {"max_threads_per_block": kernel.most_threads}
+        self._launch = getattr(library, f"launch_{kernel.name}")
+        self._launch.restype = ctypes.c_bool
+        self._library = library
+
+    def __call__(self, grid, block, args, *, shared_mem=0, stream=None, **others):
+        grid, block = _three(grid), _three(block)
+        self._check_sizes(grid, block, shared_mem)
+        held = self._held(args)
+        _capture.run(lambda: self._run(grid, block, shared_mem, held))
+
+    def _check_sizes(self, grid, block, shared):
+        name = self.kernel.name
+        threads = block[0] * block[1] * block[2]
+        if min(*grid, *block) < 1 or max(grid[1:]) > 65535 or grid[0] >= 1 << 31 or block[2] > 64:
+            raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: {name} of grid {grid}, block {block}")
+        if threads > self.kernel.most_threads:
+            raise RuntimeError(
+                f"CUDA_ERROR_INVALID_VALUE: {name} takes {self.kernel.most_threads} threads at "
+                f"most, not {threads}"
+            )
+        if shared > min(self.max_dynamic_shared_size_bytes, MOST_SHARED):
+            raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: {name} with {shared} shared bytes")
+
+    def _held(self, args):
+        """Check the arguments, and return what keeps alive the memory that a launch reads."""
+        kernel = self.kernel
+        if len(args) != len(kernel.parameters):
+            raise TypeError(
+                f"{kernel.name} takes {len(kernel.parameters)} arguments, not {len(args)}"
+            )
+        held = []
+        for value, parameter in zip(args, kernel.parameters, strict=True):
+            if isinstance(value, Wrapper):
+                if not parameter.pointer:
+                    raise TypeError(f"{kernel.name}: {parameter.name} was given an array")
+                parameter.check(value._array, kernel.name)
+                held.append((value._array, ctypes.c_void_p(value._array.ctypes.data)))
+            elif parameter.pointer and isinstance(value, np.uintp) and value == 0:
+                held.append((None, ctypes.c_void_p(None)))
+            elif parameter.pointer or isinstance(value, np.ndarray):
+                raise TypeError(f"{kernel.name}: {parameter.name} was given a {type(value)}")
+            else:
+                parameter.check(value, kernel.name)
+                plain = np.array(value)
+                held.append((plain, plain))
+        return held
+
+    def _run(self, grid, block, shared, held):
+        addresses = (ctypes.c_void_p * max(1, len(held)))()
+        for i, (_, value) in enumerate(held):
+            at = value.ctypes.data if isinstance(value, np.ndarray) else ctypes.addressof(value)
+            addresses[i] = at
+        message = ctypes.create_string_buffer(400)
+        done = self._launch(
+            Three(*grid), Three(*block), ctypes.c_uint(shared), addresses, message,
+            ctypes.c_size_t(len(message)),
+        )  # fmt: skip
+        if not done:
+            raise RuntimeError(f"{self.kernel.name}: {message.value.decode()}")
+
+
+def _three(sizes):
+    return (*map(int, sizes), 1, 1)[:3]
+
+
+class RawKernel(Function):
+    """A module of one kernel."""
+
+    def __init__(self, code, name, options=(), backend="nvrtc", **others):
+        function = RawModule(code=code, options=options).get_function(name)
+        super().__init__(function._library, function.kernel)
