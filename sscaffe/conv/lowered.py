@@ -155,11 +155,6 @@ class LoweredGemm(LoweredKernel):
         """Which code really runs."""
         return "im2col + gemm" if self._operator is None else self._operator.description
 
-    @property
-    def replays(self) -> bool:
-        """See `WeightedKernel.replays`."""
-        return self._operator is not None
-
     def forward(
         self,
         bottom: Blob,
@@ -284,11 +279,6 @@ class LoweredCsrmm(LoweredKernel):
         else:
             self._convolution.get(weights).forward(bottom, bias, top, relu=relu)
         self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
-
-    @property
-    def replays(self) -> bool:
-        """See `WeightedKernel.replays`."""
-        return self._convolution is not None
 
     def _forward_by_portions(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, relu: bool

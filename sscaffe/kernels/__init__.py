@@ -148,13 +148,8 @@ class Kernels(Protocol):
         One that is not to `train` may be faster forward; backward it is slower.
         """
 
-    def lowered_convolution(
-        self, geometry: "ConvGeometry", dtype: Any
-    ) -> LoweredOperator | None:
-        """Return the device's convolution by lowering many images at once, or None.
-
-        Without one, images are lowered one after the other by `im2col`.
-        """
+    def lowered_convolution(self, geometry: "ConvGeometry", dtype: Any) -> LoweredOperator | None:
+        """Return a convolution that lowers many images at once; None to lower one by one."""
 
     def lowered_sparse_convolution(
         self, geometry: "ConvGeometry", dtype: Any

@@ -120,16 +120,12 @@ def convolution(
     return DenseConvolution(geometry, batch, train)
 
 
-def lowered_convolution(geometry: "ConvGeometry", dtype: Any) -> LoweredOperator | None:
+def lowered_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
     """See `Kernels.lowered_convolution`."""
-    return None
 
 
-def lowered_sparse_convolution(
-    geometry: "ConvGeometry", dtype: Any
-) -> Callable[[Array], SparseConvolution] | None:
+def lowered_sparse_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
     """See `Kernels.lowered_sparse_convolution`."""
-    return None
 
 
 def concatenated_convolution(
