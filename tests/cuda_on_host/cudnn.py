@@ -16,7 +16,7 @@ numerical_note = SimpleNamespace(
 )
 
 
-class cudnnGraphNotSupportedError(RuntimeError):  # noqa: N801, N818
+class cudnnGraphNotSupportedError(RuntimeError):  # noqa: N801
     """As the front end calls it."""
 
 
