@@ -1,0 +1,1 @@
+"""CuPy's road to NVIDIA's libraries."""
