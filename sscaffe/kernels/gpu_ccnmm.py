@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sscaffe.kernels import gpu_libraries
 from sscaffe.kernels.gpu_lowering import Scratch, axes, finish, lower, places, portions
-from sscaffe.kernels.gpu_runtime import launch, to_device, to_host, xp
+from sscaffe.kernels.gpu_runtime import elapsed, launch, to_device, to_host
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _FILL = 16  # kept columns come in multiples of this, for whole steps of ccnmm.cu
-_RUNS = 5  # of each form, after one that prepares it
 
 
 class Tiles(NamedTuple):
@@ -136,10 +135,10 @@ class ConcatenatedConvolution:
     def _fastest(self, images: Array, bias: Array | None, tops: Array) -> Form:
         if len(self._forms) == 1:
             return self._forms[0]
-        times = {
-            form: _shortest(lambda form=form: self._run(form, images, bias, tops, False))
-            for form in self._forms
-        }
+        runs = [partial(self._run, form, images, bias, tops, False) for form in self._forms]
+        for run in runs:
+            run()  # prepares weights and memory
+        times = dict(zip(self._forms, elapsed(runs), strict=True))
         best = min(times, key=lambda form: times[form])
         if isinstance(best, Tiles):
             self._forget(best.rows)
@@ -250,17 +249,3 @@ class _Lowered:
             )
             rows = product.reshape(group * height, total)
             finish(rows, self._rows, bias, None, tops[some], relu)
-
-
-def _shortest(run: Callable[[], None]) -> float:
-    """Return the shortest time of some runs in ms, after one that prepares."""
-    run()
-    start, stop = xp.cuda.Event(), xp.cuda.Event()
-    times = []
-    for _ in range(_RUNS):
-        start.record()
-        run()
-        stop.record()
-        stop.synchronize()
-        times.append(float(xp.cuda.get_elapsed_time(start, stop)))
-    return min(times)
