@@ -57,8 +57,8 @@ class KeptWeights:
     def __init__(self, geometry: "ConvGeometry", weights: Array) -> None:
         g = geometry
         parts = weights.reshape(g.group, g.out_channels // g.group, g.kernel_dim)
-        self.rows = [part.any(axis=1).nonzero()[0] for part in parts]
-        self.columns = [part.any(axis=0).nonzero()[0] for part in parts]
+        self.rows = [np.flatnonzero((part != 0).any(axis=1)) for part in parts]
+        self.columns = [np.flatnonzero((part != 0).any(axis=0)) for part in parts]
         self.values = [
             part[np.ix_(rows, columns)]
             for part, rows, columns in zip(parts, self.rows, self.columns, strict=True)
@@ -124,9 +124,7 @@ class ConcatenatedConvolution:
             self._form = self._fastest(images, start_values, tops)
         self._run(self._form, images, start_values, tops, relu)
 
-    def _run(
-        self, form: Form, images: Array, bias: Array | None, tops: Array, relu: bool
-    ) -> None:
+    def _run(self, form: Form, images: Array, bias: Array | None, tops: Array, relu: bool) -> None:
         if isinstance(form, Tiles):
             self._implicit(form.rows).run(form, images, bias, tops, relu)
         else:
@@ -138,8 +136,8 @@ class ConcatenatedConvolution:
         runs = [partial(self._run, form, images, bias, tops, False) for form in self._forms]
         for run in runs:
             run()  # prepares weights and memory
-        times = dict(zip(self._forms, elapsed(runs), strict=True))
-        best = min(times, key=lambda form: times[form])
+        times = elapsed(runs)
+        best = self._forms[times.index(min(times))]
         if isinstance(best, Tiles):
             self._forget(best.rows)
         return best
@@ -190,9 +188,7 @@ class _Implicit:
         steps = [-(-len(columns) // _FILL) * _FILL for columns in kept.columns]
         self._steps = to_device(np.asarray(steps, np.int32))
         channels = np.arange(g.out_channels, dtype=np.int32).reshape(g.group, -1)
-        lost = [
-            np.delete(some, rows) for some, rows in zip(channels, kept.rows, strict=True)
-        ]
+        lost = [np.delete(some, rows) for some, rows in zip(channels, kept.rows, strict=True)]
         held = [some[rows] for some, rows in zip(channels, kept.rows, strict=True)]
         self._channels = to_device(_filled(held, self._height))
         self._most_lost = max(len(some) for some in lost)

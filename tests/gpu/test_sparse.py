@@ -33,7 +33,9 @@ def test_direct(name, dtype, zeros):
     case.check(case.top, case.expected)
     convolution.forward(case.bottom, case.bias_blob, case.top, relu=True)
     case.check(case.top, np.maximum(case.expected, 0))
-    assert f"by {np.count_nonzero(case.weights)} of {case.weights.size} w" in convolution.description
+    assert (
+        f"by {np.count_nonzero(case.weights)} of {case.weights.size} w" in convolution.description
+    )
 
 
 @pytest.mark.parametrize("name", FLAT)
