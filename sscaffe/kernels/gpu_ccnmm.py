@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sscaffe.kernels import gpu_libraries
 from sscaffe.kernels.gpu_lowering import Scratch, axes, finish, lower, places, portions
-from sscaffe.kernels.gpu_runtime import launch, to_device, to_host, xp
+from sscaffe.kernels.gpu_runtime import elapsed, launch, to_device, to_host
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _FILL = 16  # kept columns come in multiples of this, for whole steps of ccnmm.cu
-_RUNS = 5  # of each form, after one that prepares it
 
 
 class Tiles(NamedTuple):
@@ -58,8 +57,8 @@ class KeptWeights:
     def __init__(self, geometry: "ConvGeometry", weights: Array) -> None:
         g = geometry
         parts = weights.reshape(g.group, g.out_channels // g.group, g.kernel_dim)
-        self.rows = [part.any(axis=1).nonzero()[0] for part in parts]
-        self.columns = [part.any(axis=0).nonzero()[0] for part in parts]
+        self.rows = [np.flatnonzero((part != 0).any(axis=1)) for part in parts]
+        self.columns = [np.flatnonzero((part != 0).any(axis=0)) for part in parts]
         self.values = [
             part[np.ix_(rows, columns)]
             for part, rows, columns in zip(parts, self.rows, self.columns, strict=True)
@@ -134,11 +133,11 @@ class ConcatenatedConvolution:
     def _fastest(self, images: Array, bias: Array | None, tops: Array) -> Form:
         if len(self._forms) == 1:
             return self._forms[0]
-        times = {
-            form: _shortest(lambda form=form: self._run(form, images, bias, tops, False))
-            for form in self._forms
-        }
-        best = min(times, key=lambda form: times[form])
+        runs = [partial(self._run, form, images, bias, tops, False) for form in self._forms]
+        for run in runs:
+            run()  # prepares weights and memory
+        times = elapsed(runs)
+        best = self._forms[times.index(min(times))]
         if isinstance(best, Tiles):
             self._forget(best.rows)
         return best
@@ -246,17 +245,3 @@ class _Lowered:
             )
             rows = product.reshape(group * height, total)
             finish(rows, self._rows, bias, None, tops[some], relu)
-
-
-def _shortest(run: Callable[[], None]) -> float:
-    """Return the shortest time of some runs in ms, after one that prepares."""
-    run()
-    start, stop = xp.cuda.Event(), xp.cuda.Event()
-    times = []
-    for _ in range(_RUNS):
-        start.record()
-        run()
-        stop.record()
-        stop.synchronize()
-        times.append(float(xp.cuda.get_elapsed_time(start, stop)))
-    return min(times)

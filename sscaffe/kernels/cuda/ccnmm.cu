@@ -164,8 +164,8 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
     }
 }
 
-// BLOCKS is how many share a multiprocessor; twice as large elements leave room for fewer.
-#define MOST(blocks) (sizeof(Real) == 4 ? (blocks) : 1)
+// Blocks that share a multiprocessor; doubles leave room for one.
+constexpr int SOME = sizeof(Real) == 4 ? 2 : 1, MANY = sizeof(Real) == 4 ? 3 : 1;
 
 // A kernel for each shape of tiles. Grid: (positions / BN, rows / BM, plus 1 where rows have been
 // dropped, groups); 256 threads.
@@ -194,10 +194,10 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
                                                 dropped, bias, tops, relu, sizes);                 \
     }
 
-IMPLICIT_GEMM(implicit_128x128, MOST(2), 128, 128, 8, 2, 2, false)
-IMPLICIT_GEMM(implicit_128x64, MOST(2), 128, 64, 16, 2, 1, false)
-IMPLICIT_GEMM(implicit_96x128, MOST(2), 96, 128, 8, 3, 1, false)
-IMPLICIT_GEMM(implicit_64x128, MOST(2), 64, 128, 16, 1, 2, false)
-IMPLICIT_GEMM(implicit_64x64, MOST(3), 64, 64, 16, 1, 1, false)
-IMPLICIT_GEMM(implicit_32x128, MOST(3), 32, 128, 16, 1, 1, false)
-IMPLICIT_GEMM(implicit_64x64_deep, MOST(3), 64, 64, 16, 1, 1, true)
+IMPLICIT_GEMM(implicit_128x128, SOME, 128, 128, 8, 2, 2, false)
+IMPLICIT_GEMM(implicit_128x64, SOME, 128, 64, 16, 2, 1, false)
+IMPLICIT_GEMM(implicit_96x128, SOME, 96, 128, 8, 3, 1, false)
+IMPLICIT_GEMM(implicit_64x128, SOME, 64, 128, 16, 1, 2, false)
+IMPLICIT_GEMM(implicit_64x64, MANY, 64, 64, 16, 1, 1, false)
+IMPLICIT_GEMM(implicit_32x128, MANY, 32, 128, 16, 1, 1, false)
+IMPLICIT_GEMM(implicit_64x64_deep, MANY, 64, 64, 16, 1, 1, true)
