@@ -1,1 +1,1 @@
-"""CuPy's road to NVIDIA's libraries."""
+"""The libraries of NVIDIA that CuPy loads, as far as the engine calls them by ctypes."""

@@ -1,1 +1,1 @@
-"""CuPy's road to NVIDIA's libraries."""
+"""See `cupy_backends`."""
