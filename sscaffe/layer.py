@@ -82,6 +82,7 @@ class Layer:
     is_loss: ClassVar[bool] = False  # the first top has loss weight 1 unless it is set
     learns: ClassVar[bool] = True  # False: `blobs` are statistics, not weights
     may_run_in_place: ClassVar[bool] = False  # a top may be the bottom at the same place
+    uses_host: ClassVar[bool] = False  # in forward or backward, so that no device records them
     shares_data: ClassVar[bool] = False  # tops are the first bottom's array, or else the blob's
 
     def __init__(

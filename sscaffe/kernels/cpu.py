@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sscaffe import _core
+from sscaffe import _core, machine
+from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import (
     BatchNormOperator,
     ConcatenatedConvolution,
@@ -15,14 +16,14 @@ from sscaffe.kernels import (
     ConvolutionOperator,
     CountedLabels,
     EltwiseOperator,
-    LassoFactors,
     LrnOperator,
     PackedMask,
     PoolingOperator,
     ScaleOperator,
     SparseConvolution,
     SparseProduct,
-    UpdateStep,
+    UpdateOperator,
+    clock,
     cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
@@ -36,6 +37,7 @@ from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
 from sscaffe.kernels.cpu_softmax import label_loss, label_loss_backward, set_softmax
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
+from sscaffe.kernels.cpu_update import Updates, squares
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -44,6 +46,30 @@ if TYPE_CHECKING:
     from sscaffe.tensor import Tensor
 
 Array = npt.NDArray[Any]
+
+
+def place() -> str:
+    """See `Kernels.place`."""
+    return machine.place()
+
+
+def synchronize() -> None:
+    """See `Kernels.synchronize`: it has done all."""
+
+
+def elapsed(functions: Sequence[Callable[[], None]], rounds: int) -> list[float]:
+    """See `Kernels.elapsed`."""
+    return clock.elapsed(functions, rounds)
+
+
+def record(work: Callable[[], None]) -> Callable[[], None]:
+    """See `Kernels.record`: `sscaffe.kernels.tape` is how passes over the CPU are repeated."""
+    raise UnsupportedError("record: the CPU records single calls, not passes")
+
+
+def read_later(number: Any) -> Callable[[], float]:
+    """See `Kernels.read_later`."""
+    return lambda: float(number)
 
 
 def gemm(
@@ -120,6 +146,14 @@ def convolution(
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
     return DenseConvolution(geometry, batch, train)
+
+
+def lowered_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
+    """See `Kernels.lowered_convolution`."""
+
+
+def lowered_sparse_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
+    """See `Kernels.lowered_sparse_convolution`."""
 
 
 def concatenated_convolution(
@@ -292,9 +326,7 @@ def scale(tensor: "Tensor", factor: float) -> None:
 
 def sum_of_squares(tensor: "Tensor") -> float:
     """See `Kernels.sum_of_squares`."""
-    if tensor.dtype != np.float32:
-        return float(np.square(tensor.read()).sum())
-    return _core.memory_sum_of_squares(tensor.memory((tensor.count,)))
+    return squares(tensor)
 
 
 def threshold(tensor: "Tensor", limit: float) -> None:
@@ -306,7 +338,14 @@ def threshold(tensor: "Tensor", limit: float) -> None:
     _core.memory_threshold(limit, _in_place(tensor))
 
 
-def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float) -> float:
+def group_lasso(
+    weights: Array,
+    diff: Array,
+    ydimen: int,
+    xdimen: int,
+    decay: float,
+    want_value: bool = True,
+) -> float:
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
@@ -333,35 +372,9 @@ def packed_mask(mask: Array) -> PackedMask:
     return Mask(mask)
 
 
-def update(
-    step: UpdateStep,
-    blob: "Blob",
-    history: "Sequence[Blob]",
-    mask: PackedMask | None,
-    lassos: Sequence[LassoFactors],
-) -> None:
-    """See `Kernels.update`."""
-    shape, tensor = blob.shape, blob.data_tensor
-    # Blocks are of the row-major matrix. Weights that have them stay there, and the convolution
-    # makes its own copy of them: one reorder each of weights and gradient in a step, as against
-    # a copy for the norms and an index of the block of each weight.
-    layout = _core.Layout(shape) if lassos else tensor.memory(shape).layout
-    weights = tensor.memory_in(layout, shape)
-    diff = blob.diff_tensor.memory_in(layout, shape)
-    past = [one.data_tensor.memory_in(layout, shape) for one in history]
-    assert mask is None or isinstance(mask, Mask)
-    connected = None if mask is None else mask.stored_in(layout)
-    _core.memory_update(step, weights, diff, past, connected, shape[0] if shape else 1, lassos)
-
-
-def group_lasso_factors(
-    weights: Array, ydimen: int, xdimen: int, decay: float
-) -> tuple[LassoFactors, float]:
-    """See `Kernels.group_lasso_factors`."""
-    rows, columns = weights.shape
-    factors = np.empty((rows // ydimen, columns // xdimen), np.float32)
-    term = _core.group_lasso_factors(weights, factors, ydimen, xdimen, decay)
-    return LassoFactors(factors, ydimen, xdimen), term
+def updates() -> UpdateOperator:
+    """See `Kernels.updates`."""
+    return Updates()
 
 
 def _in_place(tensor: "Tensor") -> "_core.Memory":
