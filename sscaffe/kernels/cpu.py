@@ -14,8 +14,8 @@ from sscaffe.kernels import (
     ConcatenatedConvolution,
     ConcatOperator,
     ConvolutionOperator,
+    CountedLabels,
     EltwiseOperator,
-    LabelLoss,
     LrnOperator,
     PackedMask,
     PoolingOperator,
@@ -251,17 +251,18 @@ def softmax_loss(
     labels: Array,
     ignored: int | None,
     divisor: int | None,
-    out: LabelLoss,
+    counted: CountedLabels,
+    loss: Array,
 ) -> bool:
     """See `Kernels.softmax_loss`."""
-    return label_loss(probabilities, labels, ignored, divisor, out)
+    return label_loss(probabilities, labels, ignored, divisor, counted, loss)
 
 
 def softmax_loss_backward(
-    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+    probabilities: Array, counted: CountedLabels, weight: float, diff: Array
 ) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    label_loss_backward(probabilities, loss, weight, diff)
+    label_loss_backward(probabilities, counted, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:

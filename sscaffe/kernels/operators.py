@@ -96,12 +96,11 @@ class MovingSums(NamedTuple):
         return mean * factor, variance * factor
 
 
-class LabelLoss(NamedTuple):
-    """Where a device leaves the loss of labels."""
+class CountedLabels(NamedTuple):
+    """What a loss of labels leaves for its gradient, in arrays of the device."""
 
-    value: Array  # one element: the loss; NaN if a label is not the number of a class
-    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
     labels: Array  # int32: -1 where they do not count
+    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
 
 
 class BatchNormOperator(Protocol):
