@@ -83,9 +83,7 @@ class Layer:
     learns: ClassVar[bool] = True  # False: `blobs` are statistics, not weights
     may_run_in_place: ClassVar[bool] = False  # a top may be the bottom at the same place
     shares_data: ClassVar[bool] = False  # tops are the first bottom's array, or else the blob's
-    # Forward or backward uses the host, so that a CUDA graph cannot hold them; some layers know it
-    # after setup only.
-    uses_host: bool = False
+    uses_host: bool = False  # in forward or backward, so that no device records them
     runs_on_host: ClassVar[bool] = False  # NumPy's arrays only: a GPU's net copies its blobs
 
     def __init__(
@@ -141,13 +139,6 @@ class Layer:
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the diff of the bottoms and add to the diff of `blobs`; nothing by default."""
 
-    def explain(self, bottom: list[Blob]) -> None:
-        """Raise an error that says why the top is not a number, where the layer knows.
-
-        On a GPU forward does not wait to look at labels and the like; a wrong one makes the top NaN
-        instead, and the net then asks here.
-        """
-
     def allow_force_backward(self, index: int) -> bool:
         """Tell whether ``force_backward`` may ask for the diff of this bottom."""
         return True
@@ -159,6 +150,12 @@ class Layer:
     def channel_affine(self) -> tuple[Array, Array]:
         """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
         raise NotImplementedError
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """Raise what is wrong with the bottoms, where a loss is no finite number.
+
+        Forward raises it by itself, unless it would have to wait for the device.
+        """
 
     @property
     def replays(self) -> bool:
@@ -195,9 +192,9 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
     return axis % ndim
 
 
-def loss_weight(top: Blob) -> float:
-    """Return the diff of a loss, which the net sets by way of the host: nothing is copied."""
-    return float(top.host_diff.reshape(-1)[0])
+def loss_weight(top: Sequence[Blob]) -> float:
+    """Return what the gradient of a layer's loss is multiplied by: the diff of its first top."""
+    return float(top[0].host_diff)
 
 
 def on_host(array: Any) -> Array:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cupy as xp
+import cupy
 import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
+xp: Any = cupy
 
 FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
@@ -65,6 +66,13 @@ def use(index: int) -> None:
     if not 0 <= index < count:
         raise UnsupportedError(f"gpu {index}: expected a number below {count}, the GPUs here")
     xp.cuda.Device(index).use()
+
+
+def place() -> str:
+    """Return the name of the GPU, with the versions that its speed depends on."""
+    runtime = xp.cuda.runtime
+    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    return f"{name}, CUDA {runtime.runtimeGetVersion()}, tf32 {settings.allow_tf32}"
 
 
 def synchronize() -> None:
@@ -175,6 +183,8 @@ def launch_each(
 def _argument(value: Any, kind: np.dtype[Any]) -> Any:
     if value is None:
         return np.uintp(0)
+    if isinstance(value, np.generic):  # NumPy's float64 is a float of Python's, too.
+        return value
     if isinstance(value, bool | int):
         return np.int32(value)
     if isinstance(value, float):

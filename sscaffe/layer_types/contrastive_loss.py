@@ -58,7 +58,7 @@ class ContrastiveLossLayer(Layer):
             others = -(self.rest > 0).astype(self.dtype)
         else:
             others = -self.rest / (self.distances + TINY_DISTANCE)
-        weight = loss_weight(top[0]) / len(self.apart)
+        weight = loss_weight(top) / len(self.apart)
         pull = weight * xp.where(self.similar, 1, others)[:, None] * self.apart
         for sign, blob, wanted in zip((1, -1), bottom, propagate_down, strict=False):
             if wanted:

@@ -36,7 +36,7 @@ class EuclideanLossLayer(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set ``da = (a - b) / N`` times the loss weight, and ``db = -da``."""
-        weight = loss_weight(top[0]) / self.batch
+        weight = loss_weight(top) / self.batch
         for sign, blob, wanted in zip((1, -1), bottom, propagate_down, strict=True):
             if wanted:
                 blob.set_diff((sign * weight * self.difference).reshape(blob.shape))

@@ -53,7 +53,7 @@ class HingeLossLayer(Layer):
         if propagate_down[1]:
             raise UnsupportedError("propagate_down: the labels of HingeLoss have no gradient")
         if propagate_down[0]:
-            weight = loss_weight(top[0]) / self.batch
+            weight = loss_weight(top) / self.batch
             slope = 2 * self.excess if self._is_squared else self.excess > 0
             bottom[0].set_diff((-weight * self.signs * slope).reshape(bottom[0].shape))
 

@@ -95,7 +95,7 @@ class InfogainLossLayer(Layer):
             diff = bottom[0].new_diff().reshape(self.probabilities.shape)
             self.xp.multiply(self.probabilities, sums, out=diff)
             diff -= self.rows_of_h
-            diff *= loss_weight(top[0]) / self._divisor()
+            diff *= loss_weight(top) / self._divisor()
 
     def explain(self, bottom: list[Blob]) -> None:
         """See `Layer.explain`."""

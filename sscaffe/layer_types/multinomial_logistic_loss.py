@@ -51,7 +51,7 @@ class MultinomialLogisticLossLayer(Layer):
                 "propagate_down: the labels of MultinomialLogisticLoss have no gradient"
             )
         if propagate_down[0]:
-            weight = loss_weight(top[0]) / self.batch
+            weight = loss_weight(top) / self.batch
             diff = bottom[0].new_diff().reshape(self.batch, -1)
             diff[...] = 0
             diff[self.place] = -weight / self.picked

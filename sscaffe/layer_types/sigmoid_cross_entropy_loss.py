@@ -66,7 +66,7 @@ class SigmoidCrossEntropyLossLayer(Layer):
             x, t = (blob.const_data.reshape(-1) for blob in bottom)
             diff = logistic(x, self.xp, bottom[0].new_diff().reshape(-1))
             diff -= t
-            diff *= loss_weight(top[0]) / self.divisor
+            diff *= loss_weight(top) / self.divisor
             if self.counted is not None:
                 diff *= self.counted
 

@@ -44,6 +44,10 @@ CASES = {
         f"convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 group: 2 {FILLED} }}",
         IMAGE,
     ),
+    "ConvolutionDepthwise": (
+        f"convolution_param {{ num_output: 4 kernel_size: 3 stride: 2 {FILLED} }}",
+        IMAGE,
+    ),
     "Crop": ("crop_param { offset: 1 }", IMAGE, np.zeros((2, 4, 3, 2))),
     "Deconvolution": (
         f"convolution_param {{ num_output: 6 kernel_size: 3 stride: 2 pad: 1 group: 2 {FILLED} }}",
