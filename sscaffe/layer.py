@@ -82,6 +82,7 @@ class Layer:
     is_loss: ClassVar[bool] = False  # the first top has loss weight 1 unless it is set
     learns: ClassVar[bool] = True  # False: `blobs` are statistics, not weights
     may_run_in_place: ClassVar[bool] = False  # a top may be the bottom at the same place
+    uses_host: ClassVar[bool] = False  # in forward or backward, so that no device records them
     shares_data: ClassVar[bool] = False  # tops are the first bottom's array, or else the blob's
 
     def __init__(
@@ -149,6 +150,12 @@ class Layer:
         """Return factor and summand of each channel, of a layer whose `fusion` is AFFINE."""
         raise NotImplementedError
 
+    def explain(self, bottom: list[Blob]) -> None:
+        """Raise what is wrong with the bottoms, where a loss is no finite number.
+
+        Forward raises it by itself, unless it would have to wait for the device.
+        """
+
     @property
     def replays(self) -> bool:
         """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
@@ -182,6 +189,11 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
             f"{field_name}: expected {-ndim} to {ndim - 1} for {ndim} axes, got {axis}"
         )
     return axis % ndim
+
+
+def loss_weight(top: Sequence[Blob]) -> float:
+    """Return what the gradient of a layer's loss is multiplied by: the diff of its first top."""
+    return float(top[0].host_diff)
 
 
 def on_host(array: Any) -> Array:

@@ -4,7 +4,7 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
@@ -15,13 +15,17 @@ from sscaffe.kernels.operators import (
     ConcatOperator as ConcatOperator,
     ConvolutionOperator as ConvolutionOperator,
     EltwiseOperator as EltwiseOperator,
-    LassoFactors as LassoFactors,
+    GroupLassoBlocks as GroupLassoBlocks,
+    LabelLoss as LabelLoss,
     LrnOperator as LrnOperator,
+    MovingSums as MovingSums,
     PackedMask as PackedMask,
     PoolingOperator as PoolingOperator,
     ScaleOperator as ScaleOperator,
     SparseConvolution as SparseConvolution,
     SparseProduct as SparseProduct,
+    UpdateJob as UpdateJob,
+    UpdateOperator as UpdateOperator,
     UpdateStep as UpdateStep,
 )
 
@@ -255,9 +259,16 @@ class Kernels(Protocol):
         """
 
     def softmax_loss(
-        self, probabilities: Array, labels: Array, ignored: int | None, indices: Array
-    ) -> tuple[float, int]:
-        """Return the sum of -log of the labels' probabilities, and how many labels count.
+        self,
+        probabilities: Array,
+        labels: Array,
+        ignored: int | None,
+        divisor: int | None,
+        out: LabelLoss,
+    ) -> bool:
+        """Set `out` to the sum of -log of the labels' probabilities, divided by `divisor`.
+
+        False if a label is no class; a device that would have to be waited for never says so.
 
         Parameters
         ----------
@@ -267,30 +278,19 @@ class Kernels(Protocol):
             Of the same dtype; what is behind the point is dropped.
         ignored : int, optional
             The label that does not count.
-        indices : ndarray of int32, shape (outer * inner,)
-            Overwritten: the labels, -1 for those that do not count.
-
-        Returns
-        -------
-        tuple of float and int
-            The second is -1 if a label is not the number of a class.
+        divisor : int, optional
+            By default how many labels count; 1 for none.
+        out : LabelLoss
+            Overwritten.
         """
 
     def softmax_loss_backward(
-        self, probabilities: Array, labels: Array, factor: Any, diff: Array
+        self, probabilities: Array, loss: LabelLoss, weight: float, diff: Array
     ) -> None:
-        """Set ``diff = factor * (probabilities - [class is label])``.
+        """Set ``diff = weight / divided_by * (probabilities - [class is label])``.
 
-        Parameters
-        ----------
-        probabilities : ndarray, shape (outer, classes, inner)
-            C-contiguous.
-        labels : ndarray of int32, shape (outer * inner,)
-            Negative where there is none: the gradient is 0 there.
-        factor : float
-            Of the dtype of the arrays.
-        diff : ndarray, shaped like probabilities
-            Overwritten.
+        It is 0 where a label does not count. `diff` is shaped like `probabilities`; the loss is
+        what `softmax_loss` left.
         """
 
     def multiply(
@@ -317,7 +317,13 @@ class Kernels(Protocol):
         """Set to 0 each element whose magnitude is less than `limit`."""
 
     def group_lasso(
-        self, weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float
+        self,
+        weights: Array,
+        diff: Array,
+        ydimen: int,
+        xdimen: int,
+        decay: float,
+        want_value: bool = True,
     ) -> float:
         """Add the gradient of a group lasso to `diff` and return the term.
 
@@ -332,12 +338,9 @@ class Kernels(Protocol):
             Rows and columns of a block; they divide R and C.
         decay : float
             The factor.
+        want_value : bool
+            Whether the term is of interest: a device that need not return it returns at once.
         """
-
-    def group_lasso_factors(
-        self, weights: Array, ydimen: int, xdimen: int, decay: float
-    ) -> tuple[LassoFactors, float]:
-        """Return what `group_lasso` multiplies weights, of float32, by, and the term."""
 
     def shrink_groups(
         self, weights: Array, past: Array | None, block: tuple[int, int], limit: float, share: float
@@ -349,43 +352,19 @@ class Kernels(Protocol):
         """
 
     def packed_mask(self, mask: Array) -> PackedMask:
-        """Return a mask for `update`.
+        """Return a mask for an `UpdateJob`.
 
         Parameters
         ----------
         mask : ndarray of bool
-            In the shape of the blob; false where the update is 0.
+            Of the host, in the shape of the blob; false where the update is 0.
         """
 
-    def update(
-        self,
-        step: UpdateStep,
-        blob: "Blob",
-        history: "Sequence[Blob]",
-        mask: PackedMask | None,
-        lassos: Sequence[LassoFactors],
-    ) -> None:
-        """Make an update of the gradient and subtract it from the weights, in one pass.
-
-        The gradients of group lassos are added, then the rule is applied; ``blob.diff`` is the
-        update, 0 where the mask says so; what is smaller than the limit in ``blob.data`` is 0.
-
-        Parameters
-        ----------
-        step : UpdateStep
-            The rule and its constants.
-        blob : Blob
-            The parameter, of float32.
-        history : sequence of Blob
-            What the rule remembers: one blob, for Adam the averages of g and of g^2.
-        mask : PackedMask, optional
-            What of the parameter may change.
-        lassos : sequence of LassoFactors
-            Factors made of the weights as they are; the matrix has a row for each element of the
-            first axis.
+    def updates(self) -> UpdateOperator:
+        """Return what makes the updates of the parameters of a net.
 
         Notes
         -----
-        Every operation is rounded as if it were a pass of its own. 61 million parameters (CaffeNet)
-        by SGD with weight decay and two threads: 15 ms; a pass for each operation: 24 ms.
+        61 million parameters (CaffeNet) by SGD with weight decay and two threads: 15 ms; a pass
+        for each operation: 24 ms.
         """

@@ -1,6 +1,6 @@
 """The kernel contract on the CPU: oneDNN where it is best, sscaffe's own kernels elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ from sscaffe.kernels import (
     ConcatOperator,
     ConvolutionOperator,
     EltwiseOperator,
-    LassoFactors,
+    LabelLoss,
     LrnOperator,
     PackedMask,
     PoolingOperator,
     ScaleOperator,
     SparseConvolution,
     SparseProduct,
-    UpdateStep,
+    UpdateOperator,
     cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
@@ -33,7 +33,9 @@ from sscaffe.kernels.cpu_lasso import shrink
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
+from sscaffe.kernels.cpu_softmax import label_loss, label_loss_backward, set_softmax
 from sscaffe.kernels.cpu_sparse import ImplicitGemm
+from sscaffe.kernels.cpu_update import Updates, squares
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -207,41 +209,25 @@ def concat(axis: int, dtype: Any) -> ConcatOperator | None:
 
 def softmax(scores: Array, out: Array) -> None:
     """See `Kernels.softmax`."""
-    if out.dtype == np.float32:
-        run(_core.softmax, scores, out)
-        return
-    np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
-    np.exp(out, out=out)
-    out /= out.sum(axis=1, keepdims=True)
+    set_softmax(scores, out)
 
 
 def softmax_loss(
-    probabilities: Array, labels: Array, ignored: int | None, indices: Array
-) -> tuple[float, int]:
+    probabilities: Array,
+    labels: Array,
+    ignored: int | None,
+    divisor: int | None,
+    out: LabelLoss,
+) -> bool:
     """See `Kernels.softmax_loss`."""
-    if probabilities.dtype == np.float32:
-        left_out = np.nan if ignored is None else ignored
-        return _core.softmax_loss(probabilities, labels, left_out, indices)
-    classes, inner = probabilities.shape[1:]
-    whole = np.trunc(labels)
-    counts = np.full(labels.shape, True) if ignored is None else whole != ignored
-    if not ((whole[counts] >= 0) & (whole[counts] < classes)).all():
-        return 0.0, -1
-    indices[...] = np.where(counts, whole, -1)
-    places = np.nonzero(counts)[0]
-    picked = probabilities[places // max(inner, 1), indices[places], places % max(inner, 1)]
-    return -float(np.log(np.maximum(picked, np.finfo(np.float32).tiny)).sum()), places.size
+    return label_loss(probabilities, labels, ignored, divisor, out)
 
 
-def softmax_loss_backward(probabilities: Array, labels: Array, factor: Any, diff: Array) -> None:
+def softmax_loss_backward(
+    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    if diff.dtype == np.float32:
-        _core.softmax_loss_backward(probabilities, labels, factor, diff)
-        return
-    outer, classes, inner = probabilities.shape
-    label = labels.reshape(outer, 1, inner)
-    is_label = np.arange(classes).reshape(1, -1, 1) == label
-    diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
+    label_loss_backward(probabilities, loss, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:
@@ -305,9 +291,7 @@ def scale(tensor: "Tensor", factor: float) -> None:
 
 def sum_of_squares(tensor: "Tensor") -> float:
     """See `Kernels.sum_of_squares`."""
-    if tensor.dtype != np.float32:
-        return float(np.square(tensor.read()).sum())
-    return _core.memory_sum_of_squares(tensor.memory((tensor.count,)))
+    return squares(tensor)
 
 
 def threshold(tensor: "Tensor", limit: float) -> None:
@@ -319,7 +303,14 @@ def threshold(tensor: "Tensor", limit: float) -> None:
     _core.memory_threshold(limit, _in_place(tensor))
 
 
-def group_lasso(weights: Array, diff: Array, ydimen: int, xdimen: int, decay: float) -> float:
+def group_lasso(
+    weights: Array,
+    diff: Array,
+    ydimen: int,
+    xdimen: int,
+    decay: float,
+    want_value: bool = True,
+) -> float:
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
@@ -346,35 +337,9 @@ def packed_mask(mask: Array) -> PackedMask:
     return Mask(mask)
 
 
-def update(
-    step: UpdateStep,
-    blob: "Blob",
-    history: "Sequence[Blob]",
-    mask: PackedMask | None,
-    lassos: Sequence[LassoFactors],
-) -> None:
-    """See `Kernels.update`."""
-    shape, tensor = blob.shape, blob.data_tensor
-    # Blocks are of the row-major matrix. Weights that have them stay there, and the convolution
-    # makes its own copy of them: one reorder each of weights and gradient in a step, as against
-    # a copy for the norms and an index of the block of each weight.
-    layout = _core.Layout(shape) if lassos else tensor.memory(shape).layout
-    weights = tensor.memory_in(layout, shape)
-    diff = blob.diff_tensor.memory_in(layout, shape)
-    past = [one.data_tensor.memory_in(layout, shape) for one in history]
-    assert mask is None or isinstance(mask, Mask)
-    connected = None if mask is None else mask.stored_in(layout)
-    _core.memory_update(step, weights, diff, past, connected, shape[0] if shape else 1, lassos)
-
-
-def group_lasso_factors(
-    weights: Array, ydimen: int, xdimen: int, decay: float
-) -> tuple[LassoFactors, float]:
-    """See `Kernels.group_lasso_factors`."""
-    rows, columns = weights.shape
-    factors = np.empty((rows // ydimen, columns // xdimen), np.float32)
-    term = _core.group_lasso_factors(weights, factors, ydimen, xdimen, decay)
-    return LassoFactors(factors, ydimen, xdimen), term
+def updates() -> UpdateOperator:
+    """See `Kernels.updates`."""
+    return Updates()
 
 
 def _in_place(tensor: "Tensor") -> "_core.Memory":

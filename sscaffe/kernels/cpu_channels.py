@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.kernels.operators import MovingSums
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ class BatchNorm(ByChannel):
         statistics = np.empty((3, shape[1]), np.float32)
         self._mean, self._variance, self._inverse_std = statistics
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
+    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
         """See `BatchNormOperator.forward`."""
         x, y = self._start(bottom, top)
         _core.batch_norm_forward(eps, x, y, self._mean, self._variance, self._inverse_std)
-        return self._mean, self._variance
+        sums.add(self._mean, self._variance)
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """See `BatchNormOperator.backward`."""
@@ -95,15 +96,19 @@ class BatchNorm(ByChannel):
         dy, dx = self._diffs(top, bottom, x.layout)
         _core.batch_norm_backward(self._mean, self._inverse_std, x, dy, dx)
 
-    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
+    def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.normalize`."""
+        mean, variance = sums.statistics()
+        inverse_std: Array = 1 / np.sqrt(variance + eps)
         x, out = self._read(bottom.data_tensor), top.data_tensor
         in_place = out is bottom.data_tensor
         y = out.memory_in(x.layout, self._shape) if in_place else out.output(x.layout, self._shape)
         run(_core.channel_affine, mean, inverse_std, None, x, y)
 
-    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
+    def backward_normalize(self, top: "Blob", bottom: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.backward_normalize`."""
+        _, variance = sums.statistics()
+        inverse_std: Array = 1 / np.sqrt(variance + eps)
         layout = self._read(top.diff_tensor).layout
         dy, dx = self._diffs(top, bottom, layout)
         _core.channel_scale_backward(inverse_std, None, dy, None, None, dx)

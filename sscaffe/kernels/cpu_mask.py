@@ -18,6 +18,10 @@ class Mask:
         self._layout: _core.Layout | None = None
         self._packed: Array = self._mask
 
+    def apply(self, diff: Array) -> None:
+        """See `PackedMask.apply`."""
+        np.multiply(diff, self._mask.reshape(diff.shape), out=diff)
+
     def stored_in(self, layout: "_core.Layout") -> Array:
         """Return the mask of weights that have this layout."""
         if layout.is_plain:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cupy as xp
+import cupy
 import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
+xp: Any = cupy
 
 FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
@@ -182,6 +183,8 @@ def launch_each(
 def _argument(value: Any, kind: np.dtype[Any]) -> Any:
     if value is None:
         return np.uintp(0)
+    if isinstance(value, np.generic):  # NumPy's float64 is a float of Python's, too.
+        return value
     if isinstance(value, bool | int):
         return np.int32(value)
     if isinstance(value, float):

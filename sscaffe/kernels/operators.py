@@ -1,11 +1,13 @@
 """What kernels remember between calls, and what they are told: parts of the contract."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
+    from sscaffe.tensor import Tensor
 
 Array = npt.NDArray[Any]
 
@@ -63,23 +65,49 @@ class PoolingOperator(Protocol):
         """Set ``bottom.diff`` from ``top.diff``, after a forward pass."""
 
 
+class MovingSums(NamedTuple):
+    """What a batch normalization gathers of the statistics of its batches."""
+
+    blobs: "list[Blob]"  # sums of means (C,), of variances (C,), and the weight of both (1,)
+    fraction: Any  # of the sums that is left when a batch is added; of the blobs' dtype
+    correction: Any  # of a batch's variance, which is less than that of what it was drawn from
+
+    def add(self, mean: Array, variance: Array) -> None:
+        """Add the statistics of a batch."""
+        terms = mean, self.correction * variance, 1
+        for blob, term in zip(self.blobs, terms, strict=True):
+            blob.set_data(blob.const_data * self.fraction + term)
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Return mean and variance, arrays (C,): the sums over their weight, or 0 without one."""
+        mean, variance, weight = (blob.const_data for blob in self.blobs)
+        number = float(weight[0])
+        factor = mean.dtype.type(0 if number == 0 else 1 / number)
+        return mean * factor, variance * factor
+
+
+class LabelLoss(NamedTuple):
+    """Where a device leaves the loss of labels."""
+
+    value: Array  # one element: the loss; NaN if a label is not the number of a class
+    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
+    labels: Array  # int32: -1 where they do not count
+
+
 class BatchNormOperator(Protocol):
     """The normalization of each channel of an array (N, C, ...)."""
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float) -> tuple[Array, Array]:
-        """Normalize by the batch's own mean and variance, and return both, arrays (C,).
-
-        They are overwritten by the next forward pass.
-        """
+    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+        """Normalize by the batch's own mean and variance, and add both to the sums."""
 
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff``, after `forward`."""
 
-    def normalize(self, bottom: "Blob", top: "Blob", mean: Array, inverse_std: Array) -> None:
-        """Set ``top.data = (bottom.data - mean) * inverse_std``."""
+    def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
+        """Set ``top.data = (bottom.data - mean) / sqrt(variance + eps)`` by the statistics."""
 
-    def backward_normalize(self, top: "Blob", bottom: "Blob", inverse_std: Array) -> None:
-        """Set ``bottom.diff = top.diff * inverse_std``."""
+    def backward_normalize(self, top: "Blob", bottom: "Blob", sums: MovingSums, eps: float) -> None:
+        """Set ``bottom.diff = top.diff / sqrt(variance + eps)``."""
 
 
 class ScaleOperator(Protocol):
@@ -159,8 +187,79 @@ class LassoFactors(NamedTuple):
     xdimen: int
 
 
+class GroupLassoBlocks(NamedTuple):
+    """A group lasso: the size of the blocks that tile the weight matrix, and its factor."""
+
+    ydimen: int
+    xdimen: int
+    decay: float
+
+
 class PackedMask(Protocol):
-    """A mask of a parameter in the form that `Kernels.update` likes best."""
+    """A mask of a parameter in the form that `UpdateOperator.apply` likes best."""
+
+    def apply(self, diff: Array) -> None:
+        """Set to 0 what of an array in the shape of the blob is masked."""
+
+
+class UpdateJob(NamedTuple):
+    """What `UpdateOperator.apply` does to one parameter.
+
+    The gradients of group lassos are added, then the rule is applied; ``blob.diff`` is the
+    update, 0 where the mask says so; what is smaller than the limit in ``blob.data`` is 0.
+    """
+
+    step: UpdateStep
+    blob: "Blob"
+    history: "Sequence[Blob]"  # what the rule remembers; for Adam the averages of g and of g^2
+    mask: PackedMask | None = None  # what may change
+    lassos: Sequence[GroupLassoBlocks] = ()  # of the matrix with a row for each of the first axis
+    name: str = ""  # for errors
+
+
+class UpdateOperator(Protocol):
+    """The updates of the parameters of one net; it remembers where they are.
+
+    Every operation is rounded as if it were a pass of its own.
+    """
+
+    def clip_factor(
+        self, gradients: "Sequence[Tensor]", limit: float, want_norm: bool = False
+    ) -> tuple[Any, float]:
+        """Return a factor for gradients, and their norm.
+
+        Parameters
+        ----------
+        gradients : sequence of Tensor
+            All of them.
+        limit : float
+            What their norm, taken together, should not exceed.
+        want_norm : bool
+            Whether the norm is of interest: it may be 0 otherwise.
+
+        Returns
+        -------
+        tuple of number and float
+            The factor is for `apply`; it may be an array () of the device.
+        """
+
+    def apply(self, jobs: Sequence[UpdateJob], clip: Any = 1.0, want_value: bool = False) -> float:
+        """Make updates of gradients and subtract them from the weights, in one pass.
+
+        Parameters
+        ----------
+        jobs : sequence of UpdateJob
+            The parameters, all of one dtype; on the CPU float32.
+        clip : number
+            From `clip_factor`.
+        want_value : bool
+            Whether the value is of interest.
+
+        Returns
+        -------
+        float
+            The terms of all group lassos before the update; anything if not wanted.
+        """
 
 
 class SparseConvolution(Protocol):

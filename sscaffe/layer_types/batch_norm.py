@@ -2,6 +2,7 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
+from sscaffe.kernels import MovingSums
 from sscaffe.layer import TEST, Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
@@ -62,12 +63,13 @@ class BatchNormLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize, and outside of `use_global_stats` update the moving sums."""
+        sums = self._moving_sums()
         if self.global_stats:
-            self._normalize_by_gathered(bottom[0], top[0])
+            self._normalize_by_gathered(bottom[0], top[0], sums)
         elif self._operator is not None:
-            self._gather(*self._operator.forward(bottom[0], top[0], self.eps))
+            self._operator.forward(bottom[0], top[0], self.eps, sums)
         else:
-            self._gather(*self._normalize_by_batch(bottom[0], top[0]))
+            sums.add(*self._normalize_by_batch(bottom[0], top[0]))
 
     def _normalize_by_batch(self, bottom: Blob, top: Blob) -> tuple[Array, Array]:
         xp, x = self.xp, bottom.const_data.reshape(self.flat)
@@ -89,7 +91,7 @@ class BatchNormLayer(Layer):
             return
         if self._operator is not None:
             if self.global_stats:
-                self._operator.backward_normalize(top[0], bottom[0], self.inverse_std)
+                self._operator.backward_normalize(top[0], bottom[0], self._moving_sums(), self.eps)
             else:
                 self._operator.backward(top[0], bottom[0])
             return
@@ -111,32 +113,24 @@ class BatchNormLayer(Layer):
 
     def channel_affine(self) -> tuple[Array, Array]:
         """See `Layer.channel_affine`."""
-        mean, variance = self._gathered()
+        mean, variance = self._moving_sums().statistics()
         factor = 1 / self.xp.sqrt(variance + self.eps)
         return factor, -mean * factor
 
-    def _normalize_by_gathered(self, bottom: Blob, top: Blob) -> None:
-        mean, variance = self._gathered()
-        self.inverse_std = 1 / self.xp.sqrt(variance + self.eps)
+    def _normalize_by_gathered(self, bottom: Blob, top: Blob, sums: MovingSums) -> None:
         if self._operator is not None:
-            self._operator.normalize(bottom, top, mean, self.inverse_std)
+            self._operator.normalize(bottom, top, sums, self.eps)
             return
+        mean, variance = sums.statistics()
+        self.inverse_std = 1 / self.xp.sqrt(variance + self.eps)
         x = bottom.const_data.reshape(self.flat)
         y = (top.mutable_data if top is bottom else top.new_data()).reshape(self.flat)
         self.xp.subtract(x, mean[:, None], out=y)
         y *= self.inverse_std[:, None]
 
-    def _gathered(self) -> tuple[Array, Array]:
-        weight = float(self.blobs[2].const_data[0])
-        factor = self.dtype.type(0 if weight == 0 else 1 / weight)
-        return self.blobs[0].const_data * factor, self.blobs[1].const_data * factor
-
-    def _gather(self, mean: Array, variance: Array) -> None:
-        # The variance of a sample is less than that of what it was drawn from.
+    def _moving_sums(self) -> MovingSums:
         correction = self.per_channel / (self.per_channel - 1) if self.per_channel > 1 else 1
-        terms = mean, self.dtype.type(correction) * variance, 1
-        for blob, term in zip(self.blobs, terms, strict=True):
-            blob.set_data(blob.const_data * self.fraction + term)
+        return MovingSums(self.blobs, self.fraction, self.dtype.type(correction))
 
 
 def _channels(bottom: Blob) -> int:

@@ -4,9 +4,10 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
-from sscaffe.layer import Layer, canonical_axis, outer_inner, register
+from sscaffe.kernels import LabelLoss
+from sscaffe.layer import Layer, canonical_axis, loss_weight, outer_inner, register
 from sscaffe.layer_types.labels import read_labels, require_labels
-from sscaffe.layer_types.normalization import divisor_of, normalization_of
+from sscaffe.layer_types.normalization import LossParameter, divisor_of, normalization_of
 
 
 @register("SoftmaxWithLoss")
@@ -27,6 +28,7 @@ class SoftmaxWithLossLayer(Layer):
     is_loss = True
 
     probabilities: Array
+    loss: LabelLoss
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read what the loss is divided by, and which label does not count."""
@@ -46,17 +48,23 @@ class SoftmaxWithLossLayer(Layer):
             top[1].reshape_like(scores)
         self.probabilities = self.xp.empty((self.outer, self.classes, self.inner), self.dtype)
         self.labels = self.xp.empty(self.outer * self.inner, np.int32)
+        self.divided_by = self.xp.ones(1)
+        # Where not all labels count, those that do are counted.
+        counts = self.normalization == LossParameter.VALID and self.ignored is not None
+        full = self.outer * self.inner
+        sizes = divisor_of(self.normalization, batch=self.outer, full=full, valid=full)
+        self.divisor = None if counts else sizes
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the loss, and the probabilities if there is a top for them."""
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
         self.kernels.softmax(scores, self.probabilities)
-        total, self.counted = self.kernels.softmax_loss(
-            self.probabilities, bottom[1].const_data.reshape(-1), self.ignored, self.labels
-        )
-        if self.counted < 0:
-            read_labels(bottom[1], self.classes, self.ignored)  # which says what is wrong
-        top[0].set_data(total / self._divisor())
+        self.loss = LabelLoss(top[0].new_data(), self.divided_by, self.labels)
+        labels = bottom[1].const_data.reshape(-1)
+        if not self.kernels.softmax_loss(
+            self.probabilities, labels, self.ignored, self.divisor, self.loss
+        ):
+            self.explain(bottom)
         if len(top) > 1:
             top[1].set_data(self.probabilities.reshape(top[1].shape))
 
@@ -66,18 +74,13 @@ class SoftmaxWithLossLayer(Layer):
             raise UnsupportedError("propagate_down: the labels of SoftmaxWithLoss have no gradient")
         if not propagate_down[0]:
             return
-        factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
         diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-        self.kernels.softmax_loss_backward(self.probabilities, self.labels, factor, diff)
+        self.kernels.softmax_loss_backward(self.probabilities, self.loss, loss_weight(top), diff)
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`: a label may be the number of no class."""
+        read_labels(bottom[1], self.classes, self.ignored)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""
         return index != 1
-
-    def _divisor(self) -> int:
-        return divisor_of(
-            self.normalization,
-            batch=self.outer,
-            full=self.outer * self.inner,
-            valid=self.counted,
-        )

@@ -12,13 +12,14 @@ from sscaffe.device import Device, cpu
 from sscaffe.errors import UnsupportedError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN, Layer
-from sscaffe.net import debug, weights as weights_io
+from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare_for
-from sscaffe.net.hooks import Hooks, call_all
+from sscaffe.net.hooks import Hooks
+from sscaffe.net.passes import DevicePasses, Passes
 from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
 from sscaffe.net.scripting import Scripting, old_order
-from sscaffe.net.step import Step, add_location, loss_weights, one_at_a_time
+from sscaffe.net.step import loss_weights
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -27,7 +28,7 @@ from sscaffe.serialized import write_binary
 PathLike = str | os.PathLike[str]
 
 
-class Net(Scripting):
+class Net(Passes, Scripting):
     """A net: its layers, their blobs and weights.
 
     Parameters
@@ -114,7 +115,8 @@ class Net(Scripting):
             param, self.source = read_net(network_file), source or os.fspath(network_file)
         self.phase = phase
         prepared = prepare_for(param, phase, level, stages, self.source)
-        place = Place(device or cpu(), rng or RandomNumbers(), root, self.source, allow_python)
+        self._device = device or cpu()
+        place = Place(self._device, rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
         self._describe(self._graph)
@@ -133,6 +135,7 @@ class Net(Scripting):
         self.debug_info = graph.param.debug_info
         self._plan = Plan(steps, TRAIN if self.debug_info else self.phase)
         self._replay: Replay | None = None
+        self._device_passes = None if self._device.is_cpu else DevicePasses(self._device.kernels)
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.layers: list[Layer] = [step.layer for step in steps]
@@ -158,86 +161,6 @@ class Net(Scripting):
             self.weights_generation += 1
             for layer in self.param.layer:
                 layer.ClearField("blobs")
-
-    @one_at_a_time
-    def run_forward(self, first: int = 0, last: int | None = None) -> float:
-        """Run layers forward.
-
-        Parameters
-        ----------
-        first, last : int, optional
-            The numbers of the first and the last layer to run; all by default.
-
-        Returns
-        -------
-        float
-            The loss: the weighted sum of all tops that have a loss weight.
-
-        Raises
-        ------
-        SscaffeError
-            If a layer cannot run; a note says which.
-        """
-        end = len(self._steps) - 1
-        if self._replay is not None and first == 0 and last in (None, end):
-            return self._replay.run(lambda: self._forward_between(0, end))
-        return self._forward_between(first, end if last is None else last)
-
-    def _forward_between(self, first: int, last: int) -> float:
-        loss = 0.0
-        drops = self._plan.is_compact and not (self._shares_weights or self._graph.params.shared)
-        for unit in self._plan.between(first, last):
-            call_all(self.hooks.before_forward, unit.places)
-            try:
-                loss += unit.forward()
-            except Exception as error:
-                self._locate(error, self._steps[unit.places[0]])
-                raise
-            call_all(self.hooks.after_forward, unit.places)
-            if self.debug_info and not self._plan.is_compact:
-                for place in unit.places:
-                    debug.log_forward(self._steps[place], self.blob_names)
-            if drops:
-                self._plan.drop_weights(unit)
-        _publish(self._steps[first : last + 1])
-        return loss
-
-    @one_at_a_time
-    def run_backward(self, first: int | None = None, last: int = 0) -> None:
-        """Run layers backward: set the diffs of blobs, add to those of parameters.
-
-        Parameters
-        ----------
-        first, last : int, optional
-            The numbers of the first and the last layer to run, from the back; all by default.
-
-        Raises
-        ------
-        SscaffeError
-            If a layer cannot run; a note says which.
-        """
-        if self._plan.is_compact or self._plan.folded():
-            self.run_singly()  # Whoever runs backward once will do so again.
-        steps = self._steps[last : len(self._steps) if first is None else first + 1]
-        for place, step in zip(range(last + len(steps) - 1, -1, -1), reversed(steps), strict=False):
-            call_all(self.hooks.before_backward, (place,))
-            try:
-                step.backward()
-            except Exception as error:
-                self._locate(error, step)
-                raise
-            call_all(self.hooks.after_backward, (place,))
-            if self.debug_info and step.needs_backward:
-                debug.log_backward(step)
-        if self.debug_info and len(steps) == len(self._steps):
-            debug.log_norms(self.learnable_params)
-        _publish(steps)
-
-    def forward_backward(self) -> float:
-        """Run all layers forward, then backward; return the loss."""
-        loss = self.run_forward()
-        self.run_backward()
-        return loss
 
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to 0, as before a batch."""
@@ -342,7 +265,8 @@ class Net(Scripting):
         kept = [self.blobs[name] for name in (*self.inputs, *self.outputs, *keep)]
         self._plan = Plan(self._steps, self.phase, kept)
         inputs = [self.blobs[name] for name in self.inputs]
-        self._replay = Replay(self._steps, inputs, kept)
+        if self._device.is_cpu:
+            self._replay = Replay(self._steps, inputs, kept)
 
     @property
     def units(self) -> Sequence[Unit]:
@@ -363,37 +287,3 @@ class Net(Scripting):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def run_singly(self) -> None:
-        """Run each layer by itself from now on, as a backward pass and callbacks need it.
-
-        Layers that were folded into others run once more, so that all blobs have what they should.
-
-        Raises
-        ------
-        UnsupportedError
-            If the net is compact.
-        """
-        if self._plan.is_compact:
-            raise UnsupportedError(
-                "backward, callbacks: compact() gave up what they need; open the net anew"
-            )
-        for fused in self._plan.folded():
-            # Layers after the chain may have changed its top in place already.
-            values = fused.top[0].host_data.copy()
-            for step in fused.steps:
-                step.forward()
-            fused.top[0].set_data(values)
-        self._plan = Plan(self._steps, phase=TRAIN)
-
-    def _locate(self, error: Exception, step: Step) -> None:
-        add_location(error, step.layer.layer_param, self.source, step.describe_bottom())
-
-
-def _publish(steps: Sequence[Step]) -> None:
-    """Bring arrays that the caller still holds up to date."""
-    for step in steps:
-        for blob in step.top:
-            blob.publish()
-        for blob in step.layer.blobs:
-            blob.publish()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sscaffe import machine
 from sscaffe.blob import Blob
@@ -22,7 +23,7 @@ class Unit:
     dying: list[Blob] = field(default_factory=list)  # blobs that nobody reads after it
     has_dropped: bool = False  # the weights that it needs no more
 
-    def forward(self) -> float:
+    def forward(self) -> Any:
         """Run it, and let go of what nobody reads any more; return its part of the loss."""
         loss = self.step.forward()
         for blob in self.dying:
@@ -59,7 +60,8 @@ class Plan:
             fused = FusedStep([steps[place] for place in chain.places], chain.add)
             units.append(Unit(fused, chain.places))
         self.units = sorted(units, key=lambda unit: unit.places[-1])
-        if ids is not None:
+        # CuPy's pool gives memory again by itself.
+        if ids is not None and all(step.layer.device.is_cpu for step in steps):
             self._share_memory(ids, Arena())
 
     def between(self, first: int, last: int) -> list[Unit]:

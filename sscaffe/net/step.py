@@ -24,11 +24,15 @@ class LossTop:
         self.has_reader = False  # some later layer sets its diff
         self.fill_diff()
 
-    def value(self) -> float:
-        """Return the weighted sum of its elements, just set."""
+    def value(self) -> Any:
+        """Return the weighted sum of its elements, just set: on a GPU an array () there."""
         if self.blob.diff_tensor is not self._filled and not self.has_reader:
             self.fill_diff()  # The layer has found out only now how many elements there are.
-        return self.weight * float(self.blob.const_data.sum())
+        if self.blob.device.is_cpu:
+            return self.weight * float(self.blob.const_data.sum())
+        values = self.blob.const_data.reshape(-1)
+        total = values[0] if values.size == 1 else values.sum()
+        return total if self.weight == 1 else total * self.weight
 
     def fill_diff(self) -> None:
         """Make its diff the loss weight."""
@@ -101,11 +105,16 @@ class Step:
         if self.bottom and self._seen != self._look():
             self.reshape()
 
-    def forward(self) -> float:
+    def forward(self) -> Any:
         """Run the layer, reshaped if its bottoms are not what they were; return its loss."""
         self.settle()
         self.layer.forward(self.bottom, self.top)
         return sum([loss.value() for loss in self.losses]) if self.losses else 0.0
+
+    @property
+    def steps(self) -> "list[Step]":
+        """The step itself, as a chain of steps has more."""
+        return [self]
 
     def backward(self) -> None:
         """Run the layer backward, if anything needs it."""

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from sscaffe.blob import Array, Param
-from sscaffe.kernels import LassoFactors, PackedMask, UpdateStep
+from sscaffe.kernels import PackedMask, UpdateJob, UpdateStep
 from sscaffe.solver.regularizers import L1, L2, GroupLasso, Regularizer
 from sscaffe.solver.settings import is_pruned
 from sscaffe.solver.updates import UpdateRule
@@ -27,6 +28,9 @@ class ParamUpdate(ABC):
         Smaller weights become 0, if those of this parameter are pruned; 0 for none.
     """
 
+    _mask: Array | None = None
+    _packed: PackedMask | None = None
+
     def __init__(
         self,
         index: int,
@@ -43,14 +47,23 @@ class ParamUpdate(ABC):
         pruned = self._threshold and is_pruned(self._rule.settings, self._param)
         return self._threshold if pruned else 0.0
 
+    def apply(self, clip: Any, rate: float, iteration: int, want_value: bool) -> float:
+        """Do it for this parameter alone; see `begin` for the arguments and what is returned."""
+        total = self.begin(clip, rate, iteration, want_value)
+        if job := self.job(rate, iteration):
+            updates = self._param.blob.device.kernels.updates()
+            total += updates.apply([job], clip, want_value)
+        self.finish(rate)
+        return total
+
     @abstractmethod
-    def apply(self, clip: float, rate: float, iteration: int, want_value: bool) -> float:
-        """Do it.
+    def begin(self, clip: Any, rate: float, iteration: int, want_value: bool) -> float:
+        """Do what comes before `job`: all of it where there is no job.
 
         Parameters
         ----------
-        clip : float
-            The factor that clips the gradients of the net.
+        clip : number
+            The factor that clips the gradients of the net; may be an array () of the device.
         rate : float
             The learning rate, before lr_mult.
         iteration : int
@@ -61,17 +74,31 @@ class ParamUpdate(ABC):
         Returns
         -------
         float
-            Their sum before the update; anything if it is not wanted.
+            The sum, before the update, of those that are not the job's; anything if not wanted.
         """
+
+    def job(self, rate: float, iteration: int) -> UpdateJob | None:
+        """Return what the device is to do along with the jobs of other parameters."""
+        return None
+
+    def finish(self, rate: float) -> None:  # noqa: B027
+        """Do what comes after `job`."""
+
+    def _packed_mask(self) -> PackedMask | None:
+        mask = self._param.mask
+        if mask is not self._mask:
+            self._mask, self._packed = mask, None
+            if mask is not None:
+                mask.flags.writeable = False  # What is written to it later would not be seen.
+                self._packed = self._param.blob.device.kernels.packed_mask(mask)
+        return self._packed
 
 
 class FusedUpdate(ParamUpdate):
     """One pass over memory, for a rule that the device's kernels know."""
 
-    _mask: Array | None = None
-    _packed: PackedMask | None = None
     _last: UpdateStep | None = None
-    _made_for = (1.0, 0.0, 0.0, 0)
+    _made_for = (0.0, 0.0, 0)
 
     def __init__(
         self,
@@ -93,50 +120,44 @@ class FusedUpdate(ParamUpdate):
         plain = all(isinstance(term, GroupLasso) or _is_plain(term) for term in terms)
         return plain and param.blob.dtype == np.float32 and rule.step(0, 0) is not None
 
-    def apply(self, clip: float, rate: float, iteration: int, want_value: bool) -> float:
-        """See `ParamUpdate.apply`."""
-        step = self._step(clip, rate * self._param.lr_mult, iteration)
-        total = sum(term.value(self._param) for term in self._decays) if want_value else 0.0
-        factors: list[LassoFactors] = []
-        for lasso in self._lassos:
-            found, term = lasso.factors(self._param)
-            factors.append(found)
-            total += term
-        blob = self._param.blob
-        blob.device.kernels.update(step, blob, self._history, self._packed_mask(), factors)
-        blob.publish()
-        return total
+    def begin(self, clip: Any, rate: float, iteration: int, want_value: bool) -> float:
+        """See `ParamUpdate.begin`."""
+        return sum(term.value(self._param) for term in self._decays) if want_value else 0.0
 
-    def _step(self, clip: float, rate: float, iteration: int) -> UpdateStep:
-        key = clip, rate, self._limit(), iteration if self._rule.counts_iterations else 0
+    def job(self, rate: float, iteration: int) -> UpdateJob:
+        """See `ParamUpdate.job`."""
+        param = self._param
+        return UpdateJob(
+            self._step(rate * param.lr_mult, iteration),
+            param.blob,
+            self._history,
+            self._packed_mask(),
+            [lasso.blocks() for lasso in self._lassos],
+            param.name,
+        )
+
+    def finish(self, rate: float) -> None:
+        """See `ParamUpdate.finish`."""
+        self._param.blob.publish()
+
+    def _step(self, rate: float, iteration: int) -> UpdateStep:
+        key = rate, self._limit(), iteration if self._rule.counts_iterations else 0
         if self._last is None or key != self._made_for:
             step = self._rule.step(rate, iteration)
             assert step is not None
             self._made_for = key
-            self._last = step._replace(
-                clip=clip, mean=self._mean, l2=self._l2, l1=self._l1, limit=key[2]
-            )
+            self._last = step._replace(mean=self._mean, l2=self._l2, l1=self._l1, limit=key[1])
         return self._last
-
-    def _packed_mask(self) -> PackedMask | None:
-        mask = self._param.mask
-        if mask is not self._mask:
-            self._mask, self._packed = mask, None
-            if mask is not None:
-                mask.flags.writeable = False  # What is written to it later would not be seen.
-                self._packed = self._param.blob.device.kernels.packed_mask(mask)
-        return self._packed
 
 
 class SeparateUpdate(ParamUpdate):
     """One pass for each operation, over arrays; statistics take part in clipping and pruning."""
 
-    def apply(self, clip: float, rate: float, iteration: int, want_value: bool) -> float:
-        """See `ParamUpdate.apply`."""
+    def begin(self, clip: Any, rate: float, iteration: int, want_value: bool) -> float:
+        """See `ParamUpdate.begin`."""
         param, blob, total = self._param, self._param.blob, 0.0
         kernels = blob.device.kernels
-        if clip != 1:
-            kernels.scale(blob.diff_tensor, clip)
+        self._clip(clip)
         if param.learns:
             if self._mean != 1:
                 kernels.scale(blob.diff_tensor, self._mean)
@@ -148,11 +169,19 @@ class SeparateUpdate(ParamUpdate):
             kernels.threshold(blob.data_tensor, limit)
         return total
 
+    def _clip(self, factor: Any) -> None:
+        blob = self._param.blob
+        if not isinstance(factor, float | int):
+            diff = self._param.mutable_diff
+            diff *= factor
+        elif factor != 1:
+            blob.device.kernels.scale(blob.diff_tensor, factor)
+
     def _subtract(self) -> None:
         param, blob = self._param, self._param.blob
-        if param.mask is not None:
-            diff = param.mutable_diff
-            param.xp.multiply(diff, param.mask, out=diff)
+        mask = self._packed_mask()
+        if mask is not None:
+            mask.apply(param.mutable_diff)
         blob.device.kernels.add(blob.data_tensor, blob.diff_tensor, -1.0)
 
 

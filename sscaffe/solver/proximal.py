@@ -1,8 +1,10 @@
 """regularization_step: PROXIMAL. Group lassos shrink the weights after each update."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sscaffe.errors import PrototxtError
+from sscaffe.kernels import UpdateJob
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.param_update import ParamUpdate, make_update
 from sscaffe.solver.regularizers import GroupLasso, Regularizer
@@ -67,14 +69,23 @@ class ProximalUpdate(ParamUpdate):
         self._update = make_update(index, rule, terms, 0.0)
         self._lassos = lassos
 
-    def apply(self, clip: float, rate: float, iteration: int, want_value: bool) -> float:
-        """See `ParamUpdate.apply`."""
-        param, blob = self._param, self._param.blob
-        kernels = blob.device.kernels
+    def begin(self, clip: Any, rate: float, iteration: int, want_value: bool) -> float:
+        """See `ParamUpdate.begin`."""
+        param = self._param
         total = sum(lasso.value(param) for lasso in self._lassos) if want_value else 0.0
         # Blocks are of the row-major matrix: what is plain now, the update leaves plain.
         param.mutable_data  # noqa: B018
-        total += self._update.apply(clip, rate, iteration, want_value)
+        return total + self._update.begin(clip, rate, iteration, want_value)
+
+    def job(self, rate: float, iteration: int) -> UpdateJob | None:
+        """See `ParamUpdate.job`."""
+        return self._update.job(rate, iteration)
+
+    def finish(self, rate: float) -> None:
+        """See `ParamUpdate.finish`."""
+        self._update.finish(rate)
+        param, blob = self._param, self._param.blob
+        kernels = blob.device.kernels
         reach, share = self._rule.shrinkage()
         for lasso in self._lassos:
             if limit := lasso.strength * reach * rate * param.lr_mult:
@@ -88,4 +99,3 @@ class ProximalUpdate(ParamUpdate):
                 )
         if limit := self._limit():
             kernels.threshold(blob.data_tensor, limit)
-        return total

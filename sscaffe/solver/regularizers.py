@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sscaffe.blob import Array, Param
 from sscaffe.errors import SscaffeError, UnsupportedError, WeightsError
-from sscaffe.kernels import LassoFactors
+from sscaffe.kernels import GroupLassoBlocks
 from sscaffe.proto import caffe_pb2
 from sscaffe.serialized import blobproto_to_array, read_binary
 from sscaffe.sparsity import block_size
@@ -140,6 +140,7 @@ class GroupLasso:
             self.ydimen,
             self.xdimen,
             self.strength,
+            want_value,
         )
 
     def value(self, param: Param) -> float:
@@ -149,11 +150,9 @@ class GroupLasso:
         kernels = param.blob.device.kernels
         return kernels.group_lasso(matrix, nowhere, self.ydimen, self.xdimen, self.strength)
 
-    def factors(self, param: Param) -> tuple[LassoFactors, float]:
-        """Return what the weights are multiplied by to get the gradient, and the term."""
-        return param.blob.device.kernels.group_lasso_factors(
-            param.const_data.reshape(param.matrix_shape), self.ydimen, self.xdimen, self.strength
-        )
+    def blocks(self) -> GroupLassoBlocks:
+        """Return it as an `UpdateJob` takes it."""
+        return GroupLassoBlocks(self.ydimen, self.xdimen, self.strength)
 
     def describe(self, param: Param) -> str:
         """See `Regularizer.describe`."""

@@ -1,10 +1,12 @@
 """One update: what happens between the backward pass and the next forward pass."""
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 from sscaffe.blob import Param
+from sscaffe.device import cpu
 from sscaffe.glog import logger
+from sscaffe.kernels import UpdateOperator
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import display
@@ -53,6 +55,8 @@ class Updater:
         learning = [param for param in self._params if param.learns]
         warn_of_idle_decays(settings, learning)
         display.log_start(self._params, self.regularizers, settings, self.threshold)
+        device = self._params[0].blob.device if self._params else cpu()
+        self._together = device.kernels.updates()
         self._updates = [self._make_update(index, terms) for index, terms in enumerate(smooth)]
 
     def _make_update(self, index: int, terms: Sequence[Regularizer]) -> ParamUpdate:
@@ -84,18 +88,25 @@ class Updater:
             Their sum before the update; 0 if it is not wanted.
         """
         self._ramp.follow(iteration, self._settings.lasso_warmup_iter)
-        clip = clip_factor(self._params, self._settings.clip_gradients, want_value)
+        limit = self._settings.clip_gradients
+        clip = clip_factor(self._params, limit, want_value, self._together)
         total = 0.0
         for param, update in zip(self._params, self._updates, strict=True):
             try:
-                total += update.apply(clip, rate, iteration, want_value)
+                total += update.begin(clip, rate, iteration, want_value)
             except MemoryError as error:
                 error.add_note(f"  update: {param.name!r} {param.shape}")
                 raise
+        jobs = [update.job(rate, iteration) for update in self._updates]
+        total += self._together.apply([job for job in jobs if job], clip, want_value)
+        for update in self._updates:
+            update.finish(rate)
         return total
 
 
-def clip_factor(params: list[Param], limit: float, log: bool = False) -> float:
+def clip_factor(
+    params: list[Param], limit: float, log: bool = False, updates: UpdateOperator | None = None
+) -> Any:
     """Return the factor that makes the norm of all gradients, taken together, at most `limit`.
 
     Parameters
@@ -106,20 +117,25 @@ def clip_factor(params: list[Param], limit: float, log: bool = False) -> float:
         Negative for none.
     log : bool
         Log it where gradients are too large.
+    updates : UpdateOperator, optional
+        What works it out.
+
+    Returns
+    -------
+    number
+        It may be an array () of the device.
     """
-    if limit < 0:
+    if limit < 0 or not params:
         return 1.0
-    blobs = [param.blob for param in params]
-    squares = [blob.device.kernels.sum_of_squares(blob.diff_tensor) for blob in blobs]
-    norm = math.sqrt(sum(squares))
-    if norm <= limit:
-        return 1.0
-    factor = limit / norm
-    if log:
+    if updates is None:
+        updates = params[0].blob.device.kernels.updates()
+    gradients = [param.blob.diff_tensor for param in params]
+    factor, norm = updates.clip_factor(gradients, limit, log)
+    if log and norm > limit:
         logger.info(
             "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
             norm,
             limit,
-            factor,
+            limit / norm,
         )
     return factor

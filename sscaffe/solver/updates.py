@@ -60,7 +60,7 @@ class UpdateRule(ABC):
         """
 
     def step(self, rate: float, iteration: int) -> UpdateStep | None:
-        """Return what `compute` does as `Kernels.update` takes it; None where it has no such rule.
+        """Return what `compute` does as an `UpdateJob` takes it; None where it has no such rule.
 
         Parameters
         ----------

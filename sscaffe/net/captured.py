@@ -1,0 +1,195 @@
+"""Passes over a net on a device that can record them: asked for once, then launched as a whole.
+
+A pass over a net of small layers spends more time in Python than on the device. As long as no shape
+and no array changes, what it asks for is the same every time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
+
+from sscaffe.blob import Blob
+from sscaffe.errors import UnsupportedError
+from sscaffe.glog import logger
+from sscaffe.kernels import Kernels
+from sscaffe.net.step import Step
+from sscaffe.tensor import Fresh, Tensor, writes
+
+if TYPE_CHECKING:
+    from sscaffe.device_tensor import DeviceTensor
+
+PASSES_BEFORE = 2  # that find their memory, choose kernels and prepare weights
+_MOST = 4  # recordings of one part: gradients may start from 0 or not
+
+
+@dataclass
+class Recording:
+    """One recording, and what it leaves behind."""
+
+    launch: Callable[[], None]
+    left: list[tuple[Tensor, Fresh]]  # the tensors that it sets
+    result: Any
+
+
+class Recorded:
+    """Consecutive layers in one direction, none of which touches the host.
+
+    Parameters
+    ----------
+    work : callable
+        Runs them, and returns their part of the loss: a number, or an array () of the device.
+    steps : sequence of Step
+        The layers.
+    kernels : Kernels
+        Those of the device.
+    by_version : bool
+        Whether kernels prepare forms of the weights, so that other values are another recording.
+    """
+
+    def __init__(
+        self, work: Callable[[], Any], steps: Sequence[Step], kernels: Kernels, by_version: bool
+    ) -> None:
+        self._work, self._kernels = work, kernels
+        self._blobs = list(_blobs_of(steps))
+        self._weights = [blob for step in steps for blob in step.layer.blobs]
+        self._by_version = by_version
+        self._seen: Any = None
+        self._passes: dict[Any, int] = {}
+        self._recordings: dict[Any, Recording] = {}
+        self._may_record = True
+
+    def run(self) -> Any:
+        """Run the layers, by a recording where there is one that still holds."""
+        if not self._may_record:
+            return self._work()
+        tensors = self._tensors()
+        arrays = [_settled(tensor) for tensor in tensors]
+        seen = [blob.shape for blob in self._blobs], arrays, self._versions()
+        if not _same(seen, self._seen):
+            self._passes, self._recordings, self._seen = {}, {}, seen
+        key = tuple(tensor.fresh for tensor in tensors)
+        if (recording := self._recordings.get(key)) is not None:
+            return _launched(recording)
+        passes = self._passes[key] = self._passes.get(key, 0) + 1
+        if passes <= PASSES_BEFORE or len(self._recordings) == _MOST:
+            result = self._work()
+            self._remember()
+            return result
+        return self._record(key)
+
+    def _record(self, key: Any) -> Any:
+        results: list[Any] = []
+        before = _states(self._tensors())
+        try:
+            launch = self._kernels.record(lambda: results.append(self._work()))
+        except UnsupportedError as error:
+            logger.warning("the net runs layer by layer: %s", error)
+            self._may_record = False
+            return self._work()
+        now = _states(self._tensors())
+        left = [(tensor, now[tensor][0]) for tensor in now if before.get(tensor) != now[tensor]]
+        recording = self._recordings[key] = Recording(launch, left, results[0])
+        self._remember()
+        return _launched(recording)
+
+    def _remember(self) -> None:
+        """Take for granted what the pass itself has changed."""
+        arrays = [tensor.device_array for tensor in self._tensors()]
+        self._seen = [blob.shape for blob in self._blobs], arrays, self._versions()
+
+    def _tensors(self) -> list["DeviceTensor"]:
+        tensors = [t for blob in self._blobs for t in (blob.data_tensor, blob.diff_tensor)]
+        return cast(list["DeviceTensor"], tensors)
+
+    def _versions(self) -> list[int]:
+        return [blob.data_version for blob in self._weights] if self._by_version else []
+
+
+def _states(tensors: Sequence[Tensor]) -> dict[Tensor, tuple[Fresh, int]]:
+    """Return which place of each tensor is fresh, and how often it was set."""
+    places = [tensor.fresh for tensor in tensors]
+    return dict(zip(tensors, zip(places, writes(tensors), strict=True), strict=True))
+
+
+def _launched(recording: Recording) -> Any:
+    recording.launch()
+    for tensor, fresh in recording.left:
+        tensor.set_fresh(fresh)
+    return recording.result
+
+
+def _settled(tensor: "DeviceTensor") -> Any:
+    """Bring a tensor to the device if it is on the host, and return its array there."""
+    if tensor.fresh is not Fresh.ZERO and tensor.fresh is not Fresh.GONE:
+        tensor.read()
+    return tensor.device_array
+
+
+def _same(one: Any, other: Any) -> bool:
+    if other is None or one[0] != other[0] or one[2] != other[2]:
+        return False
+    return all(a is b for a, b in zip(one[1], other[1], strict=True))
+
+
+def _blobs_of(steps: Sequence[Step]) -> Iterator[Blob]:
+    known: set[int] = set()
+    for step in steps:
+        for blob in (*step.bottom, *step.top, *step.layer.blobs):
+            if id(blob) not in known:
+                known.add(id(blob))
+                yield blob
+
+
+class RecordedPass:
+    """A pass in one direction: recorded parts, and between them layers that touch the host.
+
+    Parameters
+    ----------
+    parts : sequence
+        What runs, in this order.
+    steps_of : function of a part
+        Returns its layers.
+    run : function of a part
+        Runs one, and returns its part of the loss.
+    kernels, by_version
+        As `Recorded` takes them.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        steps_of: Callable[[Any], Sequence[Step]],
+        run: Callable[[Any], Any],
+        kernels: Kernels,
+        by_version: bool,
+    ) -> None:
+        def on_host(part: Any) -> bool:
+            return any(step.layer.uses_host for step in steps_of(part))
+
+        self._work: list[Callable[[], Any]] = []
+        for uses_host, group in groupby(parts, on_host):
+            some = list(group)
+            work = _all_of(some, run)
+            if uses_host:
+                self._work.append(work)
+            else:
+                steps = [step for part in some for step in steps_of(part)]
+                self._work.append(Recorded(work, steps, kernels, by_version).run)
+
+    def run(self) -> Any:
+        """Run the pass, and return the loss: a number, or an array () of the device."""
+        return add_up(work() for work in self._work)
+
+
+def _all_of(parts: Sequence[Any], run: Callable[[Any], Any]) -> Callable[[], Any]:
+    return lambda: add_up(run(part) for part in parts)
+
+
+def add_up(terms: Iterator[Any]) -> Any:
+    """Return the sum of numbers and arrays (), without work for those that are the number 0."""
+    total: Any = 0.0
+    for term in terms:
+        if not (isinstance(term, float | int) and term == 0):
+            total = term if isinstance(total, float) and total == 0 else total + term
+    return total
