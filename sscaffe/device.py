@@ -32,14 +32,13 @@ def cpu() -> Device:
     return Device("cpu", np, kernels)
 
 
-@functools.cache
-def gpu(index: int = 0) -> Device:
-    """Return a GPU by its number, and make it the one that this thread computes on.
+def use_gpu(index: int) -> ModuleType:
+    """Make a GPU the one that this thread computes on; return the module that reaches it.
 
     Raises
     ------
     UnsupportedError
-        If there is no such GPU, or CuPy or a library that it needs is missing.
+        If there is no such GPU, or no driver, or no CuPy.
     """
     try:
         from sscaffe.kernels import gpu_runtime
@@ -49,6 +48,45 @@ def gpu(index: int = 0) -> Device:
             '"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver, or leave --gpu out'
         ) from error
     gpu_runtime.use(index)
-    from sscaffe.kernels import gpu as kernels
+    return gpu_runtime
 
-    return Device(f"gpu:{index}", gpu_runtime.xp, kernels)
+
+@functools.cache
+def gpu(index: int = 0) -> Device:
+    """Return a GPU by its number, and make it the one that this thread computes on.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such GPU, or CuPy or a library that it needs is missing.
+    """
+    xp: ModuleType = use_gpu(index).xp
+    try:
+        from sscaffe.kernels import gpu as kernels
+    except (ImportError, OSError, RuntimeError) as error:
+        raise UnsupportedError(
+            f"gpu {index}: a library cannot be loaded ({error}); sscaffe device_query says what is "
+            "missing; leave --gpu out to compute on the CPU"
+        ) from error
+    return Device(f"gpu:{index}", xp, kernels)
+
+
+def gpu_count() -> int:
+    """Return how many GPUs there are.
+
+    Raises
+    ------
+    UnsupportedError
+        If the first cannot be reached.
+    """
+    return int(use_gpu(0).xp.cuda.runtime.getDeviceCount())
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Say whether GPUs may round float32 to 10 bits in products, for the whole process.
+
+    Nets that have chosen their plans already keep them.
+    """
+    from sscaffe.kernels import gpu_runtime
+
+    gpu_runtime.settings.allow_tf32 = allowed
