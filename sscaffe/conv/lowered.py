@@ -14,6 +14,7 @@ from sscaffe.blob import Blob
 from sscaffe.conv.base import ConvKernel
 from sscaffe.device import Device
 from sscaffe.geometry import ConvGeometry
+from sscaffe.kernels import LoweredOperator
 from sscaffe.weight_matrix import (
     ConcatenatedMatrix,
     CsrMatrix,
@@ -142,7 +143,37 @@ class LoweredGemm(LoweredKernel):
 
     mode_name = "LOWERED_GEMM"
     storage = DenseMatrix
-    description = "im2col + gemm"
+
+    def __init__(
+        self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
+    ) -> None:
+        super().__init__(geometry, batch, device, dtype, phase)
+        self._operator = device.kernels.lowered_convolution(geometry, self.dtype)
+
+    @property
+    def description(self) -> str:
+        """Which code really runs."""
+        return "im2col + gemm" if self._operator is None else self._operator.description
+
+    def forward(
+        self,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        top: Blob,
+        epilogue: Epilogue = NOTHING,
+    ) -> None:
+        """Set ``top.data``, with what `epilogue` adds."""
+        if self._operator is None:
+            super().forward(bottom, weights, bias, top, epilogue)
+        else:
+            self._operator.forward(bottom, weights, bias, top, *epilogue)
+
+    def lower(self, bottom: Blob, weights: Blob) -> bool:
+        """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        if self._operator is None:
+            return super().lower(bottom, weights)
+        return self._operator.lower(bottom)
 
     def _stored(self, weights: Blob) -> GroupedWeights:
         # Nothing is copied, so there is nothing worth keeping.
@@ -152,6 +183,9 @@ class LoweredGemm(LoweredKernel):
         self, top: Blob, bottom: Blob, weights: Blob, bias: Blob | None, wanted: Propagate
     ) -> None:
         """Set ``bottom.diff`` and add to ``weights.diff`` and ``bias.diff``, as `wanted` says."""
+        if self._operator is not None:
+            self._backward_at_once(self._operator, top, bottom, weights, bias, wanted)
+            return
         top_diff = self._by_group(top.const_diff)
         if wanted.bias and bias is not None:
             diff = bias.mutable_diff
@@ -160,6 +194,22 @@ class LoweredGemm(LoweredKernel):
             self._backward_weights(top_diff, bottom, weights)
         if wanted.data:
             self._backward_data(top_diff, weights, bottom)
+
+    def _backward_at_once(
+        self,
+        operator: LoweredOperator,
+        top: Blob,
+        bottom: Blob,
+        weights: Blob,
+        bias: Blob | None,
+        wanted: Propagate,
+    ) -> None:
+        if wanted.weights:
+            operator.backward_weights(top, bottom, weights, bias if wanted.bias else None)
+        elif wanted.bias and bias is not None:
+            operator.backward_bias(top, bias)
+        if wanted.data:
+            operator.backward_data(top, weights, bottom)
 
     def _backward_weights(self, top_diff: Array, bottom: Blob, weights: Blob) -> None:
         stored = self._stored(weights)
@@ -199,11 +249,16 @@ class LoweredCsrmm(LoweredKernel):
         self, geometry: ConvGeometry, batch: int, device: Device, dtype: Any, phase: int
     ) -> None:
         super().__init__(geometry, batch, device, dtype, phase)
+        make = device.kernels.lowered_sparse_convolution(geometry, self.dtype)
+        self._convolution = None if make is None else Prepared(make)
         self._joined = Prepared(self._join)
 
     @property
     def description(self) -> str:
         """Which code really runs."""
+        if self._convolution is not None:
+            whole = self._convolution.last
+            return "im2col of the non-zero columns" if whole is None else whole.description
         made = self._joined.last
         product = None if made is None else made.matrix.last_product
         return f"im2col of the non-zero columns + {product.description if product else 'csrmm'}"
@@ -217,20 +272,31 @@ class LoweredCsrmm(LoweredKernel):
         epilogue: Epilogue = NOTHING,
     ) -> None:
         """Set ``top.data``, with what `epilogue` adds."""
+        # A rectifier comes after what is added.
+        relu = epilogue.relu and epilogue.add is None
+        if self._convolution is None:
+            self._forward_by_portions(bottom, weights, bias, top, relu)
+        else:
+            self._convolution.get(weights).forward(bottom, bias, top, relu=relu)
+        self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
+
+    def _forward_by_portions(
+        self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, relu: bool
+    ) -> None:
         joined = self._joined.get(weights)
         product = joined.matrix.product(self.device.kernels, self._positions)
         images = self._images(bottom.const_data)
         tops = top.data_tensor.overwrite()
         tops = tops.reshape(self.batch, self.geometry.out_channels, self._positions)
         start_values = None if bias is None else bias.const_data
-        relu = epilogue.relu and epilogue.add is None
         for some in self._portions(joined.matrix.inputs):
             columns = self._lower_some(images[some], joined)
             product.multiply(columns, tops[some], start_values, relu=relu)
-        self._finish(top, epilogue._replace(relu=epilogue.relu and not relu))
 
     def lower(self, bottom: Blob, weights: Blob) -> bool:
         """Do no more of a forward pass than lowering the bottom; False if there is no such part."""
+        if self._convolution is not None:
+            return False
         joined = self._joined.get(weights)
         if self.geometry.is_1x1 and joined.kept is None:
             return False

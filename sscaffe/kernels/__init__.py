@@ -4,7 +4,7 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from sscaffe.kernels.operators import (
     EltwiseOperator as EltwiseOperator,
     GroupLassoBlocks as GroupLassoBlocks,
     LabelLoss as LabelLoss,
+    LoweredOperator as LoweredOperator,
     LrnOperator as LrnOperator,
     MovingSums as MovingSums,
     PackedMask as PackedMask,
@@ -39,6 +40,29 @@ Array = npt.NDArray[Any]
 
 class Kernels(Protocol):
     """What a device computes faster than its array module."""
+
+    def place(self) -> str:
+        """Return a name for this device: what was timed on one holds for all of that name."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given."""
+
+    def elapsed(self, functions: Sequence[Callable[[], None]], rounds: int) -> list[float]:
+        """Return the median time of each function in ms; they take turns, `rounds` times."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return what asks the device again for all that `work` asks for.
+
+        `work` is called once, and nothing of it is done yet.
+
+        Raises
+        ------
+        UnsupportedError
+            If the device cannot record, or `work` waited for it or copied to the host.
+        """
+
+    def read_later(self, number: Any) -> Callable[[], float]:
+        """Start to copy an array () to the host; return what waits for it and returns it."""
 
     def gemm(
         self,
@@ -150,6 +174,14 @@ class Kernels(Protocol):
 
         One that is not to `train` may be faster forward; backward it is slower.
         """
+
+    def lowered_convolution(self, geometry: "ConvGeometry", dtype: Any) -> LoweredOperator | None:
+        """Return a convolution that lowers many images at once; None to lower one by one."""
+
+    def lowered_sparse_convolution(
+        self, geometry: "ConvGeometry", dtype: Any
+    ) -> Callable[[Array], SparseConvolution] | None:
+        """Return what makes a convolution like `sparse_convolution`, but by lowering, or None."""
 
     def concatenated_convolution(
         self, geometry: "ConvGeometry", dtype: Any

@@ -1,13 +1,14 @@
 """The kernel contract on the CPU: oneDNN where it is best, sscaffe's own kernels elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sscaffe import _core
+from sscaffe import _core, machine
+from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import (
     BatchNormOperator,
     ConcatenatedConvolution,
@@ -22,6 +23,7 @@ from sscaffe.kernels import (
     SparseConvolution,
     SparseProduct,
     UpdateOperator,
+    clock,
     cpu_blas,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
@@ -44,6 +46,30 @@ if TYPE_CHECKING:
     from sscaffe.tensor import Tensor
 
 Array = npt.NDArray[Any]
+
+
+def place() -> str:
+    """See `Kernels.place`."""
+    return machine.place()
+
+
+def synchronize() -> None:
+    """See `Kernels.synchronize`: it has done all."""
+
+
+def elapsed(functions: Sequence[Callable[[], None]], rounds: int) -> list[float]:
+    """See `Kernels.elapsed`."""
+    return clock.elapsed(functions, rounds)
+
+
+def record(work: Callable[[], None]) -> Callable[[], None]:
+    """See `Kernels.record`: `sscaffe.kernels.tape` is how passes over the CPU are repeated."""
+    raise UnsupportedError("record: the CPU records single calls, not passes")
+
+
+def read_later(number: Any) -> Callable[[], float]:
+    """See `Kernels.read_later`."""
+    return lambda: float(number)
 
 
 def gemm(
@@ -120,6 +146,14 @@ def convolution(
     if 0 in (batch, geometry.in_channels, *geometry.input):
         return None
     return DenseConvolution(geometry, batch, train)
+
+
+def lowered_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
+    """See `Kernels.lowered_convolution`."""
+
+
+def lowered_sparse_convolution(geometry: "ConvGeometry", dtype: Any) -> None:
+    """See `Kernels.lowered_sparse_convolution`."""
 
 
 def concatenated_convolution(

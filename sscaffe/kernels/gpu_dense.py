@@ -39,7 +39,7 @@ def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: "Blob | None", r
 def add_bias_gradient(top: "Blob", sizes: Sizes, bias: "Blob") -> None:
     """Add the sums of ``top.diff`` along all axes but the channels to ``bias.diff``."""
     batch, channels, inner = sizes
-    diff, accumulate = _target(bias.diff_tensor)
+    diff, accumulate = target(bias.diff_tensor)
     if inner == 1:
         across = -(-channels // _BLOCK)
         parts = max(1, min(batch // 16, _BLOCKS // across))
@@ -103,7 +103,7 @@ class DenseConvolution:
     ) -> None:
         """See `ConvolutionOperator.backward_weights`."""
         product = gpu_cudnn.plan(self._sizes, "wgrad")
-        diff, accumulate = _target(weights.diff_tensor)
+        diff, accumulate = target(weights.diff_tensor)
         out = xp.empty_like(diff) if accumulate else diff
         product.run(bottom.const_data, top.const_diff, out)
         if accumulate:
@@ -149,13 +149,13 @@ class DenseInnerProduct:
     ) -> None:
         """See `ConvolutionOperator.backward_weights`."""
         dy, x = top.const_diff.reshape(self._top), bottom.const_data.reshape(self._bottom)
-        diff, accumulate = _target(weights.diff_tensor)
+        diff, accumulate = target(weights.diff_tensor)
         gemm(dy, x, diff.reshape(self._weights), transpose_a=True, accumulate=accumulate)
         if bias is not None:
             add_bias_gradient(top, self._sizes, bias)
 
 
-def _target(tensor: "Tensor") -> tuple[Any, bool]:
+def target(tensor: "Tensor") -> tuple[Any, bool]:
     """Return the array to add to, and whether it holds something else than zeros."""
     if tensor.is_zero:
         return tensor.overwrite(), False

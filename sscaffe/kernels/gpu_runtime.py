@@ -70,6 +70,13 @@ def use(index: int) -> None:
     xp.cuda.Device(index).use()
 
 
+def place() -> str:
+    """Return the name of the GPU, with the versions that its speed depends on."""
+    runtime = xp.cuda.runtime
+    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    return f"{name}, CUDA {runtime.runtimeGetVersion()}, tf32 {settings.allow_tf32}"
+
+
 def synchronize() -> None:
     """Wait until the current stream has done all that it was given."""
     xp.cuda.get_current_stream().synchronize()

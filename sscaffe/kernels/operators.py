@@ -44,6 +44,16 @@ class ConvolutionOperator(Protocol):
         """Add to ``weights.diff`` and ``bias.diff`` from ``top.diff``."""
 
 
+class LoweredOperator(ConvolutionOperator, Protocol):
+    """A dense convolution that lowers many images at once; any number of images."""
+
+    def lower(self, bottom: "Blob") -> bool:
+        """Do no more of a forward pass than lowering; False if there is no such part."""
+
+    def backward_bias(self, top: "Blob", bias: "Blob") -> None:
+        """Add to ``bias.diff`` from ``top.diff``."""
+
+
 class ConcatenatedConvolution(Protocol):
     """A convolution by weights that lost their rows and columns of zeros."""
 

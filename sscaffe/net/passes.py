@@ -35,7 +35,7 @@ class DevicePasses:
             self._forward = RecordedPass(plan.units, _of_unit, run, kernels, by_version)
         return self._forward.run()
 
-    def backward(self, steps: Sequence[Step], run: Callable[[Step], Any]) -> None:
+    def backward(self, steps: Sequence[Step], run: Callable[[Step], float]) -> None:
         """Run the layers that need it from the last to the first."""
         if self._backward is None:
             back = [step for step in reversed(steps) if step.needs_backward]
@@ -192,12 +192,13 @@ class Passes:
             self._locate(error, self._steps[unit.places[0]])
             raise
 
-    def _run_back(self, step: Step) -> None:
+    def _run_back(self, step: Step) -> float:
         try:
             step.backward()
         except Exception as error:
             self._locate(error, step)
             raise
+        return 0.0
 
     def run_singly(self) -> None:
         """Run each layer by itself from now on, as a backward pass and callbacks need it.

@@ -107,6 +107,8 @@ class AutoKernel(WeightedKernel):
         """Return the layout that the dense kernel gives the top, if it has to be made."""
         if not self.hands_on_native or self._running is self._dense or self.dtype != np.float32:
             return None
+        if not self.device.is_cpu:
+            return None
         other = Blob(top.shape, top.dtype, top.device)
         self._dense.forward(bottom.alias(), weights, bias, other)
         layout = other.data_tensor.memory(top.shape).layout

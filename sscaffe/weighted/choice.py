@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sscaffe import __version__, machine, sparsity
+from sscaffe import __version__, sparsity
 from sscaffe.blob import Blob
+from sscaffe.layer import on_host
 from sscaffe.weight_matrix import Prepared
 from sscaffe.weighted import memo
 from sscaffe.weighted.base import Epilogue, WeightedKernel
@@ -66,7 +67,7 @@ class Choice:
         self.reason = "nothing has run yet"
 
     def _look(self, weights: Array) -> Zeros:
-        return Zeros.of(weights.reshape(weights.shape[0], -1), self._group)
+        return Zeros.of(on_host(weights).reshape(weights.shape[0], -1), self._group)
 
     def kernel(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
@@ -99,7 +100,12 @@ class Choice:
         epilogue: Epilogue,
     ) -> memo.Times:
         layout = "plain" if bottom.data_tensor.is_plain else "native"
-        facts = [f"sscaffe {__version__}", machine.place(), self.work, f"{layout} bottom"]
+        facts = [
+            f"sscaffe {__version__}",
+            bottom.device.kernels.place(),
+            self.work,
+            f"{layout} bottom",
+        ]
         key = "; ".join([*facts, zeros.bucket()])
         known = memo.recall(key)
         if known is None or known.keys() != candidates.keys():

@@ -243,6 +243,12 @@ __attribute__((noinline)) static void __syncwarp(unsigned mask = 0xffffffffu) {
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
+// A clock that runs far ahead at each look, so that who waits for it is soon done.
+static inline long long clock64() {
+    static long long ticks = 0;
+    return ticks += 1 << 30;
+}
+
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
     const int lane = shim::lane(), first = lane / width * width;

@@ -135,11 +135,12 @@ def test_host_and_device_do_not_mix():
 def test_capture_notes_down_and_replays(kernel, dtype):
     host = pinned(4, dtype)
     x, total, index = xp.empty(4, dtype), xp.zeros((), dtype), to_device(np.array([3, 1]))
+    twice = kernel("twice")  # no module may be loaded during a strict capture
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture(xp.cuda.runtime.streamCaptureModeGlobal)
         to_device(host, x)
-        kernel("twice")((1,), (4,), (np.int32(4), dtype.type(2), x))
+        twice((1,), (4,), (np.int32(4), dtype.type(2), x))
         total += x.sum()
         x.reshape(2, 2)[1] -= 1
         picked = x[index] * 10

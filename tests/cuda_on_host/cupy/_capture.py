@@ -2,6 +2,8 @@
 
 UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
 
+RELAXED = 2  # the mode in which memory may be allocated, and modules loaded
+
 
 class Stream:
     """An order of work; the host does all at once, but for a capture, which is replayed."""
@@ -53,7 +55,7 @@ class Stream:
             raise RuntimeError(UNSUPPORTED + ": the default stream cannot capture")
         if self.recording is not None:
             raise RuntimeError("cudaErrorIllegalState: the stream captures already")
-        self.recording = Graph(self)
+        self.recording = Graph(self, RELAXED if mode is None else mode)
         _open.append(self.recording)
 
     def end_capture(self):
@@ -69,8 +71,8 @@ class Stream:
 class Graph:
     """The operations of a capture, in the order in which the host asked for them."""
 
-    def __init__(self, origin):
-        self.origin = origin
+    def __init__(self, origin, mode):
+        self.origin, self.mode = origin, mode
         self.streams = {origin}
         self.steps = []
 
@@ -129,6 +131,12 @@ def recording():
 def refuse(what):
     """Raise if the current stream captures: the host cannot wait for what is not done."""
     if recording() is not None:
+        raise RuntimeError(f"{UNSUPPORTED} ({what})")
+
+
+def refuse_in_strict_modes(what):
+    """Raise where the host may not touch the device while a stream captures, unless told so."""
+    if any(graph.mode != RELAXED for graph in _open):
         raise RuntimeError(f"{UNSUPPORTED} ({what})")
 
 

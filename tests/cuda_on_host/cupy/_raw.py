@@ -45,14 +45,15 @@ def _folder():
 
 
 @functools.cache
-def _load(text):
+def load(text, headers, flags=()):
     """Compile C++ for the host, if no earlier run did, and load it."""
-    parts = [text, *FLAGS, *((SHIM / name).read_text() for name in SHIM_FILES)]
+    flags = (*FLAGS, *flags)
+    parts = [text, *flags, *((SHIM / name).read_text() for name in headers)]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     library = _folder() / f"{name}.so"
     if not library.exists():
         with tempfile.NamedTemporaryFile(dir=_folder(), suffix=".part", delete=False) as part:
-            _compiler([*FLAGS, f"-I{SHIM}", "-o", part.name, "-"], text)
+            _compiler([*flags, f"-I{SHIM}", "-o", part.name, "-"], text)
         Path(part.name).rename(library)
     return ctypes.CDLL(str(library))
 
@@ -68,12 +69,13 @@ class RawModule:
 
     def compile(self, log_stream=None):
         if self._parsed is None:
+            _capture.refuse_in_strict_modes("load a module")
             defines = [option for option in self.options if option.startswith(("-D", "-I"))]
             plain = _compiler(
                 ["-std=c++17", "-D__CUDA_ARCH__=700", "-E", "-P", *defines, "-"], self.code
             )
             kernels = parse_kernels(plain)
-            self._parsed = _load(to_host(plain, kernels)), kernels
+            self._parsed = load(to_host(plain, kernels), SHIM_FILES), kernels
 
     def get_function(self, name):
         self.compile()
