@@ -9,6 +9,8 @@ import numpy as np
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import Kernels
 
+OR_CPU = "to compute on the CPU, leave --gpu out, or set solver_mode: CPU"
+
 
 @dataclass(frozen=True)
 class Device:
@@ -45,7 +47,7 @@ def use_gpu(index: int) -> ModuleType:
     except ImportError as error:
         raise UnsupportedError(
             f"gpu {index}: CuPy cannot be imported ({error}); install it by pip install "
-            '"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver, or leave --gpu out'
+            f'"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver; {OR_CPU}'
         ) from error
     gpu_runtime.use(index)
     return gpu_runtime
@@ -66,9 +68,28 @@ def gpu(index: int = 0) -> Device:
     except (ImportError, OSError, RuntimeError) as error:
         raise UnsupportedError(
             f"gpu {index}: a library cannot be loaded ({error}); sscaffe device_query says what is "
-            "missing; leave --gpu out to compute on the CPU"
+            f"missing; {OR_CPU}"
         ) from error
     return Device(f"gpu:{index}", xp, kernels)
+
+
+class _Chosen:
+    """What `set_default` was given last."""
+
+    device: Device | None = None
+
+
+def default() -> Device:
+    """Return where nets and solvers compute that are not told where: the CPU, if nothing is said.
+
+    It is read once, when a net or solver is made.
+    """
+    return _Chosen.device or cpu()
+
+
+def set_default(device: Device) -> None:
+    """Say where nets and solvers compute that are made from now on, and not told where."""
+    _Chosen.device = device
 
 
 def gpu_count() -> int:

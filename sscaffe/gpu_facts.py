@@ -1,4 +1,4 @@
-"""What there is to compute on GPUs: driver, libraries, chips; whether it works, and what to install.
+"""What there is to compute on GPUs: driver, libraries, chips; does it work; what to install.
 
 It is a query: what is missing is said, not raised.
 """

@@ -206,6 +206,8 @@ def device(gpu_text: str, *, tf32: bool = False) -> Device:
     """
     index = gpu_number(gpu_text)
     if index is None:
+        if tf32:
+            raise click.UsageError("--tf32: expected with --gpu: it says how a GPU computes")
         return cpu()
     place = gpu(index)
     allow_tf32(tf32)

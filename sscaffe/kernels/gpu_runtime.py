@@ -48,6 +48,7 @@ class Settings:
 
 
 settings = Settings()
+_OR_CPU = "to compute on the CPU, leave --gpu out, or set solver_mode: CPU"
 
 
 def use(index: int) -> None:
@@ -63,10 +64,12 @@ def use(index: int) -> None:
     except xp.cuda.runtime.CUDARuntimeError as error:
         raise UnsupportedError(
             f"gpu {index}: no GPU can be reached ({error}); sscaffe device_query says what is "
-            "missing; leave --gpu out to compute on the CPU"
+            f"missing; {_OR_CPU}"
         ) from error
     if not 0 <= index < count:
-        raise UnsupportedError(f"gpu {index}: expected a number below {count}, the GPUs here")
+        raise UnsupportedError(
+            f"gpu {index}: expected a number below {count}, the GPUs here; {_OR_CPU}"
+        )
     xp.cuda.Device(index).use()
 
 
