@@ -137,6 +137,11 @@ def plan(sizes: Sizes, kind: str) -> Plan:
     return Plan(sizes, kind)
 
 
+def version() -> str:
+    """Return the version of the library behind the front end."""
+    return str(cudnn.backend_version_string())
+
+
 def _describe(sizes: Sizes, kind: str) -> tuple[Any, tuple[int, int, int]]:
     types = {"float32": cudnn.data_type.FLOAT, "float64": cudnn.data_type.DOUBLE}
     real = types[sizes.dtype]
