@@ -275,6 +275,8 @@ class LoweredConvolution:
         """See `ConvolutionOperator.backward_weights`."""
         images = self._images(bottom.const_data)
         tops = self._tops(top.const_diff)
+        if not tops.size:
+            return
         diff, accumulate = gpu_dense.target(weights.diff_tensor)
         out = diff.reshape(self._by_group(-1))
         for some in self._portions(images):

@@ -27,6 +27,7 @@ class DetectionOutputLayer(Layer):
 
     num_bottom = 3
     num_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the classes and the way boxes are suppressed."""

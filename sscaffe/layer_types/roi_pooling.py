@@ -26,6 +26,7 @@ class ROIPoolingLayer(Layer):
 
     num_bottom = 2
     num_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the size."""

@@ -5,7 +5,6 @@
 // never comes is reported; a GPU would hang.
 #pragma once
 
-#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include <memory>
 #include <vector>
 
+#include "guard.hpp"
 #include "shim_math.hpp"
 
 #define __global__
@@ -43,6 +43,7 @@ constexpr size_t kStack = 64 << 10;
 constexpr size_t kShared = 227 << 10;
 constexpr size_t kGuard = 1024;
 constexpr unsigned char kPoison = 0xff;  // NaN as float and double, -1 as int
+static size_t block_number = 0;
 alignas(128) static unsigned char dynamic_shared[kShared + kGuard];
 
 enum State { kReady, kBarrier, kWarpWait, kDone };
@@ -126,6 +127,14 @@ static bool release_warp(int t) {
     return true;
 }
 
+// The first thread of a block that comes to a __shared__ variable finds it of no use.
+template <typename T>
+void poison_shared(T& variable, size_t& poisoned_for) {
+    if (poisoned_for == block_number) return;
+    poisoned_for = block_number;
+    std::memset(static_cast<void*>(&variable), kPoison, sizeof(T));
+}
+
 static bool release() {
     bool released = false, all = true;
     for (int t = 0; t < threads; ++t) {
@@ -175,8 +184,8 @@ static bool run_block(bool barriers, unsigned shared, char* message, size_t size
     if (barriers) {
         if (!run_fibers(message, size)) return false;
     } else {
-        for (int t = 0; t < threads; ++t) {
-            set_thread(t);
+        for (int i = 0; i < threads; ++i) {
+            set_thread(block_number & 1 ? threads - 1 - i : i);
             body(arguments);
         }
     }
@@ -188,23 +197,41 @@ static bool run_block(bool barriers, unsigned shared, char* message, size_t size
     return true;
 }
 
+// Every other launch takes the blocks from the last to the first: a GPU takes them in any order.
+static bool run_blocks(const unsigned* grid, bool barriers, unsigned shared, char* message,
+                       size_t size) {
+    static bool backwards = true;
+    backwards = !backwards;
+    const size_t count = size_t(grid[0]) * grid[1] * grid[2];
+    for (size_t i = 0; i < count; ++i) {
+        const size_t index = backwards ? count - 1 - i : i;
+        blockIdx.x = unsigned(index % grid[0]);
+        blockIdx.y = unsigned(index / grid[0] % grid[1]);
+        blockIdx.z = unsigned(index / grid[0] / grid[1]);
+        ++block_number;
+        if (!run_block(barriers, shared, message, size)) return false;
+    }
+    return true;
+}
+
 // Run a kernel; false and a message if it cannot go on.
 static bool run(const unsigned* grid, const unsigned* block, unsigned shared, bool barriers,
-                void (*kernel)(void**), void** args, char* message, size_t size) {
+                void (*kernel)(void**), void** args, std::vector<Argument> arrays, char* message,
+                size_t size) {
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
     threads = block[0] * block[1] * block[2];
     body = kernel;
     arguments = args;
     if (barriers && fibers.size() < size_t(threads)) fibers = std::vector<Fiber>(threads);
-    for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z) {
-        for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y) {
-            for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) {
-                if (!run_block(barriers, shared, message, size)) return false;
-            }
-        }
+    Guard guard(std::move(arrays));
+    FaultHandler handler;
+    if (sigsetjmp(after_fault, 1)) {
+        guard.describe(fault_address, "reads or writes", message, size);
+        for (Fiber& fiber : fibers) fiber.started = false;
+        return false;
     }
-    return true;
+    return run_blocks(grid, barriers, shared, message, size) && guard.finish(message, size);
 }
 
 __attribute__((noinline)) static uint64_t warp_operation(Operation operation, unsigned mask,

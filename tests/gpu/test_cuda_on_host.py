@@ -47,6 +47,19 @@ extern "C" __global__ void forgets_a_lane(Real* x) {
     if (threadIdx.x != 5) x[threadIdx.x] = __shfl_sync(0xffffffffu, x[threadIdx.x], 0);
 }
 
+extern "C" __global__ void leaves(int place, Real value, const Real* x, Real* y) {
+    if (value == 0) y[0] = x[place];
+    else y[place] = value;
+}
+
+extern "C" __global__ void reads_what_is_not_there(Real* y) {
+    __shared__ Real cell, cells[2];
+    y[3 * blockIdx.x] = cell;
+    y[3 * blockIdx.x + 1] = cells[0];
+    y[3 * blockIdx.x + 2] = cells[1];
+    cell = cells[0] = cells[1] = 1;
+}
+
 extern "C" __global__ void twice(int count, Real factor, Real* x) {
     FOR_EACH(i, count) x[i] *= factor;
 }
@@ -156,3 +169,33 @@ def test_capture_notes_down_and_replays(kernel, dtype):
         doubled = 2.0 * host - [0, 0, 1, 1]
         np.testing.assert_array_equal(to_host(x), doubled)
         np.testing.assert_array_equal(to_host(picked), doubled[[3, 1]] * 10)
+
+
+@pytest.mark.parametrize("place", [-2, 5, -40000, 40000])
+@pytest.mark.parametrize("value", [0, 1])
+def test_what_leaves_an_array_is_found(kernel, dtype, place, value):
+    x, y = xp.zeros(5, dtype), xp.zeros(5, dtype)
+    found = 0
+    for _ in range(2):  # one launch finds what lies before, the next one what lies behind
+        arguments = np.int32(place), dtype.type(value), x, y
+        try:
+            kernel("leaves")((1,), (1,), arguments)
+        except RuntimeError as error:
+            found += 1
+            where = "before" if place < 0 else "behind the end of"
+            assert f"{where} {'y' if value else 'x'}, of {x.nbytes} bytes" in str(error)  # noqa: PT017
+        else:
+            assert np.isnan(float(y[0]))
+    assert found == 2 if value or abs(place) > 1000 else found == 1
+
+
+def test_shared_memory_holds_nothing_at_the_start_of_a_block(kernel, dtype):
+    y = xp.zeros(12, dtype)
+    kernel("reads_what_is_not_there")((4,), (1,), (y,))
+    assert np.isnan(to_host(y)).all()
+
+
+def test_arrays_that_overlap_stay_one(kernel, dtype):
+    x = to_device(np.arange(8, dtype=dtype))
+    kernel("leaves")((1,), (1,), (np.int32(3), dtype.type(0), x[4:], x[2:7]))
+    assert to_host(x).tolist() == [0, 1, 7, 3, 4, 5, 6, 7]

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,7 +15,8 @@ from cupy._call import Wrapper
 from cupy._source import parse_kernels, to_host
 
 SHIM = Path(__file__).parents[1]
-SHIM_FILES = ("shim.hpp", "shim_math.hpp")
+SHIM_FILES = ("shim.hpp", "shim_math.hpp", "guard.hpp")
+VECTORS = re.compile(r"\b(float|double|int|uint|uchar)[24]\b")
 FLAGS = ("-std=c++17", "-O1", "-g1", "-fPIC", "-shared", "-w", "-ffp-contract=off")
 # What is __shared__ in a template must not be one variable for all libraries.
 FLAGS += ("-fno-gnu-unique", "-Wl,-Bsymbolic")
@@ -55,7 +57,7 @@ def load(text, headers, flags=()):
         with tempfile.NamedTemporaryFile(dir=_folder(), suffix=".part", delete=False) as part:
             _compiler([*flags, f"-I{SHIM}", "-o", part.name, "-"], text)
         Path(part.name).rename(library)
-    return ctypes.CDLL(str(library))
+    return ctypes.PyDLL(str(library))  # which keeps Python's other threads out
 
 
 class RawModule:
@@ -82,19 +84,19 @@ class RawModule:
         library, kernels = self._parsed
         if name not in kernels:
             raise RuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}")
-        return Function(library, kernels[name])
+        return Function(library, kernels[name], bool(VECTORS.search(self.code)))
 
 
 class Function:
     """A kernel of a module."""
 
-    def __init__(self, library, kernel):
+    def __init__(self, library, kernel, vectors=True):
         self.kernel = kernel
         self.max_dynamic_shared_size_bytes = STATIC_SHARED
         self.attributes = {"max_threads_per_block": kernel.most_threads}
         self._launch = getattr(library, f"launch_{kernel.name}")
         self._launch.restype = ctypes.c_bool
-        self._library = library
+        self._library, self._vectors = library, vectors
 
     def __call__(self, grid, block, args, *, shared_mem=0, stream=None, **others):
         grid, block = _three(grid), _three(block)
@@ -128,29 +130,42 @@ class Function:
                 if not parameter.pointer:
                     raise TypeError(f"{kernel.name}: {parameter.name} was given an array")
                 parameter.check(value._array, kernel.name)
-                held.append((value._array, ctypes.c_void_p(value._array.ctypes.data)))
+                held.append(value._array)
             elif parameter.pointer and isinstance(value, np.uintp) and value == 0:
-                held.append((None, ctypes.c_void_p(None)))
+                held.append(None)
             elif parameter.pointer or isinstance(value, np.ndarray):
                 raise TypeError(f"{kernel.name}: {parameter.name} was given a {type(value)}")
             else:
                 parameter.check(value, kernel.name)
-                plain = np.array(value)
-                held.append((plain, plain))
+                held.append(value)
         return held
 
     def _run(self, grid, block, shared, held):
-        addresses = (ctypes.c_void_p * max(1, len(held)))()
-        for i, (_, value) in enumerate(held):
-            at = value.ctypes.data if isinstance(value, np.ndarray) else ctypes.addressof(value)
-            addresses[i] = at
+        count = max(1, len(held))
+        addresses = (ctypes.c_void_p * count)()
+        sizes, alignments = (ctypes.c_size_t * count)(), (ctypes.c_size_t * count)(*[1] * count)
+        cells = []
+        for i, (value, parameter) in enumerate(zip(held, self.kernel.parameters, strict=True)):
+            if parameter.pointer:
+                cells.append(np.array(0 if value is None else value.ctypes.data, np.uintp))
+                if value is not None:
+                    sizes[i] = value.nbytes
+                    alignments[i] = 16 if self._vectors else value.itemsize
+            else:
+                cells.append(np.array(value))
+            addresses[i] = cells[-1].ctypes.data
         message = ctypes.create_string_buffer(400)
         done = self._launch(
-            Three(*grid), Three(*block), ctypes.c_uint(shared), addresses, message,
-            ctypes.c_size_t(len(message)),
+            Three(*grid), Three(*block), ctypes.c_uint(shared), addresses, sizes, alignments,
+            message, ctypes.c_size_t(len(message)),
         )  # fmt: skip
         if not done:
-            raise RuntimeError(f"{self.kernel.name}: {message.value.decode()}")
+            raise RuntimeError(f"{self.kernel.name}: {self._named(message.value.decode())}")
+
+    def _named(self, message):
+        """Put the names of parameters in the place of their numbers."""
+        pointers = [p.name for p in self.kernel.parameters if p.pointer]
+        return re.sub(r"#(\d+)", lambda number: pointers[int(number[1])], message)
 
 
 def _three(sizes):

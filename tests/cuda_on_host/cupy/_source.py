@@ -37,6 +37,7 @@ class Parameter:
     pointer: bool
     dtype: np.dtype | None  # None: any
     vector: int = 1  # elements that the pointer's type holds
+    const: bool = False
 
     def check(self, value, kernel):
         """Refuse what a GPU would take for something else without a word."""
@@ -73,7 +74,9 @@ def parse_parameter(text):
     dtype = np.dtype(TYPES[bare]) if bare in TYPES else None
     vector = VECTORS.get(bare[-1:], 1) if bare in TYPES else 1
     by_value = dtype if pointer or vector == 1 else None
-    return Parameter(" ".join(kind.split()), name, pointer, by_value, vector)
+    return Parameter(
+        " ".join(kind.split()), name, pointer, by_value, vector, bool(re.search(r"\bconst\b", kind))
+    )
 
 
 def parse_kernels(source):
@@ -93,9 +96,26 @@ def to_host(source, kernels):
         ALIGNED.sub(GNU_ALIGNED, source),
     )
     body = re.sub(r'extern\s*"C"\s*(?=__global__)', "", body)  # C's library has a "raise", too
+    body = _poison_shared(body)
     barriers = "true" if BARRIERS.search(source) else "false"
     starters = "".join(_starter(kernel, barriers) for kernel in kernels.values())
     return f'#include "shim.hpp"\nnamespace kernels {{\n{body}\n{starters}}}\n'
+
+
+def _poison_shared(source):
+    """Let each __shared__ variable of a function hold no value that a kernel could rely on."""
+
+    def poisoned(match):
+        before = source[: match.start()]
+        if before.count("{") <= before.count("}"):
+            return match[0]
+        names = re.findall(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:,|$)", match[1])
+        return match[0] + "".join(
+            f" {{ static size_t poisoned = 0; shim::poison_shared({name}, poisoned); }}"
+            for name in names
+        )
+
+    return re.sub(r"__shared__\s+([^;{}()]+);", poisoned, source)
 
 
 def _starter(kernel, barriers):
@@ -103,10 +123,17 @@ def _starter(kernel, barriers):
         f"*static_cast<std::remove_const_t<{p.type}>*>(args[{i}])"
         for i, p in enumerate(kernel.parameters)
     )
+    arrays = ", ".join(
+        f"{{static_cast<char**>(args[{i}]), bytes[{i}], alignments[{i}], {str(p.const).lower()}}}"
+        for i, p in enumerate(kernel.parameters)
+        if p.pointer
+    )
     return f"""
 static void body_{kernel.name}([[maybe_unused]] void** args) {{ {kernel.name}({casts}); }}
 extern "C" bool launch_{kernel.name}(const unsigned* grid, const unsigned* block, unsigned shared,
-                                     void** args, char* message, size_t size) {{
-    return shim::run(grid, block, shared, {barriers}, body_{kernel.name}, args, message, size);
+                                     void** args, const size_t* bytes, const size_t* alignments,
+                                     char* message, size_t size) {{
+    return shim::run(grid, block, shared, {barriers}, body_{kernel.name}, args, {{{arrays}}},
+                     message, size);
 }}
 """
