@@ -3,8 +3,10 @@
 import functools
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import Kernels
@@ -111,3 +113,12 @@ def allow_tf32(allowed: bool) -> None:
     from sscaffe.kernels import gpu_runtime
 
     gpu_runtime.settings.allow_tf32 = allowed
+
+
+def on_host(array: Any) -> npt.NDArray[Any]:
+    """Return an array of any device as one of NumPy."""
+    if isinstance(array, np.ndarray):
+        return array
+    from sscaffe.kernels import gpu_runtime
+
+    return gpu_runtime.to_host(array)

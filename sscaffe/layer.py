@@ -197,11 +197,6 @@ def loss_weight(top: Sequence[Blob]) -> float:
     return float(top[0].host_diff)
 
 
-def on_host(array: Any) -> Array:
-    """Return an array of any device as one of NumPy."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
-
-
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:
     """Return the number of elements before an axis, and that after it."""
     return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])

@@ -3,8 +3,9 @@
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.device import on_host
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.layer import Layer, on_host, register
+from sscaffe.layer import Layer, register
 from sscaffe.proto import caffe_pb2
 
 _Prior = caffe_pb2.PriorBoxParameter

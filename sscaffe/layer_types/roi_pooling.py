@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.device import on_host
 from sscaffe.errors import DataError, ShapeError
-from sscaffe.layer import Layer, on_host, register
+from sscaffe.layer import Layer, register
 
 REGION = 5  # image number, x1, y1, x2, y2
 

@@ -83,7 +83,8 @@ class WindowPooling:
         top.set_data(best)
 
     def _forward_ave(self, x: Array, top: Blob) -> None:
-        top.set_data(sum(self._windows(x)) / self._divisor)
+        total: Any = sum(self._windows(x))
+        top.set_data(total / self._divisor)
 
     def _forward_mean(self, x: Array, top: Blob) -> None:
         total: Any = sum(self._windows(x))

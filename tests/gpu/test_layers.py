@@ -299,7 +299,7 @@ def test_a_wrong_label_makes_the_top_nan_and_is_explained_later(name, monkeypatc
     monkeypatch.setitem(CASES, name, BAD[name])
     message = []
     for device in (cpu(), gpu(0)):
-        with pytest.raises(sscaffe.errors.DataError) as error:
+        with pytest.raises(sscaffe.errors.DataError) as error:  # noqa: PT012
             running = Running(name, device, "float32")
             running.layer.forward(running.bottom, running.top)
             assert np.isnan(running.top[0].host_data).all()
