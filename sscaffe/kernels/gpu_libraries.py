@@ -167,7 +167,8 @@ def _check(status: int, what: str) -> None:
 
 def _load(name: str) -> Any:
     """Return a library that CuPy has loaded, from wherever it finds it."""
-    importlib.import_module(f"cupy_backends.cuda.libs.{name}")
+    # Not an import of the module itself: the package looks for the library when it is asked.
+    getattr(importlib.import_module("cupy_backends.cuda.libs"), name)
     for soname in _SONAMES[name]:
         try:
             return ctypes.CDLL(soname)
