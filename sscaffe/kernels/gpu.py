@@ -11,8 +11,8 @@ from sscaffe.kernels import (
     ConcatenatedConvolution,
     ConcatOperator,
     ConvolutionOperator,
+    CountedLabels,
     EltwiseOperator,
-    LabelLoss,
     LoweredOperator,
     LrnOperator,
     PackedMask,
@@ -217,17 +217,18 @@ def softmax_loss(
     labels: Array,
     ignored: int | None,
     divisor: int | None,
-    out: LabelLoss,
+    counted: CountedLabels,
+    loss: Array,
 ) -> bool:
     """See `Kernels.softmax_loss`."""
-    return gpu_softmax.softmax_loss(probabilities, labels, ignored, divisor, out)
+    return gpu_softmax.softmax_loss(probabilities, labels, ignored, divisor, counted, loss)
 
 
 def softmax_loss_backward(
-    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+    probabilities: Array, counted: CountedLabels, weight: float, diff: Array
 ) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    gpu_softmax.softmax_loss_backward(probabilities, loss, weight, diff)
+    gpu_softmax.softmax_loss_backward(probabilities, counted, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:
