@@ -15,6 +15,7 @@ from sscaffe.kernels.operators import (
     ConcatOperator as ConcatOperator,
     ConvolutionOperator as ConvolutionOperator,
     CountedLabels as CountedLabels,
+    DropoutOperator as DropoutOperator,
     EltwiseOperator as EltwiseOperator,
     GroupLassoBlocks as GroupLassoBlocks,
     LoweredOperator as LoweredOperator,
@@ -86,6 +87,25 @@ class Kernels(Protocol):
             Use the transpose of the operand.
         accumulate : bool
             Add to `out` instead of overwriting it.
+        """
+
+    def add_rows(self, source: Array, rows: Array, table: Array) -> None:
+        """Add row i of `source` to row ``rows[i]`` of `table`, in one order, for every i.
+
+        Parameters
+        ----------
+        source : ndarray, shape (M, ...)
+            C-contiguous.
+        rows : ndarray of int64, shape (M,)
+            Numbers of rows.
+        table : ndarray, shape (N, ...)
+            C-contiguous.
+        """
+
+    def dropout(self, count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+        """Return a dropout of blobs of `count` elements, or None where the device has none.
+
+        It draws from a stream of its own, begun by `seed`.
         """
 
     def im2col(

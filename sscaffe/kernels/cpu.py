@@ -15,6 +15,7 @@ from sscaffe.kernels import (
     ConcatOperator,
     ConvolutionOperator,
     CountedLabels,
+    DropoutOperator,
     EltwiseOperator,
     LrnOperator,
     PackedMask,
@@ -83,6 +84,16 @@ def gemm(
 ) -> None:
     """See `Kernels.gemm`."""
     cpu_blas.gemm(a, b, out, transpose_a, transpose_b, accumulate)
+
+
+def add_rows(source: Array, rows: Array, table: Array) -> None:
+    """See `Kernels.add_rows`."""
+    np.add.at(table, rows, source)
+
+
+def dropout(count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+    """See `Kernels.dropout`: Caffe's own stream is the host's."""
+    return None
 
 
 def im2col(

@@ -12,6 +12,7 @@ from sscaffe.kernels import (
     ConcatOperator,
     ConvolutionOperator,
     CountedLabels,
+    DropoutOperator,
     EltwiseOperator,
     LoweredOperator,
     LrnOperator,
@@ -28,6 +29,7 @@ from sscaffe.kernels import (
     gpu_lasso,
     gpu_libraries,
     gpu_lowering,
+    gpu_rows,
     gpu_runtime,
     gpu_softmax,
     gpu_sparse,
@@ -84,6 +86,16 @@ def gemm(
     gpu_libraries.gemm(
         a, b, out, transpose_a=transpose_a, transpose_b=transpose_b, accumulate=accumulate
     )
+
+
+def add_rows(source: Array, rows: Array, table: Array) -> None:
+    """See `Kernels.add_rows`."""
+    gpu_rows.add_rows(source, rows, table)
+
+
+def dropout(count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+    """See `Kernels.dropout`."""
+    return gpu_elementwise.Dropout(count, dtype, seed, ratio) if count else None
 
 
 def im2col(

@@ -137,6 +137,16 @@ class ScaleOperator(Protocol):
         """Add to those of the two diffs that are there, and set ``bottom.diff`` if wanted."""
 
 
+class DropoutOperator(Protocol):
+    """Elements zeroed at random; it remembers which."""
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """Draw a mask and set ``top.data``; the blobs may be one."""
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff`` by the mask of the last forward pass."""
+
+
 class EltwiseOperator(Protocol):
     """Bottoms combined element by element."""
 
