@@ -6,7 +6,7 @@ from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import CountedLabels
 from sscaffe.layer import Layer, canonical_axis, loss_weight, outer_inner, register
-from sscaffe.layer_types.labels import read_labels, require_labels
+from sscaffe.layer_types.labels import check_labels, require_labels
 from sscaffe.layer_types.normalization import LossParameter, divisor_of, normalization_of
 
 
@@ -83,7 +83,7 @@ class SoftmaxWithLossLayer(Layer):
 
     def explain(self, bottom: list[Blob]) -> None:
         """See `Layer.explain`: a label may be the number of no class."""
-        read_labels(bottom[1], self.classes, self.ignored)
+        check_labels(bottom[1], self.classes, self.ignored)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""
