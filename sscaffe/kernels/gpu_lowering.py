@@ -236,7 +236,7 @@ class LoweredConvolution:
         if self._plain and not is_shared:
             gpu_libraries.gemm_batched(matrix, images, tops)
             sizes = bottom.shape[0], self._geometry.out_channels, self._positions
-            gpu_dense.finish(top, sizes, bias, add, relu)
+            gpu_dense.finish(top, sizes, bias, term, relu)
             return
         for some in self._portions(images):
             columns = self._lower(images[some])
