@@ -3,11 +3,15 @@
 import functools
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import Kernels
+
+OR_CPU = "to compute on the CPU, leave --gpu out, or set solver_mode: CPU"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,25 @@ def cpu() -> Device:
     return Device("cpu", np, kernels)
 
 
+def use_gpu(index: int) -> ModuleType:
+    """Make a GPU the one that this thread computes on; return the module that reaches it.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such GPU, or no driver, or no CuPy.
+    """
+    try:
+        from sscaffe.kernels import gpu_runtime
+    except ImportError as error:
+        raise UnsupportedError(
+            f"gpu {index}: CuPy cannot be imported ({error}); install it by pip install "
+            f'"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver; {OR_CPU}'
+        ) from error
+    gpu_runtime.use(index)
+    return gpu_runtime
+
+
 @functools.cache
 def gpu(index: int = 0) -> Device:
     """Return a GPU by its number, and make it the one that this thread computes on.
@@ -41,14 +64,61 @@ def gpu(index: int = 0) -> Device:
     UnsupportedError
         If there is no such GPU, or CuPy or a library that it needs is missing.
     """
+    xp: ModuleType = use_gpu(index).xp
     try:
-        from sscaffe.kernels import gpu_runtime
-    except ImportError as error:
+        from sscaffe.kernels import gpu as kernels
+    except (ImportError, OSError, RuntimeError) as error:
         raise UnsupportedError(
-            f"gpu {index}: CuPy cannot be imported ({error}); install it by pip install "
-            '"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver, or leave --gpu out'
+            f"gpu {index}: a library cannot be loaded ({error}); sscaffe device_query says what is "
+            f"missing; {OR_CPU}"
         ) from error
-    gpu_runtime.use(index)
-    from sscaffe.kernels import gpu as kernels
+    return Device(f"gpu:{index}", xp, kernels)
 
-    return Device(f"gpu:{index}", gpu_runtime.xp, kernels)
+
+class _Chosen:
+    """What `set_default` was given last."""
+
+    device: Device | None = None
+
+
+def default() -> Device:
+    """Return where nets and solvers compute that are not told where: the CPU, if nothing is said.
+
+    It is read once, when a net or solver is made.
+    """
+    return _Chosen.device or cpu()
+
+
+def set_default(device: Device) -> None:
+    """Say where nets and solvers compute that are made from now on, and not told where."""
+    _Chosen.device = device
+
+
+def gpu_count() -> int:
+    """Return how many GPUs there are.
+
+    Raises
+    ------
+    UnsupportedError
+        If the first cannot be reached.
+    """
+    return int(use_gpu(0).xp.cuda.runtime.getDeviceCount())
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Say whether GPUs may round float32 to 10 bits in products, for the whole process.
+
+    Nets that have chosen their plans already keep them.
+    """
+    from sscaffe.kernels import gpu_runtime
+
+    gpu_runtime.settings.allow_tf32 = allowed
+
+
+def on_host(array: Any) -> npt.NDArray[Any]:
+    """Return an array of any device as one of NumPy."""
+    if isinstance(array, np.ndarray):
+        return array
+    from sscaffe.kernels import gpu_runtime
+
+    return gpu_runtime.to_host(array)

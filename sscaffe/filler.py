@@ -51,9 +51,9 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) -> No
         blob.data_tensor.clear()  # No memory is touched until somebody looks.
         return
     values = function(blob, param, rng)
-    target, start = blob.new_data().reshape(-1), 0
+    target, start = blob.data_tensor.host_overwrite(), 0
     for part in (values,) if isinstance(values, np.ndarray) else values:
-        target[start : start + part.size] = blob.xp.asarray(part, blob.dtype).reshape(-1)
+        target[start : start + part.size] = part.reshape(-1)
         start += part.size
 
 

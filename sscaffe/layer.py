@@ -82,8 +82,9 @@ class Layer:
     is_loss: ClassVar[bool] = False  # the first top has loss weight 1 unless it is set
     learns: ClassVar[bool] = True  # False: `blobs` are statistics, not weights
     may_run_in_place: ClassVar[bool] = False  # a top may be the bottom at the same place
-    uses_host: ClassVar[bool] = False  # in forward or backward, so that no device records them
     shares_data: ClassVar[bool] = False  # tops are the first bottom's array, or else the blob's
+    uses_host: bool = False  # in forward or backward, so that no device records them
+    runs_on_host: ClassVar[bool] = False  # NumPy's arrays only: a GPU's net copies its blobs
 
     def __init__(
         self,
@@ -194,11 +195,6 @@ def canonical_axis(axis: int, ndim: int, field_name: str = "axis") -> int:
 def loss_weight(top: Sequence[Blob]) -> float:
     """Return what the gradient of a layer's loss is multiplied by: the diff of its first top."""
     return float(top[0].host_diff)
-
-
-def on_host(array: Any) -> Array:
-    """Return an array of any device as one of NumPy."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def outer_inner(shape: Sequence[int], axis: int) -> tuple[int, int]:

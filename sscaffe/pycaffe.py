@@ -35,30 +35,43 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module("sscaffe"), name)
 
 
+class _Mode:
+    """What `set_device` chose, and whether `set_mode_gpu` was called."""
+
+    index = 0
+    is_gpu = False
+
+
 def set_mode_cpu() -> None:
-    """Compute on the CPU, as sscaffe does anyway."""
+    """Let nets and solvers that are made from now on compute on the CPU, as they do anyway."""
+    _Mode.is_gpu = False
+    device.set_default(device.cpu())
 
 
 def set_mode_gpu() -> None:
-    """Compute on the GPU.
+    """Let nets and solvers that are made from now on compute on the GPU.
 
     Raises
     ------
     UnsupportedError
-        Always: there are no GPU kernels yet.
+        If there is none, or CuPy is missing.
     """
-    device.gpu(0)
+    device.set_default(device.gpu(_Mode.index))
+    _Mode.is_gpu = True
 
 
 def set_device(index: int) -> None:
-    """Choose a GPU by its number.
+    """Choose a GPU by its number, for `set_mode_gpu`, before it or after.
 
     Raises
     ------
     UnsupportedError
-        Always: there are no GPU kernels yet.
+        If it is not there, or CuPy is missing.
     """
-    device.gpu(index)
+    place = device.gpu(index)
+    _Mode.index = index
+    if _Mode.is_gpu:
+        device.set_default(place)
 
 
 def set_random_seed(seed: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
+from sscaffe.device import Device
 from sscaffe.layer import Layer
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,7 @@ def check_gradient(
     Parameters
     ----------
     layer : Layer
-        A layer in float64 that has not been set up yet.
+        A layer in float64 that has not been set up yet; of any device.
     inputs : list of ndarray
         One array for each bottom, away from any point where the layer has no derivative.
     check_bottom : list of bool, optional
@@ -50,8 +51,11 @@ def check_gradient(
         If any element of any gradient differs; the message names the blob.
     """
     check_bottom = check_bottom or [True] * len(inputs)
-    bottom = [_blob_of(array) for array in inputs]
-    top = [Blob((), np.float64) for _ in range(num_top or layer.num_top or layer.min_top or 1)]
+    bottom = [_blob_of(array, layer.device) for array in inputs]
+    top = [
+        Blob((), np.float64, layer.device)
+        for _ in range(num_top or layer.num_top or layer.min_top or 1)
+    ]
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     # Other numbers than those of a test that draws its inputs from the same seed: of a layer that
@@ -99,7 +103,7 @@ def _finite_difference(objective: Callable[[], float], blob: Blob, step: float) 
     return gradient
 
 
-def _blob_of(array: Array) -> Blob:
-    blob = Blob(array.shape, dtype=np.float64)
+def _blob_of(array: Array, device: Device) -> Blob:
+    blob = Blob(array.shape, np.float64, device)
     blob.set_data(array)
     return blob

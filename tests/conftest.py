@@ -1,9 +1,12 @@
 """Fixtures that every test may use."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from sscaffe.device import cpu
+from sscaffe import kernels
+from sscaffe.device import cpu, gpu
 from sscaffe.glog import logger
 from tests.cuda_on_host import place
 
@@ -15,6 +18,17 @@ LEVEL, HANDLERS = logger.level, list(logger.handlers)
 @pytest.fixture
 def rng():
     return np.random.default_rng(1701)
+
+
+@pytest.fixture
+def without_cupy(monkeypatch):
+    """Let CuPy be missing, also where there is a GPU, or the stand-in for one."""
+    monkeypatch.delattr(kernels, "gpu_runtime", raising=False)
+    monkeypatch.delitem(sys.modules, "sscaffe.kernels.gpu_runtime", raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    gpu.cache_clear()
+    yield
+    gpu.cache_clear()
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sscaffe import layer as layers
 from sscaffe.blob import Blob
+from sscaffe.device import cpu
 from sscaffe.layer import TEST
 from sscaffe.layer_types import create_layer
+from sscaffe.net.host_layer import HostLayer, needs_host
 from sscaffe.proto import caffe_pb2, text_format
 
 
@@ -16,8 +19,11 @@ def layer_param(text):
 
 
 def make_layer(text, device=None, *, phase=TEST, dtype=np.float64, rng=None):
-    """Create the layer of a prototxt snippet, not set up yet."""
-    return create_layer(layer_param(text), phase, device=device, dtype=dtype, rng=rng)
+    """Create the layer of a prototxt snippet, not set up yet, as a net of the device has it."""
+    param, device = layer_param(text), device or layers.cpu()
+    on_host = needs_host(param.type, device)
+    layer = create_layer(param, phase, device=cpu() if on_host else device, dtype=dtype, rng=rng)
+    return HostLayer(layer, device) if on_host else layer
 
 
 def blob_of(array, dtype=np.float64):
@@ -34,7 +40,9 @@ def run_layer(layer, *inputs, tops=1):
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    arrays = [blob.const_data.copy() for blob in top]
+    if top and not all(np.isfinite(blob.host_data).all() for blob in top):
+        layer.explain(bottom)
+    arrays = [blob.host_data.copy() for blob in top]
     return arrays[0] if tops == 1 else arrays
 
 
@@ -52,15 +60,15 @@ def run_backward(layer, x, top_diff, *, in_place=False):
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    top_data = top[0].const_data.copy()
+    top_data = top[0].host_data.copy()
     top[0].set_diff(top_diff)
     for blob in layer.blobs:
         blob.clear_diff()
     layer.backward(top, [True], bottom)
     return BackwardRun(
         top_data,
-        bottom[0].const_diff.copy(),
-        [blob.const_diff.copy() for blob in layer.blobs],
+        bottom[0].host_diff.copy(),
+        [blob.host_diff.copy() for blob in layer.blobs],
     )
 
 

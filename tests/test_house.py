@@ -13,7 +13,8 @@ from sscaffe.cli import COMMANDS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sscaffe"
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "caffe_pb2.py")
-GPU_MODULE = PACKAGE / "kernels" / "gpu_runtime.py"
+# Who alone may import the libraries of a GPU.
+GPU_MODULES = {"cupy": "gpu_runtime.py", "cupyx": "gpu_runtime.py", "cudnn": "gpu_cudnn.py"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
 
@@ -51,7 +52,12 @@ def body_length(function):
 @pytest.mark.parametrize("device", [p.stem for p in (PACKAGE / "kernels").glob("[cg]pu.py")])
 def test_each_device_keeps_the_kernel_contract(device):
     contract = signatures(PACKAGE / "kernels" / "__init__.py", inside="Kernels")
-    assert signatures(PACKAGE / "kernels" / f"{device}.py") == contract
+    found = signatures(PACKAGE / "kernels" / f"{device}.py")
+    assert found == contract
+
+
+def test_both_devices_keep_the_contract():
+    assert {p.name for p in (PACKAGE / "kernels").glob("[cg]pu.py")} == {"cpu.py", "gpu.py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -64,9 +70,10 @@ def test_files_and_functions_stay_small(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_only_the_gpu_module_knows_cupy(path):
+def test_only_one_module_each_knows_cupy_and_cudnn(path):
     roots = {name.split(".")[0] for name in imported_names(path)}
-    assert path == GPU_MODULE or not roots & {"cupy", "cupyx"}
+    for library in roots & GPU_MODULES.keys():
+        assert path == PACKAGE / "kernels" / GPU_MODULES[library]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))

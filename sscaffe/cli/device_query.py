@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import sscaffe
-from sscaffe import machine
+from sscaffe import gpu_facts, machine
 from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
@@ -21,23 +21,46 @@ _REQUIREMENT = re.compile(r"""([\w.-]+)(\[[\w,.-]+\])?[^;]*;.*extra == ["'](\w+)
 
 
 @click.command(cls=CaffeCommand, short_help="Show what this machine can run.", epilog=_EPILOG)
+@click.option("--gpu", metavar="NUMBER", help="Fail if this GPU cannot be computed on.")
 @options.as_json
-def command(as_json: bool) -> int:
+def command(as_json: bool, gpu: str | None) -> int:
     """Show what this machine can run, and what is missing."""
-    facts = _facts()
+    index = options.gpu_number(gpu or "")
+    facts, gpus = _facts(), gpu_facts.facts(index)
     extras = {name: _missing(packages) for name, packages in _extras().items()}
     if as_json:
-        print_json({**facts, "missing_for_extra": extras})
-        return 0
-    print_table(["sscaffe", ""], [(name, str(value)) for name, value in facts.items()])
-    rows = [
-        (name, f'pip install "sscaffe[{name}]"  (missing: {", ".join(missing)})')
-        if missing
-        else (name, "installed")
-        for name, missing in sorted(extras.items())
-    ]
-    print_table(["extra", ""], rows)
-    return 0
+        print_json({**facts, "gpu": gpus, "missing_for_extra": extras})
+    else:
+        print_table(["sscaffe", ""], [(name, str(value)) for name, value in facts.items()])
+        _show_gpus(gpus)
+        rows = [
+            (name, f'pip install "sscaffe[{name}]"  (missing: {", ".join(missing)})')
+            if missing
+            else (name, "installed")
+            for name, missing in sorted(extras.items())
+        ]
+        print_table(["extra", ""], rows)
+    return 1 if gpu is not None and not gpus["usable"] else 0
+
+
+def _show_gpus(gpus: gpu_facts.Facts) -> None:
+    """Print what there is for computing on GPUs, and what to do about what is missing."""
+    rows = [(name, str(version)) for name, version in gpus["libraries"].items()]
+    rows += [(f"gpu {chip['number']}", _chip(chip)) for chip in gpus["gpus"]]
+    rows += [(f"self-test: {name}", result) for name, result in gpus["self_test"].items()]
+    rows.append(("usable", "yes" if gpus["usable"] else "no"))
+    if "error" in gpus:
+        rows.append(("reason", gpus["error"]))
+    rows += [("to do", line) for line in gpus["advice"]]
+    print_table(["gpu", ""], rows)
+
+
+def _chip(chip: gpu_facts.Facts) -> str:
+    return (
+        f"{chip['name']}, compute capability {chip['compute_capability']}, {chip['free_gib']} of "
+        f"{chip['memory_gib']} GiB free, {chip['multiprocessors']} multiprocessors, "
+        f"{chip['clock_mhz']} MHz"
+    )
 
 
 def _facts() -> dict[str, Any]:
@@ -59,7 +82,6 @@ def _facts() -> dict[str, Any]:
         "numpy": metadata.version("numpy"),
         "protobuf": metadata.version("protobuf"),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
-        "gpu": "none: sscaffe has no GPU kernels yet",
     }
 
 

@@ -27,7 +27,7 @@ _EPILOG = (
 @click.option("--to", metavar="NAMES", help="A database or file for each blob, with commas.")
 @click.option("--batches", metavar="N", help="How many times to run the net.")
 @click.option("--db_type", metavar="KIND", help="lmdb, or hdf5; lmdb by default.")
-@click.option("--gpu", metavar="NUMBER", help="Which GPU to use; this version has none to offer.")
+@click.option("--gpu", metavar="NUMBER", help="Compute on this GPU; on the CPU by default.")
 @options.net_state
 @options.allow_python
 @options.force

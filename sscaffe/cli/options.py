@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from sscaffe.data.sources import leveldb_refusal
-from sscaffe.device import Device, cpu, gpu
-from sscaffe.errors import SscaffeError
+from sscaffe.device import Device, allow_tf32, cpu, gpu, gpu_count
+from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.glog import GlogFormatter, log_to_stderr, logger
 from sscaffe.net import Net
 from sscaffe.net.modes import CONV_MODES, set_conv_mode
@@ -36,8 +36,14 @@ def weights(*, required: bool) -> Decorator:
 
 def gpu_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--gpu``."""
-    text = "Which GPU to use; this version has none to offer."
+    text = "Compute on this GPU, such as 0; on the CPU by default."
     return click.option("--gpu", default="", metavar="NUMBER", help=text)(function)
+
+
+def tf32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--tf32``."""
+    text = "Let the GPU round float32 to 10 bits in products: faster, less exact."
+    return click.option("--tf32", is_flag=True, help=text)(function)
 
 
 def net_state(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,16 +163,55 @@ def positive(flag: str, text: str, otherwise: str = "") -> float:
     return value
 
 
-def device(gpu_number: str) -> Device:
-    """Return what ``--gpu`` asks for.
+def gpu_number(text: str) -> int | None:
+    """Return the number of the GPU that ``--gpu`` asks for; None for the CPU.
 
     Raises
     ------
     UnsupportedError
-        If a GPU was asked for.
+        If it asks for several GPUs.
     """
-    numbers = split(gpu_number)
-    return gpu(int(numbers[0]) if numbers[0].isdigit() else 0) if numbers else cpu()
+    numbers = split(text)
+    if not numbers:
+        return None
+    if numbers == ["all"]:
+        count = gpu_count()
+        if count > 1:
+            raise UnsupportedError(f"--gpu all: {count} GPUs are here; {_ONE_GPU}")
+        return 0
+    if len(numbers) > 1:
+        raise UnsupportedError(f"--gpu {text}: {_ONE_GPU}")
+    if not numbers[0].isdigit():
+        raise click.UsageError(f"--gpu: expected the number of a GPU, got {text!r}")
+    return int(numbers[0])
+
+
+_ONE_GPU = "sscaffe computes on one GPU only; name it by its number, such as --gpu 0"
+
+
+def device(gpu_text: str, *, tf32: bool = False) -> Device:
+    """Return what ``--gpu`` asks for; the CPU if that is nothing.
+
+    Parameters
+    ----------
+    gpu_text : str
+        The flag.
+    tf32 : bool
+        Whether ``--tf32`` is given.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such GPU, or it asks for several.
+    """
+    index = gpu_number(gpu_text)
+    if index is None:
+        if tf32:
+            raise click.UsageError("--tf32: expected with --gpu: it says how a GPU computes")
+        return cpu()
+    place = gpu(index)
+    allow_tf32(tf32)
+    return place
 
 
 def open_net(
@@ -180,6 +225,7 @@ def open_net(
     source: str = "",
     conv_mode: str | None = None,
     allow_python: bool = False,
+    tf32: bool = False,
 ) -> Net:
     """Build the net that the shared flags describe.
 
@@ -189,7 +235,7 @@ def open_net(
         The prototxt, or what was read from it; then `source` is its name.
     phase : int
         TRAIN or TEST.
-    weights, level, stage, gpu, conv_mode, allow_python
+    weights, level, stage, gpu, conv_mode, allow_python, tf32
         As the flags of these names.
 
     Raises
@@ -207,7 +253,7 @@ def open_net(
         level=level,
         stages=split(stage),
         weights=split(weights),
-        device=device(gpu),
+        device=device(gpu, tf32=tf32),
         source=source,
         allow_python=allow_python,
     )

@@ -30,6 +30,7 @@ _EPILOG = (
 @options.conv_mode()
 @options.net_state
 @options.gpu_option
+@options.tf32
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json

@@ -66,6 +66,7 @@ _DEFAULT_ITERATIONS = 50
 @click.option("--shape", metavar="C,H,W", help="Of images whose database is not here.")
 @options.net_state
 @options.gpu_option
+@options.tf32
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @options.as_json

@@ -44,6 +44,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
+@options.tf32
 @options.allow_python
 @click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
 @click.option("--tensorboard", default="", metavar="DIR", help="Write scalars there as well.")
@@ -70,8 +71,11 @@ def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
 @contextlib.contextmanager
 def _solver(flags: dict[str, Any]) -> Iterator[Solver]:
     """Make the solver, alone at its snapshots; `flags` gets the snapshot that was found."""
-    place = options.device(flags["gpu"])
+    options.device(flags["gpu"])  # what is not there is refused first
     param = prototxt.read_solver(flags["solver"])
+    wants_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
+    number = flags["gpu"] or (str(param.device_id) if wants_gpu else "")
+    place = options.device(number, tf32=flags["tf32"])
     apply_settings(param, flags["settings"])
     require_writable(param.snapshot_prefix)
     prefix = snapshot_prefix(param, root="", source=flags["solver"], net_name="")
@@ -200,6 +204,10 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
+    if flags["gpu"]:
+        words += ["--gpu", flags["gpu"]]
+    if flags["tf32"]:
+        words.append("--tf32")
     if flags["allow_python"]:
         words.append("--allow-python-layers")
     for name, default in (

@@ -14,9 +14,10 @@ from sscaffe.kernels.operators import (
     ConcatenatedConvolution as ConcatenatedConvolution,
     ConcatOperator as ConcatOperator,
     ConvolutionOperator as ConvolutionOperator,
+    CountedLabels as CountedLabels,
+    DropoutOperator as DropoutOperator,
     EltwiseOperator as EltwiseOperator,
     GroupLassoBlocks as GroupLassoBlocks,
-    LabelLoss as LabelLoss,
     LoweredOperator as LoweredOperator,
     LrnOperator as LrnOperator,
     MovingSums as MovingSums,
@@ -86,6 +87,25 @@ class Kernels(Protocol):
             Use the transpose of the operand.
         accumulate : bool
             Add to `out` instead of overwriting it.
+        """
+
+    def add_rows(self, source: Array, rows: Array, table: Array) -> None:
+        """Add row i of `source` to row ``rows[i]`` of `table`, in one order, for every i.
+
+        Parameters
+        ----------
+        source : ndarray, shape (M, ...)
+            C-contiguous.
+        rows : ndarray of int64, shape (M,)
+            Numbers of rows.
+        table : ndarray, shape (N, ...)
+            C-contiguous.
+        """
+
+    def dropout(self, count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+        """Return a dropout of blobs of `count` elements, or None where the device has none.
+
+        It draws from a stream of its own, begun by `seed`.
         """
 
     def im2col(
@@ -296,9 +316,10 @@ class Kernels(Protocol):
         labels: Array,
         ignored: int | None,
         divisor: int | None,
-        out: LabelLoss,
+        counted: CountedLabels,
+        loss: Array,
     ) -> bool:
-        """Set `out` to the sum of -log of the labels' probabilities, divided by `divisor`.
+        """Set `loss` to the sum of -log of the labels' probabilities, divided by `divisor`.
 
         False if a label is no class; a device that would have to be waited for never says so.
 
@@ -312,17 +333,19 @@ class Kernels(Protocol):
             The label that does not count.
         divisor : int, optional
             By default how many labels count; 1 for none.
-        out : LabelLoss
+        counted : CountedLabels
             Overwritten.
+        loss : ndarray of one element
+            Overwritten; NaN if a label is no class.
         """
 
     def softmax_loss_backward(
-        self, probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+        self, probabilities: Array, counted: CountedLabels, weight: float, diff: Array
     ) -> None:
         """Set ``diff = weight / divided_by * (probabilities - [class is label])``.
 
-        It is 0 where a label does not count. `diff` is shaped like `probabilities`; the loss is
-        what `softmax_loss` left.
+        It is 0 where a label does not count. `diff` is shaped like `probabilities`; the labels
+        are as `softmax_loss` left them.
         """
 
     def multiply(

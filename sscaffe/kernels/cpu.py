@@ -14,8 +14,9 @@ from sscaffe.kernels import (
     ConcatenatedConvolution,
     ConcatOperator,
     ConvolutionOperator,
+    CountedLabels,
+    DropoutOperator,
     EltwiseOperator,
-    LabelLoss,
     LrnOperator,
     PackedMask,
     PoolingOperator,
@@ -83,6 +84,16 @@ def gemm(
 ) -> None:
     """See `Kernels.gemm`."""
     cpu_blas.gemm(a, b, out, transpose_a, transpose_b, accumulate)
+
+
+def add_rows(source: Array, rows: Array, table: Array) -> None:
+    """See `Kernels.add_rows`."""
+    np.add.at(table, rows, source)
+
+
+def dropout(count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+    """See `Kernels.dropout`: Caffe's own stream is the host's."""
+    return None
 
 
 def im2col(
@@ -251,17 +262,18 @@ def softmax_loss(
     labels: Array,
     ignored: int | None,
     divisor: int | None,
-    out: LabelLoss,
+    counted: CountedLabels,
+    loss: Array,
 ) -> bool:
     """See `Kernels.softmax_loss`."""
-    return label_loss(probabilities, labels, ignored, divisor, out)
+    return label_loss(probabilities, labels, ignored, divisor, counted, loss)
 
 
 def softmax_loss_backward(
-    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+    probabilities: Array, counted: CountedLabels, weight: float, diff: Array
 ) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    label_loss_backward(probabilities, loss, weight, diff)
+    label_loss_backward(probabilities, counted, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
-from sscaffe.kernels.operators import LabelLoss
+from sscaffe.kernels.operators import CountedLabels
 from sscaffe.kernels.tape import run
 
 Array = npt.NDArray[Any]
@@ -23,27 +23,34 @@ def set_softmax(scores: Array, out: Array) -> None:
 
 
 def label_loss(
-    probabilities: Array, labels: Array, ignored: int | None, divisor: int | None, out: LabelLoss
+    probabilities: Array,
+    labels: Array,
+    ignored: int | None,
+    divisor: int | None,
+    counted: CountedLabels,
+    loss: Array,
 ) -> bool:
     """See `Kernels.softmax_loss`."""
     if probabilities.dtype == np.float32:
         left_out = np.nan if ignored is None else ignored
-        total, counted = _core.softmax_loss(probabilities, labels, left_out, out.labels)
+        total, number = _core.softmax_loss(probabilities, labels, left_out, counted.labels)
     else:
-        total, counted = _sum_of_losses(probabilities, labels, ignored, out.labels)
-    out.divided_by[0] = by = max(counted if divisor is None else divisor, 1)
-    out.value[...] = total / by if counted >= 0 else np.nan
-    return counted >= 0
+        total, number = _sum_of_losses(probabilities, labels, ignored, counted.labels)
+    counted.divided_by[0] = by = max(number if divisor is None else divisor, 1)
+    loss[...] = total / by if number >= 0 else np.nan
+    return number >= 0
 
 
-def label_loss_backward(probabilities: Array, loss: LabelLoss, weight: float, diff: Array) -> None:
+def label_loss_backward(
+    probabilities: Array, counted: CountedLabels, weight: float, diff: Array
+) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    factor = diff.dtype.type(weight / float(loss.divided_by[0]))
+    factor = diff.dtype.type(weight / float(counted.divided_by[0]))
     if diff.dtype == np.float32:
-        _core.softmax_loss_backward(probabilities, loss.labels, factor, diff)
+        _core.softmax_loss_backward(probabilities, counted.labels, factor, diff)
         return
     outer, classes, inner = probabilities.shape
-    label = loss.labels.reshape(outer, 1, inner)
+    label = counted.labels.reshape(outer, 1, inner)
     is_label = np.arange(classes).reshape(1, -1, 1) == label
     diff[...] = np.where(label < 0, 0, factor * (probabilities - is_label))
 

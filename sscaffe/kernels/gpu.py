@@ -11,8 +11,9 @@ from sscaffe.kernels import (
     ConcatenatedConvolution,
     ConcatOperator,
     ConvolutionOperator,
+    CountedLabels,
+    DropoutOperator,
     EltwiseOperator,
-    LabelLoss,
     LoweredOperator,
     LrnOperator,
     PackedMask,
@@ -28,6 +29,7 @@ from sscaffe.kernels import (
     gpu_lasso,
     gpu_libraries,
     gpu_lowering,
+    gpu_rows,
     gpu_runtime,
     gpu_softmax,
     gpu_sparse,
@@ -84,6 +86,16 @@ def gemm(
     gpu_libraries.gemm(
         a, b, out, transpose_a=transpose_a, transpose_b=transpose_b, accumulate=accumulate
     )
+
+
+def add_rows(source: Array, rows: Array, table: Array) -> None:
+    """See `Kernels.add_rows`."""
+    gpu_rows.add_rows(source, rows, table)
+
+
+def dropout(count: int, ratio: float, seed: int, dtype: Any) -> DropoutOperator | None:
+    """See `Kernels.dropout`."""
+    return gpu_elementwise.Dropout(count, dtype, seed, ratio) if count else None
 
 
 def im2col(
@@ -217,17 +229,18 @@ def softmax_loss(
     labels: Array,
     ignored: int | None,
     divisor: int | None,
-    out: LabelLoss,
+    counted: CountedLabels,
+    loss: Array,
 ) -> bool:
     """See `Kernels.softmax_loss`."""
-    return gpu_softmax.softmax_loss(probabilities, labels, ignored, divisor, out)
+    return gpu_softmax.softmax_loss(probabilities, labels, ignored, divisor, counted, loss)
 
 
 def softmax_loss_backward(
-    probabilities: Array, loss: LabelLoss, weight: float, diff: Array
+    probabilities: Array, counted: CountedLabels, weight: float, diff: Array
 ) -> None:
     """See `Kernels.softmax_loss_backward`."""
-    gpu_softmax.softmax_loss_backward(probabilities, loss, weight, diff)
+    gpu_softmax.softmax_loss_backward(probabilities, counted, weight, diff)
 
 
 def multiply(source: "Tensor", factors: "Tensor", out: "Tensor", shape: tuple[int, ...]) -> None:

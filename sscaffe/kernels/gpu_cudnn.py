@@ -4,12 +4,14 @@ Nothing else imports cudnn.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cudnn
 
-from sscaffe.geometry import ConvGeometry
 from sscaffe.kernels.gpu_runtime import elapsed, settings, xp
+
+if TYPE_CHECKING:
+    from sscaffe.geometry import ConvGeometry
 
 Shape = tuple[int, ...]
 
@@ -35,7 +37,7 @@ class Sizes(NamedTuple):
     tf32: bool
 
     @classmethod
-    def of(cls, g: ConvGeometry, batch: int, dtype: str) -> "Sizes":
+    def of(cls, g: "ConvGeometry", batch: int, dtype: str) -> "Sizes":
         """Return those of a geometry; one spatial axis becomes two."""
         more = len(g.input) == 1
         one, none = ((1,), (0,)) if more else ((), ())
@@ -135,6 +137,11 @@ class Plan:
 def plan(sizes: Sizes, kind: str) -> Plan:
     """Return the plan of a product; layers of the same sizes share it."""
     return Plan(sizes, kind)
+
+
+def version() -> str:
+    """Return the version of the library behind the front end."""
+    return str(cudnn.backend_version_string())
 
 
 def _describe(sizes: Sizes, kind: str) -> tuple[Any, tuple[int, int, int]]:

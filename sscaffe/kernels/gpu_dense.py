@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sscaffe.geometry import ConvGeometry
 from sscaffe.kernels import gpu_cudnn
 from sscaffe.kernels.gpu_libraries import gemm
 from sscaffe.kernels.gpu_runtime import launch, launch_each, xp
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
+    from sscaffe.geometry import ConvGeometry
     from sscaffe.tensor import Tensor
 
 _FILE = "dense.cu"
@@ -29,7 +29,7 @@ def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: "Blob | None", r
     arguments = (
         top.mutable_data,
         None if bias is None else bias.const_data,
-        None if add is None else add.const_data,
+        add,
         *sizes[1:],
         relu,
     )
@@ -44,8 +44,8 @@ def add_bias_gradient(top: "Blob", sizes: Sizes, bias: "Blob") -> None:
         across = -(-channels // _BLOCK)
         parts = max(1, min(batch // 16, _BLOCKS // across))
         partial = xp.empty(channels * parts, top.dtype)
-        arguments = (top.const_diff, partial, batch, channels)
-        launch(_FILE, "column_sums", (across, parts), (_BLOCK,), arguments, top.dtype)
+        columns = (top.const_diff, partial, batch, channels)
+        launch(_FILE, "column_sums", (across, parts), (_BLOCK,), columns, top.dtype)
     else:
         parts = max(1, min(batch * inner // (4 * _BLOCK), _BLOCKS // channels))
         partial = xp.empty(channels * parts, top.dtype)
@@ -67,7 +67,7 @@ class DenseConvolution:
         Of the blobs.
     """
 
-    def __init__(self, geometry: ConvGeometry, batch: int, dtype: Any) -> None:
+    def __init__(self, geometry: "ConvGeometry", batch: int, dtype: Any) -> None:
         self._sizes = gpu_cudnn.Sizes.of(geometry, batch, np.dtype(dtype).name)
         self._top = batch, geometry.out_channels, math.prod(geometry.output)
 
@@ -87,11 +87,10 @@ class DenseConvolution:
         takes: bool = False,
     ) -> None:
         """See `ConvolutionOperator.forward`."""
-        if add is not None and add.data_tensor is top.data_tensor:
-            add = _copy(add)
+        term = _term(add, top)
         product = gpu_cudnn.plan(self._sizes, "fprop")
         product.run(bottom.const_data, weights.const_data, top.new_data())
-        finish(top, self._top, bias, add, relu)
+        finish(top, self._top, bias, term, relu)
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
@@ -133,11 +132,10 @@ class DenseInnerProduct:
         takes: bool = False,
     ) -> None:
         """See `ConvolutionOperator.forward`."""
-        if add is not None and add.data_tensor is top.data_tensor:
-            add = _copy(add)
+        term = _term(add, top)
         x, w = bottom.const_data.reshape(self._bottom), weights.const_data.reshape(self._weights)
         gemm(x, w, top.new_data().reshape(self._top), transpose_b=True)
-        finish(top, self._sizes, bias, add, relu)
+        finish(top, self._sizes, bias, term, relu)
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
@@ -162,9 +160,8 @@ def target(tensor: "Tensor") -> tuple[Any, bool]:
     return tensor.write(), True
 
 
-def _copy(blob: "Blob") -> "Blob":
-    from sscaffe.blob import Blob
-
-    copied = Blob(blob.shape, blob.dtype, blob.device)
-    copied.set_data(blob.const_data)
-    return copied
+def _term(add: "Blob | None", top: "Blob") -> Any:
+    """Return what is to be added, safe from what the product writes to the top."""
+    if add is None:
+        return None
+    return add.const_data.copy() if add.data_tensor is top.data_tensor else add.const_data

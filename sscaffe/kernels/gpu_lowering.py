@@ -236,7 +236,7 @@ class LoweredConvolution:
         if self._plain and not is_shared:
             gpu_libraries.gemm_batched(matrix, images, tops)
             sizes = bottom.shape[0], self._geometry.out_channels, self._positions
-            gpu_dense.finish(top, sizes, bias, add, relu)
+            gpu_dense.finish(top, sizes, bias, term, relu)
             return
         for some in self._portions(images):
             columns = self._lower(images[some])
@@ -275,6 +275,8 @@ class LoweredConvolution:
         """See `ConvolutionOperator.backward_weights`."""
         images = self._images(bottom.const_data)
         tops = self._tops(top.const_diff)
+        if not tops.size:
+            return
         diff, accumulate = gpu_dense.target(weights.diff_tensor)
         out = diff.reshape(self._by_group(-1))
         for some in self._portions(images):

@@ -6,6 +6,7 @@ alone, which count them.
 
 import functools
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ xp: Any = cupy
 FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
 _TICKS = 300_000  # of the device's clock, some 150 us: in which the host queues one function
+_TICKS_PER_SECOND = 2.2e9  # at most
 _MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
 
 
@@ -46,6 +48,7 @@ class Settings:
 
 
 settings = Settings()
+_OR_CPU = "to compute on the CPU, leave --gpu out, or set solver_mode: CPU"
 
 
 def use(index: int) -> None:
@@ -61,10 +64,12 @@ def use(index: int) -> None:
     except xp.cuda.runtime.CUDARuntimeError as error:
         raise UnsupportedError(
             f"gpu {index}: no GPU can be reached ({error}); sscaffe device_query says what is "
-            "missing; leave --gpu out to compute on the CPU"
+            f"missing; {_OR_CPU}"
         ) from error
     if not 0 <= index < count:
-        raise UnsupportedError(f"gpu {index}: expected a number below {count}, the GPUs here")
+        raise UnsupportedError(
+            f"gpu {index}: expected a number below {count}, the GPUs here; {_OR_CPU}"
+        )
     xp.cuda.Device(index).use()
 
 
@@ -84,16 +89,21 @@ def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[fl
     """Return the median time of each function on the device, in ms; they take turns.
 
     The device first waits, so that all is queued when it starts: the host's time does not count.
-    A function may not wait for the device.
+    A function may not wait for the device. A round before does not count: it finds out how long
+    queueing takes, and the caches as they will be.
     """
-    marks = [[(xp.cuda.Event(), xp.cuda.Event()) for _ in functions] for _ in range(rounds)]
+    ticks = len(functions) * _TICKS
+    marks = [[(xp.cuda.Event(), xp.cuda.Event()) for _ in functions] for _ in range(1 + rounds)]
     for pairs in marks:
-        launch("spin.cu", "spin", (1,), (1,), (np.int64(len(functions) * _TICKS),))
+        launch("spin.cu", "spin", (1,), (1,), (np.int64(ticks),))
+        began = time.perf_counter()
         for function, (start, end) in zip(functions, pairs, strict=True):
             start.record()
             function()
             end.record()
+        ticks = max(ticks, int(_TICKS_PER_SECOND * (time.perf_counter() - began)))
         synchronize()
+    marks = marks[1:]
     times = [[xp.cuda.get_elapsed_time(*pair) for pair in pairs] for pairs in marks]
     return [statistics.median(column) for column in zip(*times, strict=True)]
 

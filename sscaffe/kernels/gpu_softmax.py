@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sscaffe.kernels.gpu_runtime import launch, launch_each, xp
-from sscaffe.kernels.operators import LabelLoss
+from sscaffe.kernels.operators import CountedLabels
 
 _FILE = "softmax.cu"
 _THREADS = 128  # of a block with one row in each warp
@@ -29,7 +29,12 @@ def softmax(scores: Any, out: Any) -> None:
 
 
 def softmax_loss(
-    probabilities: Any, labels: Any, ignored: int | None, divisor: int | None, out: LabelLoss
+    probabilities: Any,
+    labels: Any,
+    ignored: int | None,
+    divisor: int | None,
+    counted: CountedLabels,
+    loss: Any,
 ) -> bool:
     """See `Kernels.softmax_loss`; the labels are not known here."""
     outer, classes, inner = probabilities.shape
@@ -37,8 +42,18 @@ def softmax_loss(
     left_out = math.nan if ignored is None else float(ignored)
     blocks = min(max(1, -(-places // (8 * _LOSS_THREADS))), _MOST_PARTS)
     parts = _parts(xp.cuda.runtime.getDevice()) if blocks > 1 else None
-    result = 0 if divisor is None else max(divisor, 1), out.value, out.divided_by
-    arguments = places, probabilities, labels, left_out, out.labels, parts, classes, inner, *result
+    result = 0 if divisor is None else max(divisor, 1), loss, counted.divided_by
+    arguments = (
+        places,
+        probabilities,
+        labels,
+        left_out,
+        counted.labels,
+        parts,
+        classes,
+        inner,
+        *result,
+    )
     launch(_FILE, "softmax_loss", (blocks,), (_LOSS_THREADS,), arguments, dtype)
     if blocks > 1:
         launch(
@@ -47,10 +62,20 @@ def softmax_loss(
     return True
 
 
-def softmax_loss_backward(probabilities: Any, loss: LabelLoss, weight: float, diff: Any) -> None:
+def softmax_loss_backward(
+    probabilities: Any, counted: CountedLabels, weight: float, diff: Any
+) -> None:
     """See `Kernels.softmax_loss_backward`."""
     _, classes, inner = probabilities.shape
-    arguments = probabilities, loss.labels, float(weight), loss.divided_by, diff, classes, inner
+    arguments = (
+        probabilities,
+        counted.labels,
+        float(weight),
+        counted.divided_by,
+        diff,
+        classes,
+        inner,
+    )
     launch_each(_FILE, "softmax_loss_backward", diff.size, arguments, diff.dtype)
 
 

@@ -27,9 +27,7 @@ class SparseProduct:
 
     description = "own csrmm"
 
-    def __init__(
-        self, row_ptr: Array, indices: Array, values: Array, columns: int, width: int
-    ) -> None:
+    def __init__(self, row_ptr: Array, indices: Array, values: Array, columns: int) -> None:
         self._arrays = row_ptr, indices, values
         self._inputs = columns
 

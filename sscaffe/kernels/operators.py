@@ -96,12 +96,11 @@ class MovingSums(NamedTuple):
         return mean * factor, variance * factor
 
 
-class LabelLoss(NamedTuple):
-    """Where a device leaves the loss of labels."""
+class CountedLabels(NamedTuple):
+    """What a loss of labels leaves for its gradient, in arrays of the device."""
 
-    value: Array  # one element: the loss; NaN if a label is not the number of a class
-    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
     labels: Array  # int32: -1 where they do not count
+    divided_by: Array  # float64, (1,): what the sum over the labels was divided by
 
 
 class BatchNormOperator(Protocol):
@@ -136,6 +135,16 @@ class ScaleOperator(Protocol):
         propagate_down: bool,
     ) -> None:
         """Add to those of the two diffs that are there, and set ``bottom.diff`` if wanted."""
+
+
+class DropoutOperator(Protocol):
+    """Elements zeroed at random; it remembers which."""
+
+    def forward(self, bottom: "Blob", top: "Blob") -> None:
+        """Draw a mask and set ``top.data``; the blobs may be one."""
+
+    def backward(self, top: "Blob", bottom: "Blob") -> None:
+        """Set ``bottom.diff`` from ``top.diff`` by the mask of the last forward pass."""
 
 
 class EltwiseOperator(Protocol):

@@ -3,7 +3,8 @@
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, outer_inner, register
-from sscaffe.layer_types.labels import read_labels, require_labels
+from sscaffe.layer_types.labels import check_labels, read_labels, require_labels
+from sscaffe.layer_types.normalization import at_least_one
 
 
 @register("Accuracy")
@@ -39,18 +40,28 @@ class AccuracyLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Count the labels that were found."""
-        xp, param = self.xp, self.layer_param.accuracy_param
-        ignored = param.ignore_label if param.HasField("ignore_label") else None
-        labels, places = read_labels(bottom[1], self.classes, ignored)
+        xp, top_k = self.xp, self.layer_param.accuracy_param.top_k
+        labels = read_labels(bottom[1], self.classes, self.ignored)
+        index = labels.indices.reshape(self.outer, 1, self.inner)
         scores = bottom[0].const_data.reshape(self.outer, self.classes, self.inner)
-        scores = scores[places // max(self.inner, 1), :, places % max(self.inner, 1)]
-        own = scores[xp.arange(len(labels)), labels]
-        found = (scores < own[:, None]).sum(axis=1) >= self.classes - param.top_k
-        top[0].set_data(found.mean() if labels.size else 0)
+        own = xp.take_along_axis(scores, index, axis=1)
+        found = labels.only(((scores < own).sum(axis=1) >= self.classes - top_k).reshape(-1))
+        top[0].set_data(found.sum() / at_least_one(labels.valid) + labels.flaw)
         if len(top) > 1:
-            hits = xp.bincount(labels[found], minlength=self.classes)
-            totals = xp.bincount(labels, minlength=self.classes)
-            top[1].set_data(hits / xp.maximum(totals, 1))
+            # No count by bins: its result comes from the device before the next step.
+            is_class = xp.arange(self.classes)[:, None] == labels.indices
+            totals = labels.only(is_class).sum(axis=1)
+            top[1].set_data((is_class & found).sum(axis=1) / xp.maximum(totals, 1))
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`."""
+        check_labels(bottom[1], self.classes, self.ignored)
+
+    @property
+    def ignored(self) -> int | None:
+        """The label that does not count."""
+        param = self.layer_param.accuracy_param
+        return int(param.ignore_label) if param.HasField("ignore_label") else None
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that no bottom has a gradient."""

@@ -37,6 +37,7 @@ class ArgMaxLayer(Layer):
         if not 1 <= param.top_k <= most:
             raise ShapeError(f"top_k: expected 1 to {most} for {shape}, got {param.top_k}")
         top[0].reshape(*top_shape)
+        self.uses_host = param.top_k > 1  # a sort waits for the device
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Find the largest values."""
@@ -50,7 +51,8 @@ class ArgMaxLayer(Layer):
         if param.HasField("axis"):
             top[0].set_data(found)
         else:
-            top[0].set_data(xp.stack([places, found], axis=1).reshape(top[0].shape))
+            pairs = top[0].new_data().reshape(-1, 2, param.top_k)
+            pairs[:, 0], pairs[:, 1] = places, found
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Refuse: a place has no gradient."""

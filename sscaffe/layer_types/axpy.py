@@ -44,7 +44,8 @@ class AxpyLayer(Layer):
         factor, x, z = bottom
         top_diff = top[0].const_diff
         if propagate_down[0]:
-            diff = (top_diff * x.const_data).sum(axis=self.inner)
+            diff = top_diff * x.const_data
+            diff = diff.sum(axis=self.inner) if self.inner else diff
             factor.set_diff(diff.reshape(factor.shape))
         if propagate_down[1]:
             x.set_diff(top_diff * factor.const_data.reshape(self.lined_up))

@@ -3,7 +3,7 @@
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.layer import Layer, register
-from sscaffe.layer_types.labels import read_labels
+from sscaffe.layer_types.labels import check_labels, read_labels
 
 
 @register("BatchReindex")
@@ -28,8 +28,12 @@ class BatchReindexLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the items."""
-        self.items, _ = read_labels(bottom[1], bottom[0].shape[0], None, "numbers", "items")
-        self.xp.take(bottom[0].const_data, self.items, axis=0, out=top[0].new_data())
+        labels = read_labels(bottom[1], bottom[0].shape[0], None, "numbers", "items")
+        self.items = labels.indices
+        y = top[0].new_data()
+        self.xp.take(bottom[0].const_data, self.items, axis=0, out=y)
+        if not self.device.is_cpu:
+            y += labels.flaw
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add up the gradients of the copies of each item."""
@@ -38,7 +42,11 @@ class BatchReindexLayer(Layer):
         if propagate_down[0]:
             diff = bottom[0].new_diff()
             diff[...] = 0
-            self.xp.add.at(diff, self.items, top[0].const_diff)
+            self.kernels.add_rows(top[0].const_diff, self.items, diff)
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`."""
+        check_labels(bottom[1], bottom[0].shape[0], None, "numbers", "items")
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the numbers of the items have no gradient."""

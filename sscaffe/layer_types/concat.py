@@ -54,8 +54,11 @@ class ConcatLayer(Layer):
         if self._operator is not None:
             self._operator.forward(bottom, top[0])
             return
-        arrays = [blob.const_data for blob in bottom]
-        self.xp.concatenate(arrays, axis=self.axis, out=top[0].new_data())
+        y, start = top[0].new_data(), 0
+        for blob in bottom:
+            end = start + blob.shape[self.axis]
+            y[(slice(None),) * self.axis + (slice(start, end),)] = blob.const_data
+            start = end
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Give each bottom its part of the gradient."""

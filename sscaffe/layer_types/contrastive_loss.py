@@ -2,7 +2,7 @@
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, loss_weight, register
 
 # Keeps the gradient finite where two features are one; the value is Caffe's.
 TINY_DISTANCE = 1e-4
@@ -58,7 +58,7 @@ class ContrastiveLossLayer(Layer):
             others = -(self.rest > 0).astype(self.dtype)
         else:
             others = -self.rest / (self.distances + TINY_DISTANCE)
-        weight = float(top[0].const_diff) / len(self.apart)
+        weight = loss_weight(top) / len(self.apart)
         pull = weight * xp.where(self.similar, 1, others)[:, None] * self.apart
         for sign, blob, wanted in zip((1, -1), bottom, propagate_down, strict=False):
             if wanted:

@@ -3,6 +3,7 @@
 import math
 
 from sscaffe.blob import Array, Blob
+from sscaffe.conv.direct_dense import DirectDense
 from sscaffe.conv.lowered import LoweredGemm
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.geometry import ConvGeometry
@@ -28,7 +29,7 @@ class DeconvolutionLayer(ConvolutionLayer):
 
     absorbs = False
 
-    kernel: LoweredGemm
+    kernel: DirectDense | LoweredGemm
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the bottoms and the layer's parameters, and create `blobs`."""
@@ -76,7 +77,7 @@ class DeconvolutionLayer(ConvolutionLayer):
     def _weights_shape(self, param: caffe_pb2.ConvolutionParameter) -> Shape:
         return (self._channels, param.num_output // self.group, *self._kernel)
 
-    def _kernel_for(self, image: Shape, batch: int) -> LoweredGemm:
+    def _kernel_for(self, image: Shape, batch: int) -> DirectDense | LoweredGemm:
         if self._padding is not None:
             raise UnsupportedError("pad_l: Deconvolution pads both sides alike; use pad")
         param = self.layer_param.convolution_param
@@ -97,4 +98,5 @@ class DeconvolutionLayer(ConvolutionLayer):
                 f"{self._stride} and a bottom of {image[1:]}"
             )
         geometry.check()
-        return LoweredGemm(geometry, batch, self.device, self.dtype, self.phase)
+        kind = LoweredGemm if self.device.is_cpu else DirectDense
+        return kind(geometry, batch, self.device, self.dtype, self.phase)

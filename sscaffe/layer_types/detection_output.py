@@ -3,8 +3,9 @@
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.device import on_host
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.layer import Layer, on_host, register
+from sscaffe.layer import Layer, register
 from sscaffe.proto import caffe_pb2
 
 _Prior = caffe_pb2.PriorBoxParameter
@@ -27,6 +28,7 @@ class DetectionOutputLayer(Layer):
 
     num_bottom = 3
     num_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the classes and the way boxes are suppressed."""

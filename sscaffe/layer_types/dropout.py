@@ -1,7 +1,10 @@
 """Dropout: zero some units while training."""
 
+import zlib
+
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
+from sscaffe.kernels import DropoutOperator
 from sscaffe.layer import TRAIN, Layer, register
 
 
@@ -25,6 +28,8 @@ class DropoutLayer(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the ratio."""
+        self._operator: DropoutOperator | None = None
+        self._count = -1
         self.ratio = self.layer_param.dropout_param.dropout_ratio
         if not 0 <= self.ratio < 1:
             raise ShapeError(f"dropout_ratio: expected 0 or more and less than 1, got {self.ratio}")
@@ -33,6 +38,11 @@ class DropoutLayer(Layer):
         """Give the top the bottom's shape."""
         top[0].reshape_like(bottom[0])
         self.mask = Blob(bottom[0].shape, self.dtype, self.device)
+        if bottom[0].count != self._count:
+            self._count = bottom[0].count
+            # Of the seed and the name, so that layers differ: nothing is drawn where nobody asks.
+            seed = self.rng.seed ^ zlib.crc32(self.name.encode())
+            self._operator = self.kernels.dropout(self._count, self.ratio, seed, self.dtype)
 
     @property
     def replays(self) -> bool:
@@ -43,7 +53,9 @@ class DropoutLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw a mask and apply it in TRAIN; copy in TEST."""
         x, y, shape = bottom[0].data_tensor, top[0].data_tensor, bottom[0].shape
-        if self.phase == TRAIN:
+        if self.phase == TRAIN and self._operator is not None:
+            self._operator.forward(bottom[0], top[0])
+        elif self.phase == TRAIN:
             kept = self.rng.bernoulli(1 - self.ratio, bottom[0].count).reshape(shape)
             scale = self.dtype.type(1 / (1 - self.ratio))
             self.xp.multiply(self.xp.asarray(kept), scale, out=self.mask.new_data())
@@ -56,7 +68,9 @@ class DropoutLayer(Layer):
         if not propagate_down[0]:
             return
         dy, dx, shape = top[0].diff_tensor, bottom[0].diff_tensor, bottom[0].shape
-        if self.phase == TRAIN:
+        if self.phase == TRAIN and self._operator is not None:
+            self._operator.backward(top[0], bottom[0])
+        elif self.phase == TRAIN:
             self.kernels.multiply(dy, self.mask.data_tensor, dx, shape)
         elif dx is not dy:
             self.kernels.sum_of([dy], dx, shape)

@@ -33,6 +33,7 @@ class DummyDataLayer(Layer):
         self._fillers = fillers * count if len(fillers) == 1 else fillers
         for blob, shape in zip(top, self._shapes(count), strict=True):
             blob.reshape(*shape)
+        self.uses_host = any(filler.type != "constant" for filler in self._fillers)
         self._fill(top, constant=True)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -82,7 +82,7 @@ class EltwiseLayer(Layer):
         xp.maximum(arrays[0], arrays[1], out=y)
         self.winner = (~(arrays[0] > arrays[1])).astype(np.int32)
         for i, x in enumerate(arrays[2:], start=2):
-            self.winner[x > y] = i
+            self.winner = xp.where(x > y, i, self.winner)
             xp.maximum(y, x, out=y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -3,7 +3,7 @@
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.layer import Layer, register
-from sscaffe.layer_types.labels import read_labels
+from sscaffe.layer_types.labels import check_labels, read_labels
 
 
 @register("Embed")
@@ -36,11 +36,18 @@ class EmbedLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Look the rows up."""
-        self.indices, _ = read_labels(bottom[0], self.rows, None, "bottom", "rows")
+        labels = read_labels(bottom[0], self.rows, None, "bottom", "rows")
+        self.indices = labels.indices
         y = top[0].new_data().reshape(-1, self.columns)
         self.xp.take(self.blobs[0].const_data, self.indices, axis=0, out=y)
         if len(self.blobs) > 1:
             y += self.blobs[1].const_data
+        if not self.device.is_cpu:
+            y += labels.flaw
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`."""
+        check_labels(bottom[0], self.rows, None, "bottom", "rows")
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add each gradient to its row of the table, and to the bias."""
@@ -48,7 +55,7 @@ class EmbedLayer(Layer):
             raise UnsupportedError("propagate_down: the integers of Embed have no gradient")
         top_diff = top[0].const_diff.reshape(-1, self.columns)
         if self.param_propagate_down[0]:
-            self.xp.add.at(self.blobs[0].mutable_diff, self.indices, top_diff)
+            self.kernels.add_rows(top_diff, self.indices, self.blobs[0].mutable_diff)
         if len(self.blobs) > 1 and self.param_propagate_down[1]:
             self.blobs[1].mutable_diff[...] += top_diff.sum(axis=0)
 

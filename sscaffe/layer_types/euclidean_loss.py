@@ -4,7 +4,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, loss_weight, register
 
 
 @register("EuclideanLoss")
@@ -36,7 +36,7 @@ class EuclideanLossLayer(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set ``da = (a - b) / N`` times the loss weight, and ``db = -da``."""
-        weight = float(top[0].const_diff) / self.batch
+        weight = loss_weight(top) / self.batch
         for sign, blob, wanted in zip((1, -1), bottom, propagate_down, strict=True):
             if wanted:
                 blob.set_diff((sign * weight * self.difference).reshape(blob.shape))

@@ -16,6 +16,7 @@ class FilterLayer(Layer):
 
     min_bottom = 2
     min_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the number of tops."""

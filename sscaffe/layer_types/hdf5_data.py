@@ -25,6 +25,7 @@ class HDF5DataLayer(Layer):
 
     num_bottom = 0
     min_top = 1
+    uses_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the list and the first file, and set the shapes of the tops."""
@@ -50,7 +51,7 @@ class HDF5DataLayer(Layer):
         batch = [np.empty(blob.shape, np.float32) for blob in top]
         self._rows.read_into(batch)
         for blob, array in zip(top, batch, strict=True):
-            blob.set_data(self.xp.asarray(array))
+            blob.set_data(array)
 
     def data_state(self) -> dict[str, Any]:
         """Return the place of the row that the next forward pass starts with; JSON can hold it."""

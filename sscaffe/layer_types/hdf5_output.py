@@ -5,7 +5,7 @@ from pathlib import Path
 from sscaffe.blob import Array, Blob
 from sscaffe.data.hdf5 import append_rows
 from sscaffe.errors import DataError, ShapeError
-from sscaffe.layer import Layer, on_host, register
+from sscaffe.layer import Layer, register
 
 NAMES = ("data", "label")
 _AXES = 4  # of the datasets, at least
@@ -24,6 +24,7 @@ class HDF5OutputLayer(Layer):
 
     num_bottom = 2
     num_top = 0
+    uses_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the file's name."""
@@ -55,4 +56,4 @@ class HDF5OutputLayer(Layer):
 
 
 def _four_axes(blob: Blob) -> Array:
-    return on_host(blob.const_data).reshape(*blob.shape, *[1] * (_AXES - blob.ndim))
+    return blob.host_data.reshape(*blob.shape, *[1] * (_AXES - blob.ndim))

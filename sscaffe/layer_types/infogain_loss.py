@@ -1,13 +1,14 @@
 """InfogainLoss: a cross-entropy in which some mistakes count more than others."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.layer import Layer, canonical_axis, outer_inner, register
-from sscaffe.layer_types.labels import read_labels, require_labels
+from sscaffe.layer import Layer, canonical_axis, loss_weight, outer_inner, register
+from sscaffe.layer_types.labels import Labels, check_labels, read_labels, require_labels
 from sscaffe.layer_types.multinomial_logistic_loss import LEAST_PROBABILITY
 from sscaffe.layer_types.normalization import divisor_of, normalization_of
 from sscaffe.proto import caffe_pb2
@@ -34,7 +35,8 @@ class InfogainLossLayer(Layer):
     is_loss = True
 
     probabilities: Array
-    rows_of_h: Array  # H[label], for each label that counts
+    rows_of_h: Array  # H[label], shaped like the probabilities; 0 where the label does not count
+    labels: Labels
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read H, what the loss is divided by, and which label does not count."""
@@ -74,12 +76,13 @@ class InfogainLossLayer(Layer):
         xp, h = self.xp, bottom[2].const_data if self.read_h is None else self.read_h
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
         self.kernels.softmax(scores, self.probabilities)
-        labels, places = read_labels(bottom[1], self.classes, self.ignored)
-        self.place = places // max(self.inner, 1), slice(None), places % max(self.inner, 1)
-        self.rows_of_h = h.reshape(self.classes, self.classes)[labels]
-        picked = xp.maximum(self.probabilities[self.place], LEAST_PROBABILITY)
-        loss = -(self.rows_of_h * xp.log(picked)).sum(dtype=np.float64)
-        top[0].set_data(loss / self._divisor())
+        labels = self.labels = read_labels(bottom[1], self.classes, self.ignored)
+        columns = xp.take(h.reshape(self.classes, self.classes).T, labels.indices, axis=1)
+        columns = labels.only(columns).reshape(self.classes, self.outer, self.inner)
+        self.rows_of_h = columns.swapaxes(0, 1)
+        logs = xp.log(xp.maximum(self.probabilities, LEAST_PROBABILITY))
+        loss = -(self.rows_of_h * logs).sum(dtype=np.float64)
+        top[0].set_data(loss / self._divisor() + labels.flaw)
         if len(top) > 1:
             top[1].set_data(self.probabilities.reshape(top[1].shape))
 
@@ -88,18 +91,20 @@ class InfogainLossLayer(Layer):
         if any(propagate_down[1:]):
             raise UnsupportedError("propagate_down: labels and H of InfogainLoss have no gradient")
         if propagate_down[0]:
-            factor = self.dtype.type(float(top[0].const_diff) / self._divisor())
             sums = self.rows_of_h.sum(axis=1, keepdims=True)
             diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-            diff[...] = 0
-            diff[self.place] = factor * (self.probabilities[self.place] * sums - self.rows_of_h)
+            self.xp.multiply(self.probabilities, sums, out=diff)
+            diff -= self.rows_of_h
+            diff *= loss_weight(top) / self._divisor()
+
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`."""
+        check_labels(bottom[1], self.classes, self.ignored)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that labels and H have no gradient."""
         return index == 0
 
-    def _divisor(self) -> int:
-        full = self.outer * self.inner
-        return divisor_of(
-            self.normalization, batch=self.outer, full=full, valid=len(self.rows_of_h)
-        )
+    def _divisor(self) -> Any:
+        full, valid = self.outer * self.inner, self.labels.valid
+        return divisor_of(self.normalization, batch=self.outer, full=full, valid=valid)

@@ -5,6 +5,7 @@ import numpy as np
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
 from sscaffe.layer import Layer, register
+from sscaffe.layer_types.products import product
 from sscaffe.proto import caffe_pb2
 
 
@@ -70,16 +71,24 @@ class InterpLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Interpolate along the columns, then along the rows."""
         x = bottom[0].const_data[:, :, self._cut[0], self._cut[1]]
-        top[0].set_data(self._rows @ (x @ self._columns.T))
+        wide = product(self, self._contiguous(x), self._columns, transpose_b=True)
+        tall = product(self, self._contiguous(wide.swapaxes(2, 3)), self._rows, transpose_b=True)
+        top[0].set_data(tall.swapaxes(2, 3))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Hand each gradient to the four elements that it comes from."""
         if propagate_down[0]:
             bottom[0].clear_diff()
-            diff = self._rows.T @ (top[0].const_diff @ self._columns)
-            bottom[0].mutable_diff[:, :, self._cut[0], self._cut[1]] = diff
+            narrow = product(self, top[0].const_diff, self._columns)
+            low = product(self, self._contiguous(narrow.swapaxes(2, 3)), self._rows)
+            diff = bottom[0].mutable_diff
+            diff[:, :, self._cut[0], self._cut[1]] = low.swapaxes(2, 3)
         if len(bottom) > 1 and propagate_down[1]:
             bottom[1].clear_diff()
+
+    def _contiguous(self, array: Array) -> Array:
+        found: Array = self.xp.ascontiguousarray(array)
+        return found
 
 
 def _scaled(size: int, param: caffe_pb2.InterpParameter) -> int:

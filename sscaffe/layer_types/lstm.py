@@ -3,6 +3,7 @@
 from sscaffe.blob import Array
 from sscaffe.layer import register
 from sscaffe.layer_types.lstm_unit import LSTMStep, lstm_backward, lstm_forward
+from sscaffe.layer_types.products import product
 from sscaffe.layer_types.recurrent import RecurrentLayer
 
 
@@ -35,7 +36,7 @@ class LSTMLayer(RecurrentLayer):
         self._steps: list[LSTMStep] = []
         for t, part in enumerate(sums):
             self._before[t] = self.cont[t] * hidden
-            gates = part + self._before[t] @ weights.T
+            gates = part + product(self, self._before[t], weights, transpose_b=True)
             cell, hidden, step = lstm_forward(self.xp, cell, gates, self.cont[t])
             self._steps.append(step)
             out[t] = hidden
@@ -50,7 +51,8 @@ class LSTMLayer(RecurrentLayer):
             cell_diff, sums_diff[t] = lstm_backward(
                 self.xp, self._steps[t], cell_diff, hidden_diff + diff[t]
             )
-            hidden_diff = self.cont[t] * (sums_diff[t] @ weights)
+            hidden_diff = self.cont[t] * product(self, sums_diff[t], weights)
         flat = sums_diff.reshape(-1, 4 * self.hidden)
-        self.add_diff(self.hidden_index, flat.T @ self._before.reshape(-1, self.hidden))
+        before = self._before.reshape(-1, self.hidden)
+        self.add_diff(self.hidden_index, product(self, flat, before, transpose_a=True))
         return sums_diff, [hidden_diff, cell_diff]

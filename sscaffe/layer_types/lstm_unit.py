@@ -59,15 +59,16 @@ def lstm_backward(
     """Return the gradients of the cell before (N, H), and of the sums (N, 4 H)."""
     s = step
     total = cell_diff + hidden_diff * s.output_gate * (1 - s.squashed * s.squashed)
-    sums_diff = xp.concatenate(
-        [
-            total * s.candidate * s.input_gate * (1 - s.input_gate),
-            total * s.cell_before * s.cont * s.forget * (1 - s.forget),
-            hidden_diff * s.squashed * s.output_gate * (1 - s.output_gate),
-            total * s.input_gate * (1 - s.candidate * s.candidate),
-        ],
-        axis=1,
+    size = total.shape[1]
+    sums_diff = xp.empty((len(total), 4 * size), total.dtype)
+    parts = (
+        total * s.candidate * s.input_gate * (1 - s.input_gate),
+        total * s.cell_before * s.cont * s.forget * (1 - s.forget),
+        hidden_diff * s.squashed * s.output_gate * (1 - s.output_gate),
+        total * s.input_gate * (1 - s.candidate * s.candidate),
     )
+    for i, part in enumerate(parts):
+        sums_diff[:, i * size : (i + 1) * size] = part
     return total * s.cont * s.forget, sums_diff
 
 

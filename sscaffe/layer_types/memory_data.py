@@ -25,6 +25,7 @@ class MemoryDataLayer(Layer):
 
     num_bottom = 0
     num_top = 2
+    uses_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the shapes of the tops."""
@@ -95,8 +96,8 @@ class MemoryDataLayer(Layer):
         if self._data is None or self._labels is None:
             raise DataError("data: there are no images yet; call reset(data, labels) first")
         batch = slice(self._position, self._position + self._batch_size)
-        top[0].set_data(self.xp.asarray(self._data[batch]))
-        top[1].set_data(self.xp.asarray(self._labels[batch]).reshape(-1, 1, 1, 1))
+        top[0].set_data(self._data[batch])
+        top[1].set_data(self._labels[batch].reshape(-1, 1, 1, 1))
         self._position = batch.stop % len(self._data)
 
     def data_state(self) -> dict[str, Any]:

@@ -300,7 +300,7 @@ class ThresholdLayer(NeuronLayer):
     """``y = 1`` where ``x > threshold``, and 0 elsewhere; there is no gradient."""
 
     def _value(self, x: Array, out: Array) -> None:
-        self.xp.greater(x, self.layer_param.threshold_param.threshold, out=out, casting="unsafe")
+        out[...] = x > self.layer_param.threshold_param.threshold
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Refuse: a step has no gradient."""

@@ -1,5 +1,7 @@
 """What a loss is divided by, as losses read loss_param."""
 
+from typing import Any
+
 from sscaffe.errors import UnsupportedError
 from sscaffe.proto import caffe_pb2
 
@@ -32,12 +34,17 @@ def normalization_of(param: caffe_pb2.LossParameter, unset: int = LossParameter.
     return unset
 
 
-def divisor_of(normalization: int, *, batch: int, full: int, valid: int) -> int:
-    """Return the number that a loss is divided by, at least 1."""
-    sizes: dict[int, int] = {
+def divisor_of(normalization: int, *, batch: int, full: int, valid: Any) -> Any:
+    """Return the number that a loss is divided by, at least 1; `valid` may be on the device."""
+    sizes: dict[int, Any] = {
         LossParameter.FULL: full,
         LossParameter.VALID: valid,
         LossParameter.BATCH_SIZE: batch,
         LossParameter.NONE: 1,
     }
-    return max(sizes[normalization], 1)
+    return at_least_one(sizes[normalization])
+
+
+def at_least_one(size: Any) -> Any:
+    """Return a number, or an array of no axes on the device, that may be divided by."""
+    return max(size, 1) if isinstance(size, int) else size.clip(1, None)

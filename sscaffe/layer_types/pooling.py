@@ -77,6 +77,7 @@ class PoolingLayer(Layer):
             self.pooling = self.kernels.pooling(geometry, batch, self.method, self.dtype)
         else:
             rng = self.rng if self.phase == TRAIN else None
+            self.uses_host = self.method == "STOCHASTIC" and rng is not None
             self.pooling = WindowPooling(
                 geometry, self.method, self.device, rng, count_padding=counts
             )

@@ -53,6 +53,7 @@ class PrefetchedLayer(Layer):
     num_bottom = 0
     min_top = 1
     max_top = 2
+    uses_host = True
 
     # Set by `setup`, which an error may end before.
     _source: Closable | None = None
@@ -93,15 +94,15 @@ class PrefetchedLayer(Layer):
         self._set_images(batch, top[0])
         for blob in top[1:]:
             blob.reshape(len(batch.labels))
-            blob.set_data(self.xp.asarray(batch.labels))
+            blob.set_data(batch.labels)
 
     def _set_images(self, batch: Batch, top: Blob) -> None:
-        if self.xp is np and top.dtype == np.float32:
-            self._reader.transform(batch, top.new_data())
+        if top.dtype == np.float32:
+            self._reader.transform(batch, top.data_tensor.host_overwrite().reshape(top.shape))
             return
         images = np.empty(top.shape, np.float32)
         self._reader.transform(batch, images)
-        top.set_data(self.xp.asarray(images))
+        top.set_data(images)
 
     def data_state(self) -> dict[str, Any]:
         """Return the place of the batch that the next forward pass gets; JSON can hold it."""

@@ -59,9 +59,14 @@ class PriorBoxLayer(Layer):
                 raise ShapeError(f"expected bottoms of shape (N, C, H, W), got {blob.shape}")
         height, width = bottom[0].shape[2:]
         top[0].reshape(1, 2, height * width * len(self._sizes) * 4)
+        self._values = self.xp.asarray(self._boxes(bottom).astype(self.dtype))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set boxes and variances."""
+        top[0].set_data(self._values)
+
+    def _boxes(self, bottom: list[Blob]) -> Array:
+        """Return boxes and variances, (1, 2, values)."""
         param = self.layer_param.prior_box_param
         grid = bottom[0].shape[2:]
         image = np.asarray(self._image or bottom[1].shape[2:], np.float32)
@@ -83,9 +88,7 @@ class PriorBoxLayer(Layer):
         if param.clip:
             boxes = boxes.clip(0, 1)
         variance = np.asarray(param.variance or [0.1], np.float32)
-        data = top[0].new_data()
-        data[0, 0] = self.xp.asarray(boxes.reshape(-1))
-        data[0, 1] = self.xp.asarray(np.resize(variance, boxes.size))
+        return np.stack([boxes.reshape(-1), np.resize(variance, boxes.size)])[None]
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Give the bottoms no gradient: only their sizes count."""

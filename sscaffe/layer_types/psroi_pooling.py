@@ -27,6 +27,7 @@ class PSROIPoolingLayer(Layer):
 
     num_bottom = 2
     num_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the sizes."""

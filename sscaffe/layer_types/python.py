@@ -23,6 +23,8 @@ class PythonLayer(Layer):
     ``self.blobs.add_blob(2, 3)`` gives it a parameter of that shape.
     """
 
+    runs_on_host = True
+
     def __init__(self, layer_param: caffe_pb2.LayerParameter, *args: Any, **kwargs: Any) -> None:
         param = layer_param.python_param
         way = "import the module first, or " if alias.is_installed() else ""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import PrototxtError, ShapeError, UnsupportedError
 from sscaffe.layer import Layer
+from sscaffe.layer_types.products import product
 
 
 class RecurrentLayer(Layer):
@@ -64,19 +65,23 @@ class RecurrentLayer(Layer):
         if self._exposed:
             first = [blob.const_data[0].copy() for blob in bottom[-self._exposed :]]
         else:
-            first = self._next
+            # Copies: a graph that is replayed finds the states where they were.
+            first = [state.copy() for state in self._next]
         steps, batch = bottom[0].shape[:2]
         self.x = bottom[0].const_data.reshape(steps * batch, -1)
         self.cont = bottom[1].const_data[..., None]
-        sums = self.x @ self.blobs[0].const_data.T + self.blobs[1].const_data
+        sums = product(self, self.x, self.blobs[0].const_data, transpose_b=True)
+        sums += self.blobs[1].const_data
         sums = sums.reshape(steps, batch, -1)
         if self.has_static:
-            sums = sums + bottom[2].const_data.reshape(batch, -1) @ self.blobs[2].const_data.T
+            static = bottom[2].const_data.reshape(batch, -1)
+            sums += product(self, static, self.blobs[2].const_data, transpose_b=True)
         out, last = self.run(sums, first)
         top[0].set_data(out)
         for blob, state in zip(top[1:], last, strict=False):
             blob.set_data(state)
-        self._next = [state.copy() for state in last]
+        for own, state in zip(self._next, last, strict=True):
+            own[...] = state
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Go back through the steps."""
@@ -91,9 +96,10 @@ class RecurrentLayer(Layer):
         self._add_input_diffs(sums_diff, bottom)
         flat = sums_diff.reshape(-1, sums_diff.shape[2])
         if propagate_down[0]:
-            bottom[0].set_diff((flat @ self.blobs[0].const_data).reshape(bottom[0].shape))
+            diff = product(self, flat, self.blobs[0].const_data)
+            bottom[0].set_diff(diff.reshape(bottom[0].shape))
         if self.has_static and propagate_down[2]:
-            diff = sums_diff.sum(axis=0) @ self.blobs[2].const_data
+            diff = product(self, sums_diff.sum(axis=0), self.blobs[2].const_data)
             bottom[2].set_diff(diff.reshape(bottom[2].shape))
         if self._exposed:
             exposed = zip(bottom[-self._exposed :], propagate_down[-self._exposed :], strict=True)
@@ -160,11 +166,12 @@ class RecurrentLayer(Layer):
 
     def _add_input_diffs(self, sums_diff: Array, bottom: list[Blob]) -> None:
         flat = sums_diff.reshape(-1, sums_diff.shape[2])
-        self.add_diff(0, flat.T @ self.x)
+        self.add_diff(0, product(self, flat, self.x, transpose_a=True))
         self.add_diff(1, flat.sum(axis=0))
         if self.has_static:
             batch = bottom[2].shape[0]
-            self.add_diff(2, sums_diff.sum(axis=0).T @ bottom[2].const_data.reshape(batch, -1))
+            static = bottom[2].const_data.reshape(batch, -1)
+            self.add_diff(2, product(self, sums_diff.sum(axis=0), static, transpose_a=True))
 
     def _add_params(self, bottom: list[Blob]) -> None:
         param = self.layer_param.recurrent_param

@@ -2,6 +2,7 @@
 
 from sscaffe.blob import Array
 from sscaffe.layer import register
+from sscaffe.layer_types.products import product
 from sscaffe.layer_types.recurrent import RecurrentLayer
 
 
@@ -34,9 +35,11 @@ class RNNLayer(RecurrentLayer):
         self._after = self.xp.empty_like(sums)
         for t, part in enumerate(sums):
             self._before[t] = self.cont[t] * state
-            state = self.xp.tanh(part + self._before[t] @ weights.T)
+            state = self.xp.tanh(part + product(self, self._before[t], weights, transpose_b=True))
             self._after[t] = state
-        self._out = self.xp.tanh(self._after @ to_output.T + bias)
+        self._out = product(self, self._after, to_output, transpose_b=True)
+        self._out += bias
+        self.xp.tanh(self._out, out=self._out)
         return self._out, [state]
 
     def run_back(self, diff: Array, last: list[Array]) -> tuple[Array, list[Array]]:
@@ -45,14 +48,16 @@ class RNNLayer(RecurrentLayer):
         weights, to_output = (blob.const_data for blob in self.blobs[first : first + 2])
         out_diff = diff * (1 - self._out * self._out)
         flat = out_diff.reshape(-1, self.hidden)
-        self.add_diff(first + 1, flat.T @ self._after.reshape(-1, self.hidden))
+        after = self._after.reshape(-1, self.hidden)
+        self.add_diff(first + 1, product(self, flat, after, transpose_a=True))
         self.add_diff(first + 2, flat.sum(axis=0))
-        from_output = out_diff @ to_output
+        from_output = product(self, out_diff, to_output)
         state_diff, sums_diff = last[0], self.xp.empty_like(diff)
         for t in reversed(range(len(diff))):
             state_diff = state_diff + from_output[t]
             sums_diff[t] = state_diff * (1 - self._after[t] * self._after[t])
-            state_diff = self.cont[t] * (sums_diff[t] @ weights)
+            state_diff = self.cont[t] * product(self, sums_diff[t], weights)
         flat = sums_diff.reshape(-1, self.hidden)
-        self.add_diff(first, flat.T @ self._before.reshape(-1, self.hidden))
+        before = self._before.reshape(-1, self.hidden)
+        self.add_diff(first, product(self, flat, before, transpose_a=True))
         return sums_diff, [state_diff]

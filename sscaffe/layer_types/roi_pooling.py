@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.device import on_host
 from sscaffe.errors import DataError, ShapeError
-from sscaffe.layer import Layer, on_host, register
+from sscaffe.layer import Layer, register
 
 REGION = 5  # image number, x1, y1, x2, y2
 
@@ -26,6 +27,7 @@ class ROIPoolingLayer(Layer):
 
     num_bottom = 2
     num_top = 1
+    runs_on_host = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the size."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, loss_weight, register
 from sscaffe.layer_types.euclidean_loss import batch_of, require_same_items
 from sscaffe.layer_types.neuron import logistic
 from sscaffe.layer_types.normalization import divisor_of, normalization_of
@@ -49,7 +49,7 @@ class SigmoidCrossEntropyLossLayer(Layer):
         self.counted, valid = None, x.size
         if self.ignored is not None:
             self.counted = xp.trunc(t) != self.ignored
-            valid = int(self.counted.sum())
+            valid = self.counted.sum()
             terms *= self.counted
         self.divisor = divisor_of(
             self.normalization, batch=batch_of(bottom[0]), full=x.size, valid=valid
@@ -66,7 +66,7 @@ class SigmoidCrossEntropyLossLayer(Layer):
             x, t = (blob.const_data.reshape(-1) for blob in bottom)
             diff = logistic(x, self.xp, bottom[0].new_diff().reshape(-1))
             diff -= t
-            diff *= float(top[0].const_diff) / self.divisor
+            diff *= loss_weight(top) / self.divisor
             if self.counted is not None:
                 diff *= self.counted
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError, UnsupportedError
-from sscaffe.layer import Layer, register
+from sscaffe.layer import Layer, loss_weight, register
 from sscaffe.layer_types.euclidean_loss import batch_of, require_same_items
 
 
@@ -61,7 +61,7 @@ class SmoothL1LossLayer(Layer):
         diff = self.xp.clip(self.square * self.difference, -1, 1)
         for weights in bottom[2:]:
             diff *= weights.const_data.reshape(-1)
-        diff *= float(top[0].const_diff) / batch_of(bottom[0])
+        diff *= loss_weight(top) / batch_of(bottom[0])
         for sign, blob, wanted in zip((1, -1), bottom, propagate_down, strict=False):
             if wanted:
                 blob.set_diff((sign * diff).reshape(blob.shape))

@@ -4,9 +4,9 @@ import numpy as np
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import UnsupportedError
-from sscaffe.kernels import LabelLoss
+from sscaffe.kernels import CountedLabels
 from sscaffe.layer import Layer, canonical_axis, loss_weight, outer_inner, register
-from sscaffe.layer_types.labels import read_labels, require_labels
+from sscaffe.layer_types.labels import check_labels, require_labels
 from sscaffe.layer_types.normalization import LossParameter, divisor_of, normalization_of
 
 
@@ -28,7 +28,7 @@ class SoftmaxWithLossLayer(Layer):
     is_loss = True
 
     probabilities: Array
-    loss: LabelLoss
+    counted: CountedLabels
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read what the loss is divided by, and which label does not count."""
@@ -47,8 +47,8 @@ class SoftmaxWithLossLayer(Layer):
         if len(top) > 1:
             top[1].reshape_like(scores)
         self.probabilities = self.xp.empty((self.outer, self.classes, self.inner), self.dtype)
-        self.labels = self.xp.empty(self.outer * self.inner, np.int32)
-        self.divided_by = self.xp.ones(1)
+        indices = self.xp.empty(self.outer * self.inner, np.int32)
+        self.counted = CountedLabels(indices, self.xp.ones(1))
         # Where not all labels count, those that do are counted.
         counts = self.normalization == LossParameter.VALID and self.ignored is not None
         full = self.outer * self.inner
@@ -59,10 +59,14 @@ class SoftmaxWithLossLayer(Layer):
         """Set the loss, and the probabilities if there is a top for them."""
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
         self.kernels.softmax(scores, self.probabilities)
-        self.loss = LabelLoss(top[0].new_data(), self.divided_by, self.labels)
         labels = bottom[1].const_data.reshape(-1)
         if not self.kernels.softmax_loss(
-            self.probabilities, labels, self.ignored, self.divisor, self.loss
+            self.probabilities,
+            labels,
+            self.ignored,
+            self.divisor,
+            self.counted,
+            top[0].new_data(),
         ):
             self.explain(bottom)
         if len(top) > 1:
@@ -75,11 +79,11 @@ class SoftmaxWithLossLayer(Layer):
         if not propagate_down[0]:
             return
         diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-        self.kernels.softmax_loss_backward(self.probabilities, self.loss, loss_weight(top), diff)
+        self.kernels.softmax_loss_backward(self.probabilities, self.counted, loss_weight(top), diff)
 
     def explain(self, bottom: list[Blob]) -> None:
         """See `Layer.explain`: a label may be the number of no class."""
-        read_labels(bottom[1], self.classes, self.ignored)
+        check_labels(bottom[1], self.classes, self.ignored)
 
     def allow_force_backward(self, index: int) -> bool:
         """Tell that the labels have no gradient."""

@@ -27,6 +27,7 @@ class SparsifyLayer(Layer):
         for name, value in (("thre", param.thre), ("coef", param.coef)):
             if not value >= 0:
                 raise PrototxtError(f"{name}: expected 0 or more, got {value:g}")
+        self.uses_host = bool(self.layer_param.display)
         self.threshold, self.penalty = self.dtype.type(param.thre), self.dtype.type(param.coef)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

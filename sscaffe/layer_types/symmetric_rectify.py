@@ -27,6 +27,7 @@ class SymmetricRectifyLayer(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Create the threshold."""
         param = self.layer_param.symmetric_rectify_param
+        self.uses_host = bool(self.layer_param.display)
         self.channel_shared = param.channel_shared
         if bottom[0].ndim < 2:
             raise ShapeError(f"expected a bottom of shape (N, C, ...), got {bottom[0].shape}")
@@ -34,7 +35,7 @@ class SymmetricRectifyLayer(Layer):
             small = caffe_pb2.FillerParameter(type="constant", value=1e-4)
             shape = () if self.channel_shared else bottom[0].shape[1:2]
             self.add_param(shape, param.filler if param.HasField("filler") else small)
-        if (self.blobs[0].const_data < 0).any():
+        if (self.blobs[0].host_data < 0).any():
             raise ShapeError("filler: expected thresholds of 0 or more, got a negative one")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -47,7 +48,7 @@ class SymmetricRectifyLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Rectify, with thresholds that are not negative."""
         xp, x, thresholds = self.xp, bottom[0].const_data, self.blobs[0]
-        if (thresholds.const_data < 0).any():
+        if not self.device.is_cpu or (thresholds.const_data < 0).any():
             thresholds.set_data(xp.maximum(thresholds.const_data, 0))
         if self.layer_param.display:
             logger.info("Threshold(s) of layer %s: %s", self.name, thresholds.const_data)

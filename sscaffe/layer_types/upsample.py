@@ -1,5 +1,9 @@
 """Upsample: make images larger, by repeating values or by undoing a MAX pooling."""
 
+from typing import Any
+
+import numpy as np
+
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import DataError, ShapeError
 from sscaffe.layer import Layer, register
@@ -54,14 +58,20 @@ class UpsampleLayer(Layer):
         """Repeat, or put back."""
         x = bottom[0].const_data
         if len(bottom) == 1:
-            top[0].set_data(x.repeat(self.scale[0], axis=2).repeat(self.scale[1], axis=3))
+            tiles = top[0].new_data().reshape(*self._tiles(x.shape))
+            tiles[...] = x[:, :, :, None, :, None]
             return
-        self._places = self._check(bottom[1].const_data, top[0])
-        out = top[0].new_data()
-        out[...] = 0
-        flat = out.reshape(out.shape[0] * out.shape[1], -1)
+        out, values = top[0].new_data(), x.reshape(x.shape[0] * x.shape[1], -1)
+        flat = out.reshape(len(values), -1)
+        self._places, flaw = self._read(bottom[1], top[0])
+        flat[...] = flaw
         rows = self.xp.arange(len(flat))[:, None]
-        flat[rows, self._places] = x.reshape(len(flat), -1)
+        if not self.device.is_cpu:  # Of equal places the last counts, as on the CPU.
+            last = self.xp.full(flat.shape, -1, np.int32)
+            index = self.xp.arange(values.shape[1], dtype=np.int32)
+            self.xp.maximum.at(last, (rows, self._places), index + self.xp.zeros_like(rows))
+            values = values[rows, last[rows, self._places]] + flaw
+        flat[rows, self._places] = values
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add up what was repeated, or take from where it was put."""
@@ -70,21 +80,40 @@ class UpsampleLayer(Layer):
         if not propagate_down[0]:
             return
         diff = top[0].const_diff
-        batch, channels, height, width = bottom[0].shape
         if len(bottom) == 1:
-            tiles = diff.reshape(batch, channels, height, self.scale[0], width, self.scale[1])
+            tiles = diff.reshape(*self._tiles(bottom[0].shape))
             bottom[0].set_diff(tiles.sum(axis=(3, 5)))
             return
-        flat = diff.reshape(batch * channels, -1)
+        flat = diff.reshape(diff.shape[0] * diff.shape[1], -1)
         rows = self.xp.arange(len(flat))[:, None]
         bottom[0].set_diff(flat[rows, self._places].reshape(bottom[0].shape))
 
-    def _check(self, mask: Array, top: Blob) -> Array:
-        size = top.shape[2] * top.shape[3]
-        places: Array = mask.reshape(mask.shape[0] * mask.shape[1], -1).astype(int)
+    def explain(self, bottom: list[Blob]) -> None:
+        """See `Layer.explain`."""
+        if len(bottom) > 1:
+            self._check(bottom[1])
+
+    def _tiles(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        batch, channels, height, width = shape
+        return batch, channels, height, self.scale[0], width, self.scale[1]
+
+    def _read(self, mask: Blob, top: Blob) -> tuple[Array, Any]:
+        """Return the places, and NaN if one is not in the top, else 0."""
+        xp, size = self.xp, top.shape[2] * top.shape[3]
+        self._top_shape = top.shape
+        places = mask.const_data.reshape(mask.shape[0] * mask.shape[1], -1)
+        known = (places > -1) & (places < size)
+        if self.device.is_cpu and not known.all():
+            self._check(mask)
+        flaw = xp.where(known.all(), 0.0, np.nan).astype(self.dtype)
+        return xp.where(known, places, 0).astype(int), flaw
+
+    def _check(self, mask: Blob) -> None:
+        size = self._top_shape[2] * self._top_shape[3]
+        places = mask.host_data.astype(int)
         if places.size and not (places.min() >= 0 and places.max() < size):
             raise DataError(
-                f"bottom 1: expected places among the {size} of each channel of {top.shape}, got "
-                f"{int(places.min())} to {int(places.max())}; set upsample_h and upsample_w"
+                f"bottom 1: expected places among the {size} of each channel of "
+                f"{self._top_shape}, got {int(places.min())} to {int(places.max())}; set "
+                "upsample_h and upsample_w"
             )
-        return places

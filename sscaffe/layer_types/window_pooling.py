@@ -51,7 +51,8 @@ class WindowPooling:
             self._method = "MEAN" if rng is None else "DRAW"
         self._places = list(np.ndindex(geometry.kernel))
         self._chosen: Array | None = None  # MAX, DRAW: which place of each window
-        self._divisor: Array | None = None  # AVE
+        self._divisor = self._sizes() if method == "AVE" else None
+        self._window_starts = self._starts()
         self._input: Array | None = None  # MEAN: the bottom and the top
         self._sums: tuple[Array, Array] | None = None
 
@@ -76,14 +77,14 @@ class WindowPooling:
         chosen = self._xp.zeros(best.shape, np.int32)
         for number, window in enumerate(windows, 1):
             larger = window > best
-            best[larger] = window[larger]
-            chosen[larger] = number
+            best = self._xp.where(larger, window, best)
+            chosen = self._xp.where(larger, np.int32(number), chosen)
         self._chosen = chosen
         top.set_data(best)
 
     def _forward_ave(self, x: Array, top: Blob) -> None:
-        self._divisor = self._sizes(x.dtype)
-        top.set_data(sum(self._windows(x)) / self._divisor)
+        total: Any = sum(self._windows(x))
+        top.set_data(total / self._divisor)
 
     def _forward_mean(self, x: Array, top: Blob) -> None:
         total: Any = sum(self._windows(x))
@@ -105,7 +106,8 @@ class WindowPooling:
         for number, window in enumerate(self._windows(x)):
             running += window
             now = (running >= threshold) & ~reached & self._is_inside(number)
-            chosen[now], best[now] = number, window[now]
+            chosen = self._xp.where(now, np.int32(number), chosen)
+            best = self._xp.where(now, window, best)
             reached |= now
         self._chosen = chosen
         top.set_data(best)
@@ -148,17 +150,17 @@ class WindowPooling:
             part: Any = (..., *(slice(k, k + (o - 1) * s + 1, s) for k, s, o in axes))
             yield padded[part]
 
-    def _sizes(self, dtype: Any) -> Any:
+    def _sizes(self) -> Any:
         """Return how many elements of each window count."""
         g = self._geometry
-        sizes: Any = np.ones((), dtype)
+        sizes: Any = np.ones((), np.float32)
         axes = zip(g.input, g.kernel, g.stride, g.pad, g.end, g.output, strict=True)
         for size, kernel, stride, pad, end, count in axes:
             start = np.arange(count) * stride - pad
             stop = np.minimum(start + kernel, size + end)
             if not self._count_padding:
                 start, stop = np.maximum(start, 0), np.minimum(stop, size)
-            sizes = np.multiply.outer(sizes, (stop - start).astype(dtype))
+            sizes = np.multiply.outer(sizes, (stop - start).astype(np.float32))
         return self._xp.asarray(sizes)
 
     def _is_inside(self, number: int) -> Any:
@@ -171,6 +173,16 @@ class WindowPooling:
             inside = np.logical_and.outer(inside, (at >= 0) & (at < size))
         return self._xp.asarray(inside)
 
+    def _starts(self) -> list[Array]:
+        """Return where in its channel each window starts, along each axis, to broadcast."""
+        g, starts = self._geometry, []
+        for axis, (count, stride, pad) in enumerate(zip(g.output, g.stride, g.pad, strict=True)):
+            shape = [1] * (len(g.input) - axis)
+            shape[0] = -1
+            start = np.arange(count) * stride - pad
+            starts.append(self._xp.asarray(start.reshape(shape)))
+        return starts
+
     def _positions(self) -> Array:
         """Return where in its channel, counted row by row, each chosen element is."""
         g = self._geometry
@@ -179,10 +191,7 @@ class WindowPooling:
         inner = 1
         for axis in reversed(range(len(g.input))):
             within = self._chosen // math.prod(g.kernel[axis + 1 :]) % g.kernel[axis]
-            start = np.arange(g.output[axis]) * g.stride[axis] - g.pad[axis]
-            shape = [1] * (len(g.input) - axis)
-            shape[0] = -1
-            position = position + (within + self._xp.asarray(start).reshape(shape)) * inner
+            position = position + (within + self._window_starts[axis]) * inner
             inner *= g.input[axis]
         found: Array = position
         return found

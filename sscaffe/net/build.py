@@ -7,13 +7,14 @@ import numpy as np
 
 from sscaffe import unsupported
 from sscaffe.blob import Blob
-from sscaffe.device import Device
+from sscaffe.device import Device, cpu
 from sscaffe.errors import PrototxtError, SscaffeError
 from sscaffe.glog import logger
 from sscaffe.layer import Layer
 from sscaffe.layer_types import create_layer
 from sscaffe.net import need_backward
 from sscaffe.net.fused import expand
+from sscaffe.net.host_layer import HostLayer, needs_host
 from sscaffe.net.params import ParamTable
 from sscaffe.net.rules import filter_net, is_included
 from sscaffe.net.splits import insert_splits
@@ -120,15 +121,7 @@ class _Builder:
         shapes = [f"{n!r} {graph.blobs[self._ids[n]].shape}" for n in layer_param.bottom]
         with located(layer_param, place.source, shapes):
             _check_propagate_down(layer_param)
-            layer = create_layer(
-                layer_param,
-                layer_param.phase,
-                device=place.device,
-                dtype=np.float32,
-                rng=place.rng,
-                root=place.root,
-                allow_python=place.allow_python,
-            )
+            layer = self._create(layer_param)
             top_ids = self._tops(layer)
             _check_counts(layer, len(bottom_ids), len(top_ids))
             _check_in_place(layer)
@@ -141,6 +134,21 @@ class _Builder:
             learns = graph.params.add_layer(layer, step.bottom)
             need_backward.mark_forward(step, learns, self._needs)
         _log(step, graph.blob_names)
+
+    def _create(self, layer_param: caffe_pb2.LayerParameter) -> Layer:
+        """Create a layer; one that computes on the host alone is made to copy its blobs."""
+        place = self.place
+        on_host = needs_host(layer_param.type, place.device)
+        layer = create_layer(
+            layer_param,
+            layer_param.phase,
+            device=cpu() if on_host else place.device,
+            dtype=np.float32,
+            rng=place.rng,
+            root=place.root,
+            allow_python=place.allow_python,
+        )
+        return HostLayer(layer, place.device) if on_host else layer
 
     def finish(self) -> Graph:
         """Settle what only the whole net tells."""

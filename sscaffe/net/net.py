@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from sscaffe.blob import Blob, Param
-from sscaffe.device import Device, cpu
+from sscaffe.device import Device, default
 from sscaffe.errors import UnsupportedError
 from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN, Layer
@@ -115,7 +115,7 @@ class Net(Passes, Scripting):
             param, self.source = read_net(network_file), source or os.fspath(network_file)
         self.phase = phase
         prepared = prepare_for(param, phase, level, stages, self.source)
-        self._device = device or cpu()
+        self._device = device or default()
         place = Place(self._device, rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)
@@ -204,6 +204,11 @@ class Net(Passes, Scripting):
         weights_io.share(other.params, self.params)
         self._shares_weights = other._shares_weights = True
         self.weights_generation += 1
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+        return self._device
 
     def to_proto(self, diff: bool = False) -> caffe_pb2.NetParameter:
         """Return the net with its weights, and with `diff` their gradients too."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sscaffe import unsupported
 from sscaffe.blob import Param
-from sscaffe.device import Device, cpu, gpu
+from sscaffe.device import Device, default, gpu
 from sscaffe.errors import PrototxtError
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
@@ -75,7 +75,7 @@ def device_for(settings: _Settings, device: Device | None) -> Device:
     wants_gpu = settings.HasField("solver_mode") and settings.solver_mode == _Settings.GPU
     if wants_gpu and (device is None or device.name == "cpu"):
         return gpu(settings.device_id)
-    return device or cpu()
+    return device or default()
 
 
 def prune_threshold(

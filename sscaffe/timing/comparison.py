@@ -67,7 +67,7 @@ def compare(net: Net, rounds: int | None = None, advance: Progress | None = None
     """
     tell = advance or (lambda done, words: None)
     net.run_forward()  # decides what AUTO uses, and with that how bottoms arrive
-    device = net.layers[0].device
+    device = net.device
     peak = measured_peak(device)
     layers: list[LayerComparison] = []
     for unit in net.units:
@@ -98,7 +98,7 @@ def measured_peak(device: Device) -> float:
     """Return the GFLOP/s of a product of two matrices of 1024 x 1024, the best of some runs."""
     size, kernels = _PEAK_SIZE, device.kernels
     a, b, out = (device.xp.ones((size, size), "float32") for _ in range(3))
-    times = [milliseconds(lambda: kernels.gemm(a, b, out)) for _ in range(_PEAK_ROUNDS)]
+    times = [milliseconds(lambda: kernels.gemm(a, b, out), device) for _ in range(_PEAK_ROUNDS)]
     return 2e-6 * size**3 / min(times)
 
 
@@ -121,7 +121,7 @@ def _time_nets(
 
 
 def _timed(net: Net) -> Callable[[], float]:
-    return lambda: milliseconds(net.run_forward)
+    return lambda: milliseconds(net.run_forward, net.device)
 
 
 def _variant(net: Net, modes: Mapping[str, str]) -> Net:

@@ -1,5 +1,6 @@
 """One layer in all its modes, on the bottoms that a forward pass brings."""
 
+import functools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ class _Contestant:
         """Return what can be timed of it."""
         runs = {_LAYER: self._run_layer, _KERNEL: self._run_kernel}
         if self._lower():
-            runs[_LOWERING] = lambda: milliseconds(self._lower)
+            runs[_LOWERING] = lambda: milliseconds(self._lower, self._layer.device)
         return runs
 
     def _run_layer(self) -> float:
@@ -189,10 +190,11 @@ class _Contestant:
         if self._fused is not None:
             add = self._fused.epilogue.add
             epilogue = Epilogue(None if add is None else add.alias(), self._fused.epilogue.relu)
-        return milliseconds(lambda: self._forward(bottoms, epilogue))
+        return milliseconds(lambda: self._forward(bottoms, epilogue), self._layer.device)
 
     def _run_kernel(self) -> float:
-        return milliseconds(lambda: self._forward(self._own_bottoms, NOTHING))
+        run = functools.partial(self._forward, self._own_bottoms, NOTHING)
+        return milliseconds(run, self._layer.device)
 
     def _forward(self, bottoms: list[Blob], epilogue: Epilogue) -> None:
         if self._fused is None:

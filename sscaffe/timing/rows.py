@@ -147,12 +147,15 @@ class _Watch:
         self.backward: list[list[float]] = []
 
     def run(self) -> None:
-        self.forward.append([milliseconds(unit.forward) for unit in self.units])
-        self.whole.append(milliseconds(self.net.run_forward))
+        self.forward.append([self._milliseconds(unit.forward) for unit in self.units])
+        self.whole.append(self._milliseconds(self.net.run_forward))
         if self.has_backward:
             self.net.clear_param_diffs()
             times = [self._backward(unit) for unit in reversed(self.units)]
             self.backward.append(times[::-1])
+
+    def _milliseconds(self, run: Callable[[], object]) -> float:
+        return milliseconds(run, self.net.device)
 
     def _backward(self, unit: Unit) -> float:
         """Run a row backward, as Caffe does for its times: also where there is no loss."""
@@ -163,7 +166,7 @@ class _Watch:
                 flags = net.bottom_need_backward[place]
                 net.layers[place].backward(net.tops[place], flags, net.bottoms[place])
 
-        return milliseconds(run)
+        return self._milliseconds(run)
 
     def timing(self) -> NetTiming:
         backward_sums = [sum(run) for run in self.backward]

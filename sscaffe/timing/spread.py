@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sscaffe.device import Device
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -28,8 +30,10 @@ class Spread:
         )
 
 
-def milliseconds(run: Callable[[], object]) -> float:
-    """Run something once, and return how long it took."""
+def milliseconds(run: Callable[[], object], device: Device) -> float:
+    """Run something once on an idle device, and return how long it took until that was done."""
+    device.kernels.synchronize()
     start = time.perf_counter()
     run()
+    device.kernels.synchronize()
     return 1e3 * (time.perf_counter() - start)

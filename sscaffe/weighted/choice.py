@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sscaffe import __version__, sparsity
 from sscaffe.blob import Blob
-from sscaffe.layer import on_host
+from sscaffe.device import on_host
 from sscaffe.weight_matrix import Prepared
 from sscaffe.weighted import memo
 from sscaffe.weighted.base import Epilogue, WeightedKernel

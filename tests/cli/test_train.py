@@ -138,15 +138,18 @@ def test_a_signal_can_be_ignored(tiny, start):
             "--set snapshot_prefix=net.prototxt/tiny",
             "snapshot_prefix: net.prototxt is not a folder",
         ),
-        ("-gpu 0", "gpu 0: sscaffe has no GPU kernels yet"),
-        ("-gpu all", "gpu 0: sscaffe has no GPU kernels yet"),
+        ("-gpu 0", "gpu 0: CuPy cannot be imported"),
+        ("-gpu all", "gpu 0: CuPy cannot be imported"),
+        ("-gpu 0,1", "--gpu 0,1: sscaffe computes on one GPU only"),
+        ("-gpu zero", "--gpu: expected the number of a GPU, got 'zero'"),
+        ("-tf32", "--tf32: expected with --gpu"),
         ("-weights a -snapshot b", "weights: not together with snapshot"),
         ("-weights nosuch.caffemodel", "nosuch.caffemodel"),
         ("-snapshot nosuch.solverstate", "nosuch.solverstate"),
         ("-log nowhere/x.log", "log: nowhere/x.log cannot be written: No such file"),
     ],
 )
-def test_what_cannot_be_is_refused_before_training(tiny, sscaffe, flags, message):
+def test_what_cannot_be_is_refused_before_training(tiny, sscaffe, without_cupy, flags, message):
     before = sorted(tiny.iterdir())
     status, out, err = sscaffe(f"train -solver solver.prototxt {flags}")
     assert (status, out) == (1, "")

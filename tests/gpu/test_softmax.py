@@ -7,7 +7,7 @@ import pytest
 
 from sscaffe.blob import Blob
 from sscaffe.errors import DataError
-from sscaffe.kernels import LabelLoss, gpu_softmax
+from sscaffe.kernels import CountedLabels, gpu_softmax
 from sscaffe.kernels.gpu_runtime import to_device, to_host, traffic, xp
 from tests.gpu.by_layer import check, part_of_a_gpu
 from tests.helpers import make_layer
@@ -74,19 +74,19 @@ def test_loss_and_gradient(shape, divisor, ignored, dtype, rng):
     picked = p[at // max(inner, 1), labels[at], at % max(inner, 1)].astype(np.float64)
     by = divisor or max(len(at), 1)
     floats = labels + 0.25 * (labels >= 0)
-    out = LabelLoss(xp.empty((), dtype), xp.empty(1), xp.empty(len(labels), np.int32))
+    counts, loss = CountedLabels(xp.empty(len(labels), np.int32), xp.empty(1)), xp.empty((), dtype)
     probabilities = to_device(p)
     assert gpu_softmax.softmax_loss(
-        probabilities, to_device(floats.astype(dtype)), ignored, divisor, out
+        probabilities, to_device(floats.astype(dtype)), ignored, divisor, counts, loss
     )
     expected = -np.log(np.maximum(picked, 2.0**-126)).sum() / by
-    np.testing.assert_allclose(to_host(out.value), expected, rtol=1e-6)
-    assert to_host(out.divided_by)[0] == by
+    np.testing.assert_allclose(to_host(loss), expected, rtol=1e-6)
+    assert to_host(counts.divided_by)[0] == by
     indices = np.where(counted, labels, -1)
-    np.testing.assert_array_equal(to_host(out.labels), indices)
+    np.testing.assert_array_equal(to_host(counts.labels), indices)
 
     diff = xp.full(shape, np.nan, dtype)
-    gpu_softmax.softmax_loss_backward(probabilities, out, 0.5, diff)
+    gpu_softmax.softmax_loss_backward(probabilities, counts, 0.5, diff)
     label = indices.reshape(outer, 1, inner)
     is_label = np.arange(classes).reshape(1, -1, 1) == label
     want = np.where(label < 0, 0, 0.5 / by * (p - is_label.astype(np.float64)))

@@ -84,7 +84,7 @@ def test_products(rng, dtype, relu):
     matrix[3] = 0
     x = rng.standard_normal((2, 45, 70)).astype(dtype)
     bias = rng.standard_normal(7).astype(dtype)
-    product = gpu_sparse.SparseProduct(*csr_of(matrix), 45, 70)
+    product = gpu_sparse.SparseProduct(*csr_of(matrix), 45)
     out = xp.empty((2, 7, 70), dtype)
     product.multiply(to_device(x), out, to_device(bias), relu=relu)
     expected = matrix.astype(float) @ x + bias[:, None]

@@ -42,7 +42,7 @@ def test_moving_sums_decay_and_take_the_sample_variance():
     bottom, top = set_up(layer, np.array([[1.0, 0.0], [3.0, 6.0]]))
     layer.forward(bottom, top)
     layer.forward(bottom, top)
-    mean, variance, weight = (blob.const_data for blob in layer.blobs)
+    mean, variance, weight = (blob.host_data for blob in layer.blobs)
     # Variances of the batch 1 and 9, times m / (m - 1) = 2; then half of it again.
     np.testing.assert_allclose(mean, [3.0, 4.5])
     np.testing.assert_allclose(variance, [3.0, 27.0])
@@ -53,8 +53,8 @@ def test_one_element_for_each_channel_has_no_correction():
     layer = batch_norm()
     bottom, top = set_up(layer, [[2.0, 5.0]])
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(layer.blobs[1].const_data, [0, 0])
-    np.testing.assert_array_equal(top[0].const_data, [[0, 0]])
+    np.testing.assert_array_equal(layer.blobs[1].host_data, [0, 0])
+    np.testing.assert_array_equal(top[0].host_data, [[0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_global_stats_are_the_sums_over_their_weight(text, phase):
     for blob, value in zip(layer.blobs, (6.0, 8.0, 2.0), strict=True):
         blob.set_data(value)
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, [[(5 - 3) / 2]])
-    assert [float(blob.const_data[0]) for blob in layer.blobs] == [6.0, 8.0, 2.0]
+    np.testing.assert_allclose(top[0].host_data, [[(5 - 3) / 2]])
+    assert [float(blob.host_data[0]) for blob in layer.blobs] == [6.0, 8.0, 2.0]
 
 
 def test_global_stats_without_weight_are_0():
@@ -107,7 +107,7 @@ def test_backward_does_not_need_the_top(rng):
     top[0].set_data(7.0)
     top[0].set_diff(top_diff)
     layer.backward(top, [True], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, expected)
+    np.testing.assert_array_equal(bottom[0].host_diff, expected)
 
 
 def test_another_batch_size_is_no_other_layer(rng):
@@ -117,7 +117,7 @@ def test_another_batch_size_is_no_other_layer(rng):
     bottom[0].set_data([[1.0, 1.0], [3.0, 5.0]])
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, [[-1, -1], [1, 1]])
+    np.testing.assert_allclose(top[0].host_data, [[-1, -1], [1, 1]])
 
 
 def test_statistics_do_not_learn():

@@ -44,7 +44,7 @@ def test_covers_axes(text, axis, shape, rng):
     layer = bias(f"{text} {GAUSSIAN}")
     x = rng.standard_normal((2, 3, 4, 2))
     y = run_layer(layer, x)
-    value = layer.blobs[0].const_data
+    value = layer.blobs[0].host_data
     assert value.shape == shape
     np.testing.assert_array_equal(y, x + value.reshape(*shape, *[1] * (4 - axis - len(shape))))
     check_gradient(bias(f"{text} {GAUSSIAN}"), [x])
@@ -82,8 +82,8 @@ def test_diff_of_the_bias_adds_up_and_may_be_left_out():
     layer.backward(top, [False], bottom)
     layer.param_propagate_down = [False]
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [6, 8])
-    np.testing.assert_array_equal(bottom[0].const_diff, [[0, 0]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [6, 8])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[0, 0]])
 
 
 def test_rejects():

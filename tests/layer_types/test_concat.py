@@ -41,7 +41,7 @@ def test_leaves_diffs_that_nobody_asked_for():
     layer.reshape(bottom, top)
     top[0].set_diff([[3.0, 4.0]])
     layer.backward(top, [False, True], bottom)
-    assert [float(blob.const_diff[0, 0]) for blob in bottom] == [0.0, 4.0]
+    assert [float(blob.host_diff[0, 0]) for blob in bottom] == [0.0, 4.0]
 
 
 @pytest.mark.parametrize("other", [(2, 3, 5), (2, 3)], ids=str)

@@ -32,7 +32,7 @@ def test_values_by_hand(device):
     bottom[0].set_data([[[[1, 2, 3], [4, 5, 6]]]])
     layer.blobs[0].set_data([[[[1, 0], [0, 1]]], [[[0, -1], [2, 0]]]])
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[[[16, 18]], [[16, 17]]]])
+    np.testing.assert_array_equal(top[0].host_data, [[[[16, 18]], [[16, 17]]]])
 
 
 def test_backward_by_hand(device):
@@ -44,9 +44,9 @@ def test_backward_by_hand(device):
     layer.blobs[0].set_diff(100)
     layer.blobs[1].set_diff(1000)
     layer.backward(top, [True], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, [[[[3, 33, 30], [3, 33, 30]]]])
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [[[[121, 132], [154, 165]]]])
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [1011])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[[[3, 33, 30], [3, 33, 30]]]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [[[[121, 132], [154, 165]]]])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [1011])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_shapes(text, shape, top_shape, weights_shape, dtype, device, rng):
     x = rng.standard_normal(shape).astype(dtype)
     y = run_layer(layer, x)
     assert y.shape == top_shape
-    weights, bias = (blob.const_data for blob in layer.blobs)
+    weights, bias = (blob.host_data for blob in layer.blobs)
     assert weights.shape == (weights_shape or weights.shape)
     assert bias.shape == (4,)
     geometry = layer.kernel.geometry
@@ -138,7 +138,7 @@ def test_two_bottoms_in_float32_agree_with_float64(device):
         for blob in layer.blobs:
             blob.clear_diff()
         layer.backward(top, [True, True], bottom)
-        diffs[dtype] = [blob.const_diff.copy() for blob in [*bottom, *layer.blobs]]
+        diffs[dtype] = [blob.host_diff.copy() for blob in [*bottom, *layer.blobs]]
     for got, expected in zip(diffs[np.float32], diffs[np.float64], strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
@@ -150,7 +150,7 @@ def test_two_bottoms_share_the_weights(device, rng):
     again = [blob_of(x[1], np.float32)], [Blob()]
     layer.reshape(*again)
     layer.forward(*again)
-    np.testing.assert_array_equal(again[1][0].const_data, second)
+    np.testing.assert_array_equal(again[1][0].host_data, second)
     assert not np.array_equal(first, second)
 
 
@@ -168,7 +168,7 @@ def test_diffs_of_frozen_blobs_stay(flags, device, rng):
         blob.set_diff(7)
     layer.param_propagate_down[:] = flags[1:]
     layer.backward(top, [flags[0]], bottom)
-    assert tuple((blob.const_diff != 7).all() for blob in blobs) == flags
+    assert tuple((blob.host_diff != 7).all() for blob in blobs) == flags
 
 
 @pytest.mark.parametrize("mode", ["", "conv_mode: LOWERED_CCNMM", "conv_mode: DIRECT_SCONV"])
@@ -180,10 +180,10 @@ def test_follows_a_bottom_that_is_reshaped(mode, device, rng):
         bottom[0].set_data(rng.standard_normal(shape))
         layer.reshape(bottom, top)
         layer.forward(bottom, top)
-        weights, bias = (blob.const_data for blob in layer.blobs)
+        weights, bias = (blob.host_data for blob in layer.blobs)
         geometry = ConvGeometry(3, 2, 1, shape[2:], (2, 2), (1, 1), (0, 0), (1, 1))
-        expected = reference.convolution(bottom[0].const_data, weights, bias, geometry)
-        np.testing.assert_allclose(top[0].const_data, expected, rtol=1e-5, atol=1e-5)
+        expected = reference.convolution(bottom[0].host_data, weights, bias, geometry)
+        np.testing.assert_allclose(top[0].host_data, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_counts_multiply_adds(device):

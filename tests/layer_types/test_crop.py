@@ -38,7 +38,7 @@ def test_the_second_bottom_has_no_gradient():
     layer.forward(bottom, top)
     bottom[1].set_diff(3)
     layer.backward(top, [False, True], bottom)
-    assert not bottom[1].const_diff.any()
+    assert not bottom[1].host_diff.any()
 
 
 @pytest.mark.parametrize(

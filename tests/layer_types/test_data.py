@@ -64,7 +64,7 @@ def run(layer, top, count):
     passes = []
     for _ in range(count):
         layer.forward([], top)
-        passes.append([blob.const_data.copy() for blob in top])
+        passes.append([blob.host_data.copy() for blob in top])
     return [np.concatenate(arrays) for arrays in zip(*passes, strict=True)]
 
 
@@ -156,7 +156,7 @@ def test_gives_images_of_different_sizes_one_at_a_time(tmp_path, rng):
     layer.setup([], top)
     for image in (*images, images[0]):
         layer.forward([], top)
-        np.testing.assert_array_equal(top[0].const_data, image[np.newaxis])
+        np.testing.assert_array_equal(top[0].host_data, image[np.newaxis])
     layer.close()
 
 
@@ -165,7 +165,7 @@ def test_runs_in_double_precision(db, images):
     top = [Blob((), np.float64)]
     layer.setup([], top)
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data, images[:2])
+    np.testing.assert_array_equal(top[0].host_data, images[:2])
     layer.close()
 
 
@@ -188,7 +188,7 @@ def test_batches_and_places_are_the_same_in_memory(set_up, db, monkeypatch):
             layer, top = set_up(db, more)
             for _ in range(6):
                 layer.forward([], top)
-                batch = [blob.const_data.copy() for blob in top]
+                batch = [blob.host_data.copy() for blob in top]
                 taken.append((batch, layer.data_state()))
     for (ours, our_state), (theirs, their_state) in zip(taken[:6], taken[6:], strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])

@@ -89,7 +89,7 @@ def test_matches_a_plain_loop(case, dtype, rng):
     layer = deconv(f"num_output: 4 {text} {FILLERS}", dtype=dtype)
     x = rng.standard_normal((3, *shape)).astype(dtype)
     got = run_layer(layer, x)
-    weights, bias = (blob.const_data for blob in layer.blobs)
+    weights, bias = (blob.host_data for blob in layer.blobs)
     assert weights.shape == (shape[0], 4 // group, *kernel)
     sizes = {"stride": stride, "pad": pad, "dilation": dilation}
     expected = by_loops(x, weights, bias, **sizes, group=group, output=output)
@@ -117,12 +117,12 @@ def test_values_by_hand():
     layer.reshape(bottom, top)
     layer.blobs[0].set_data([[[[1, 3], [0, 5]]]])
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[[[11, 15, 16], [10, 15, 20]]]])
+    np.testing.assert_array_equal(top[0].host_data, [[[[11, 15, 16], [10, 15, 20]]]])
     top[0].set_diff([[[[1, 10, 100], [0, 0, 1000]]]])
     layer.backward(top, [True], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, [[[[31, 5310]]]])
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [[[[21, 210], [0, 2000]]]])
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [1111])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[[[31, 5310]]]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [[[[21, 210], [0, 2000]]]])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [1111])
 
 
 def test_the_bilinear_filler_makes_an_image_larger():
@@ -143,9 +143,9 @@ def test_what_does_not_learn_is_left_alone(rng):
     top[0].set_diff(1)
     layer.param_propagate_down = [False, False]
     layer.backward(top, [False], bottom)
-    assert not layer.blobs[0].const_diff.any()
-    assert not layer.blobs[1].const_diff.any()
-    assert not bottom[0].const_diff.any()
+    assert not layer.blobs[0].host_diff.any()
+    assert not layer.blobs[1].host_diff.any()
+    assert not bottom[0].host_diff.any()
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ def test_a_filler_for_each_top():
     fillers = "data_filler { value: 1.5 } data_filler { type: 'constant' value: -2 }"
     layer, top = set_up(f"shape {{ dim: [2, 3] }} shape {{ dim: 4 }} {fillers}", 2)
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data, np.full((2, 3), 1.5))
-    np.testing.assert_array_equal(top[1].const_data, np.full(4, -2))
+    np.testing.assert_array_equal(top[0].host_data, np.full((2, 3), 1.5))
+    np.testing.assert_array_equal(top[1].host_data, np.full(4, -2))
 
 
 def test_one_filler_for_all_and_zero_for_none():
     _, top = set_up("shape { dim: 2 } data_filler { value: 3 }", 2)
-    assert [blob.const_data.tolist() for blob in top] == [[3, 3], [3, 3]]
+    assert [blob.host_data.tolist() for blob in top] == [[3, 3], [3, 3]]
     _, top = set_up("shape { dim: 2 }", 2)
-    assert [blob.const_data.tolist() for blob in top] == [[0, 0], [0, 0]]
+    assert [blob.host_data.tolist() for blob in top] == [[0, 0], [0, 0]]
 
 
 def test_sizes_in_the_old_form():
@@ -45,16 +45,16 @@ def test_constants_are_set_once():
     layer, top = set_up("shape { dim: 2 } data_filler { value: 3 }")
     top[0].set_data(8)
     layer.forward([], top)
-    assert top[0].const_data.tolist() == [8, 8]
+    assert top[0].host_data.tolist() == [8, 8]
 
 
 def test_random_numbers_come_with_each_forward_pass():
     layer, top = set_up("shape { dim: 5 } data_filler { type: 'uniform' min: 1 max: 2 }", seed=9)
-    assert not top[0].const_data.any()
+    assert not top[0].host_data.any()
     rng = RandomNumbers(9)
     for _ in range(2):
         layer.forward([], top)
-        np.testing.assert_array_equal(top[0].const_data, rng.uniform(1, 2, 5))
+        np.testing.assert_array_equal(top[0].host_data, rng.uniform(1, 2, 5))
 
 
 @pytest.mark.parametrize(

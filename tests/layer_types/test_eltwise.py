@@ -57,8 +57,8 @@ def test_stable_product_has_a_gradient_at_0():
     layer.forward(bottom, top)
     top[0].set_diff([1.0, 10.0])
     layer.backward(top, [True, True], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, [3.0, 0.0])
-    np.testing.assert_array_equal(bottom[1].const_diff, [0.0, 20.0])
+    np.testing.assert_array_equal(bottom[0].host_diff, [3.0, 0.0])
+    np.testing.assert_array_equal(bottom[1].host_diff, [0.0, 20.0])
 
 
 def test_of_equal_elements_the_second_bottom_counts_first():
@@ -69,7 +69,7 @@ def test_of_equal_elements_the_second_bottom_counts_first():
     layer.forward(bottom, top)
     top[0].set_diff(1.0)
     layer.backward(top, [True] * 3, bottom)
-    diffs = [blob.const_diff.tolist() for blob in bottom]
+    diffs = [blob.host_diff.tolist() for blob in bottom]
     assert diffs == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
 
 
@@ -80,7 +80,7 @@ def test_leaves_diffs_that_nobody_asked_for():
     layer.reshape(bottom, top)
     top[0].set_diff(5.0)
     layer.backward(top, [False, True], bottom)
-    assert [float(blob.const_diff[0]) for blob in bottom] == [0.0, 5.0]
+    assert [float(blob.host_diff[0]) for blob in bottom] == [0.0, 5.0]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_looks_rows_up_and_adds_the_bias(dtype):
     layer.blobs[1].set_data([10, 20])
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[[15, 26], [11, 22]]])
+    np.testing.assert_array_equal(top[0].host_data, [[[15, 26], [11, 22]]])
 
 
 @pytest.mark.parametrize("bias_term", ["true", "false"])
@@ -42,11 +42,11 @@ def test_gradients_of_a_row_that_is_used_twice_add_up_and_may_be_left_out():
     layer.forward(bottom, top)
     top[0].set_diff([[1, 2], [10, 20], [100, 200]])
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [[0, 0], [11, 22], [100, 200]])
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [111, 222])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [[0, 0], [11, 22], [100, 200]])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [111, 222])
     layer.param_propagate_down = [False, False]
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [111, 222])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [111, 222])
 
 
 @pytest.mark.parametrize("number", [3, -1, np.nan])

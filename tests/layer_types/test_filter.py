@@ -53,7 +53,7 @@ def test_in_a_net_the_rest_follows_the_number_of_items():
         net.clear_param_diffs()
         net.backward()
         np.testing.assert_allclose(
-            net.params["w"][0].const_diff, (2 * kept + 2 * kept * kept).sum(axis=0)
+            net.params["w"][0].host_diff, (2 * kept + 2 * kept * kept).sum(axis=0)
         )
 
 
@@ -70,7 +70,7 @@ def test_in_a_net_the_loss_weight_is_that_of_every_item():
         net.forward()
         net.clear_param_diffs()
         net.backward()
-        np.testing.assert_array_equal(net.params["w"][0].const_diff, expected)
+        np.testing.assert_array_equal(net.params["w"][0].host_diff, expected)
 
 
 def test_rejects():

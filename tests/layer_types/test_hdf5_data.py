@@ -39,7 +39,7 @@ def rows_of(layer, top, count):
     taken = []
     for _ in range(count):
         layer.forward([], top)
-        taken += top[0].const_data[:, 0].tolist()
+        taken += top[0].host_data[:, 0].tolist()
     return taken
 
 
@@ -49,14 +49,14 @@ def test_gives_rows_over_files_and_starts_over(source):
     for start in (0, 2, 4, 6, 1):
         layer.forward([], top)
         rows = np.array([start % 7, (start + 1) % 7])
-        np.testing.assert_array_equal(top[0].const_data, np.stack([2 * rows, 2 * rows + 1], 1))
-        np.testing.assert_array_equal(top[1].const_data, rows[:, np.newaxis])
+        np.testing.assert_array_equal(top[0].host_data, np.stack([2 * rows, 2 * rows + 1], 1))
+        np.testing.assert_array_equal(top[1].host_data, rows[:, np.newaxis])
 
 
 def test_takes_datasets_by_the_names_of_tops(source):
     layer, top = set_up(source, names=("label", "data"))
     layer.forward([], top)
-    assert top[0].const_data.ravel().tolist() == [0, 1]
+    assert top[0].host_data.ravel().tolist() == [0, 1]
 
 
 def test_shuffles(source):

@@ -40,7 +40,7 @@ def test_the_rows_of_each_pass_follow_those_of_the_last(path, rng):
         np.testing.assert_array_equal(label.ravel(), np.concatenate([v[1] for v in passes]))
     assert label.shape == (6, 1, 1, 1)
     layer.backward([], [True, True], bottom)
-    assert not bottom[0].const_diff.any()
+    assert not bottom[0].host_diff.any()
 
 
 def test_more_than_four_axes_are_kept(path):

@@ -39,7 +39,7 @@ def test_values_by_hand(transpose, mode, dtype, device):
     weights = np.array([[1, 0, 0], [-1, 0, 2]])
     layer.blobs[0].set_data(weights.T if transpose else weights)
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[11, 15], [14, 18]])
+    np.testing.assert_array_equal(top[0].host_data, [[11, 15], [14, 18]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -55,11 +55,11 @@ def test_backward_by_hand(transpose, dtype, device):
     layer.blobs[0].set_diff(1000)
     layer.blobs[1].set_diff(1000)
     layer.backward(top, [True], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, [[1, 0, 0], [-90, 0, 200]])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[1, 0, 0], [-90, 0, 200]])
     expected = np.array([[1041, 1052, 1063], [1400, 1500, 1600]])
-    got = layer.blobs[0].const_diff
+    got = layer.blobs[0].host_diff
     np.testing.assert_array_equal(got.T if transpose == "true" else got, expected)
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [1011, 1100])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [1011, 1100])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_shapes(text, shape, top_shape, weights_shape, mode, dtype, device, rng)
     layer = inner_product(f"num_output: 4 gemm_mode: {mode} {text} {FILLERS}", device, dtype=dtype)
     x = rng.standard_normal(shape)
     y = run_layer(layer, x)
-    weights, bias = (blob.const_data for blob in layer.blobs)
+    weights, bias = (blob.host_data for blob in layer.blobs)
     assert weights.shape == weights_shape
     matrix = weights.T if layer.transpose else weights
     expected = x.reshape(-1, layer.inputs) @ matrix.T.astype(np.float64) + bias
@@ -112,7 +112,7 @@ def test_float32_agrees_with_float64_and_does_what_the_flags_say(bias_term, flag
             blob.set_diff(0.5)
         layer.param_propagate_down[:] = param_flags[: len(layer.blobs)]
         layer.backward(top, [data_flag], bottom)
-        diffs[dtype] = [blob.const_diff.copy() for blob in blobs]
+        diffs[dtype] = [blob.host_diff.copy() for blob in blobs]
     for got, expected, flag in zip(diffs[np.float32], diffs[np.float64], flags, strict=False):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
         assert flag != bool((expected == 0.5).all())
@@ -124,11 +124,11 @@ def test_sees_weights_that_change(mode, device, rng):
     bottom, top = set_up(layer, (3, 4))
     bottom[0].set_data(rng.standard_normal((3, 4)))
     layer.forward(bottom, top)
-    assert not top[0].const_data.any()
+    assert not top[0].host_data.any()
     layer.blobs[0].set_data([[0, 0, 1, 0], [0, 0, 0, -1]])
     layer.forward(bottom, top)
-    x = bottom[0].const_data
-    np.testing.assert_array_equal(top[0].const_data, np.stack([x[:, 2], -x[:, 3]], axis=1))
+    x = bottom[0].host_data
+    np.testing.assert_array_equal(top[0].host_data, np.stack([x[:, 2], -x[:, 3]], axis=1))
 
 
 @pytest.mark.parametrize("mode", ["GEMM", "SPMDM", "CCNMM"])
@@ -140,8 +140,8 @@ def test_follows_a_batch_that_changes(mode, device, rng):
         bottom = [blob_of(x, np.float32)]
         layer.reshape(bottom, top)
         layer.forward(bottom, top)
-        weights, bias = (blob.const_data for blob in layer.blobs)
-        np.testing.assert_allclose(top[0].const_data, x @ weights.T + bias, rtol=1e-5, atol=1e-5)
+        weights, bias = (blob.host_data for blob in layer.blobs)
+        np.testing.assert_allclose(top[0].host_data, x @ weights.T + bias, rtol=1e-5, atol=1e-5)
 
 
 def test_counts_multiply_adds(device):
@@ -214,7 +214,7 @@ def test_the_kernel_may_be_another_one(device, rng):
         layer.reshape(bottom, top)
         assert isinstance(layer.kernel, kernel_class)
         layer.forward(bottom, top)
-        tops.append(top[0].const_data.copy())
+        tops.append(top[0].host_data.copy())
     np.testing.assert_allclose(tops, [tops[0]] * len(KERNELS), rtol=1e-5, atol=1e-5)
 
 

@@ -35,7 +35,7 @@ def test_keeps_what_the_program_sets():
     top[0].set_data([1, 2, 3])
     layer.reshape([], top)
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data, [1, 2, 3])
+    np.testing.assert_array_equal(top[0].host_data, [1, 2, 3])
 
 
 def test_refuses_another_number_of_shapes():

@@ -111,5 +111,5 @@ def test_gradient_does_not_need_the_top(region):
             top[0].set_data(0)
         top[0].set_diff(np.random.default_rng(3).standard_normal(top[0].shape))
         layer.backward(top, [True], bottom)
-        diffs.append(bottom[0].const_diff.copy())
+        diffs.append(bottom[0].host_diff.copy())
     np.testing.assert_array_equal(*diffs)

@@ -23,7 +23,7 @@ def labels_of(layer, top, count):
     taken = []
     for _ in range(count):
         layer.forward([], top)
-        taken += top[1].const_data.ravel().tolist()
+        taken += top[1].host_data.ravel().tolist()
     return taken
 
 
@@ -34,8 +34,8 @@ def test_gives_batches_in_order_and_starts_over(rng):
     layer.reset(data, np.arange(6))
     for start in (0, 2, 4, 0):
         layer.forward([], top)
-        np.testing.assert_array_equal(top[0].const_data, data[start : start + 2])
-        assert top[1].const_data.ravel().tolist() == [start, start + 1]
+        np.testing.assert_array_equal(top[0].host_data, data[start : start + 2])
+        assert top[1].host_data.ravel().tolist() == [start, start + 1]
 
 
 def test_reset_starts_with_the_first():
@@ -51,7 +51,7 @@ def test_add_transforms(rng):
     images = rng.integers(0, 256, (2, 3, 4, 5), dtype=np.uint8)
     layer.add(images, [0, 1])
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data, (images.astype(np.float32) - 4) / 2)
+    np.testing.assert_array_equal(top[0].host_data, (images.astype(np.float32) - 4) / 2)
 
 
 def test_add_crops(rng):
@@ -62,8 +62,8 @@ def test_add_crops(rng):
     images = [rng.integers(0, 256, (3, size, 8), dtype=np.uint8) for size in (6, 4)]
     layer.add(images, [0, 1])
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data[0], images[0][:, 1:5, 2:6])
-    np.testing.assert_array_equal(top[0].const_data[1], images[1][:, :, 2:6])
+    np.testing.assert_array_equal(top[0].host_data[0], images[0][:, 1:5, 2:6])
+    np.testing.assert_array_equal(top[0].host_data[1], images[1][:, :, 2:6])
 
 
 def test_goes_on_where_it_was():

@@ -84,7 +84,7 @@ def test_a_layer_in_place_on_the_top_changes_no_gradient(name, text):
     top[0].set_diff(np.ones_like(X))
     layer.backward(top, [True], bottom)
     np.testing.assert_array_equal(
-        bottom[0].const_diff, run_backward(neuron(name, text), X, np.ones_like(X)).bottom_diff
+        bottom[0].host_diff, run_backward(neuron(name, text), X, np.ones_like(X)).bottom_diff
     )
 
 
@@ -127,7 +127,7 @@ def test_diff_is_left_alone_where_it_is_not_wanted():
     top[0].set_diff(1)
     bottom[0].set_diff(5)
     layer.backward(top, [False], bottom)
-    assert (bottom[0].const_diff == 5).all()
+    assert (bottom[0].host_diff == 5).all()
 
 
 @pytest.mark.parametrize(

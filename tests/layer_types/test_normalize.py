@@ -38,7 +38,7 @@ def test_each_channel_has_its_factor():
     layer.blobs[0].set_data([10, 100])
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, [[[6], [80]]])
+    np.testing.assert_allclose(top[0].host_data, [[[6], [80]]])
 
 
 @pytest.mark.parametrize("eps", [1e-10, 0.5])
@@ -70,8 +70,8 @@ def test_diff_of_the_factor_adds_up_and_may_be_left_out():
     layer.backward(top, [False], bottom)
     layer.param_propagate_down = [False]
     layer.backward(top, [False], bottom)
-    np.testing.assert_allclose(layer.blobs[0].const_diff, 6)
-    np.testing.assert_array_equal(bottom[0].const_diff, [[0, 0]])
+    np.testing.assert_allclose(layer.blobs[0].host_diff, 6)
+    np.testing.assert_array_equal(bottom[0].host_diff, [[0, 0]])
 
 
 def test_rejects():

@@ -16,11 +16,11 @@ def test_puts_out_its_blob_and_takes_its_gradient():
     layer.reshape([], top)
     layer.blobs[0].set_data(np.arange(6).reshape(2, 3))
     layer.forward([], top)
-    np.testing.assert_array_equal(top[0].const_data, [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(top[0].host_data, [[0, 1, 2], [3, 4, 5]])
     layer.blobs[0].set_diff(1)
     top[0].set_diff(np.arange(6).reshape(2, 3))
     layer.backward(top, [], [])
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [[1, 2, 3], [4, 5, 6]])
 
 
 def test_has_no_bottom_and_one_top():

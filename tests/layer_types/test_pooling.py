@@ -110,7 +110,7 @@ def test_native_layout_gives_the_same_as_the_plain_one(window, method, rng):
         weights = np.random.default_rng(5).standard_normal(top[0].shape)
         top[0].set_diff(weights)
         layer.backward(top, [True], bottom)
-        results.append((top[0].const_data.copy(), bottom[0].const_diff.copy()))
+        results.append((top[0].host_data.copy(), bottom[0].host_diff.copy()))
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-6, atol=1e-6)
 

@@ -30,7 +30,7 @@ def test_each_channel_has_its_slope():
     layer.blobs[0].set_data([10, 100])
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[[-10, -20], [-300, 4]]])
+    np.testing.assert_array_equal(top[0].host_data, [[[-10, -20], [-300, 4]]])
 
 
 @pytest.mark.parametrize("channel_shared", ["true", "false"])
@@ -60,11 +60,11 @@ def test_diff_of_the_slope_adds_up_and_may_be_left_out():
     top[0].set_diff([[5.0, 7.0]])
     layer.backward(top, [False], bottom)
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [-20, 0])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [-20, 0])
     layer.param_propagate_down = [False]
     layer.backward(top, [True], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [-20, 0])
-    np.testing.assert_array_equal(bottom[0].const_diff, [[1.25, 7]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [-20, 0])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[1.25, 7]])
 
 
 def test_rejects_a_bottom_without_channels():

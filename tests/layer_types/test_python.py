@@ -72,12 +72,12 @@ def test_a_layer_written_for_pycaffe(module, rng):
     x = rng.standard_normal(net.blobs["x"].shape)
     net.blobs["x"].set_data(x)
     net.forward()
-    np.testing.assert_allclose(net.blobs["y"].const_data, 6 * x, rtol=1e-6)
+    np.testing.assert_allclose(net.blobs["y"].host_data, 6 * x, rtol=1e-6)
     net.blobs["y"].set_diff(1)
     net.clear_param_diffs()
     net.backward()
-    np.testing.assert_allclose(net.blobs["x"].const_diff, 6)
-    np.testing.assert_allclose(net.params["p"][0].const_diff, [3 * x.sum()], rtol=1e-5)
+    np.testing.assert_allclose(net.blobs["x"].host_diff, 6)
+    np.testing.assert_allclose(net.params["p"][0].host_diff, [3 * x.sum()], rtol=1e-5)
     assert "caffe" not in sys.modules or sys.modules["caffe"] is not sscaffe
 
 

@@ -44,7 +44,7 @@ def test_matches_a_plain_loop(layer_type, rng):
     layer = recurrent(layer_type)
     x = rng.standard_normal((STEPS, BATCH, 3, 2))
     got = run_layer(layer, x, CONT)
-    weights = [blob.const_data for blob in layer.blobs]
+    weights = [blob.host_data for blob in layer.blobs]
     for n in range(BATCH):
         states = [np.zeros(HIDDEN)] * STATES[layer_type]
         for t in range(STEPS):
@@ -93,13 +93,13 @@ def test_a_pass_goes_on_where_the_last_one_ended(layer_type, rng):
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, whole[:STEPS], rtol=1e-12)
+    np.testing.assert_allclose(top[0].host_data, whole[:STEPS], rtol=1e-12)
     bottom[0].set_data(x[STEPS:])
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, whole[STEPS:], rtol=1e-12)
+    np.testing.assert_allclose(top[0].host_data, whole[STEPS:], rtol=1e-12)
     layer.reset()
     layer.forward(bottom, top)
-    assert not np.allclose(top[0].const_data, whole[STEPS:])
+    assert not np.allclose(top[0].host_data, whole[STEPS:])
 
 
 @pytest.mark.parametrize("layer_type", STATES)
@@ -110,14 +110,14 @@ def test_states_of_another_batch_are_forgotten(layer_type, rng):
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    first = top[0].const_data[:, :2].copy()
+    first = top[0].host_data[:, :2].copy()
     for blob in bottom:
-        values = blob.const_data[:, :2].copy()
+        values = blob.host_data[:, :2].copy()
         blob.reshape(*values.shape)
         blob.set_data(values)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].const_data, first, rtol=1e-12)
+    np.testing.assert_allclose(top[0].host_data, first, rtol=1e-12)
 
 
 def test_lstm_unit_by_hand():

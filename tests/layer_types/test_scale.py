@@ -28,7 +28,7 @@ def test_scales_each_channel_and_adds_the_bias():
     layer.blobs[1].set_data([0.5, 0.25])
     layer.reshape(x, top)
     layer.forward(x, top)
-    np.testing.assert_array_equal(top[0].const_data, [[[10.5, 20.5], [300.25, 400.25]]])
+    np.testing.assert_array_equal(top[0].host_data, [[[10.5, 20.5], [300.25, 400.25]]])
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_factor_covers_axes(text, shape, rng):
     layer = scale(f"{text} bias_term: true {GAUSSIAN}")
     x = rng.standard_normal((2, 3, 4, 5))
     y = run_layer(layer, x)
-    factor, bias = (blob.const_data for blob in layer.blobs)
+    factor, bias = (blob.host_data for blob in layer.blobs)
     assert factor.shape == bias.shape == shape
     axis = {"": 1, "num_axes: 2": 1, "num_axes: -1": 1, "axis: -1": 3}.get(text, 0)
     axis = 2 if "-2" in text else axis
@@ -110,8 +110,8 @@ def test_in_place_with_a_given_factor(rng):
     layer.forward(bottom, top)
     top[0].set_diff(top_diff)
     layer.backward(top, [True, True], bottom)
-    np.testing.assert_allclose(bottom[0].const_diff, top_diff * factor)
-    np.testing.assert_allclose(bottom[1].const_diff, (top_diff * x).sum(axis=0))
+    np.testing.assert_allclose(bottom[0].host_diff, top_diff * factor)
+    np.testing.assert_allclose(bottom[1].host_diff, (top_diff * x).sum(axis=0))
 
 
 def test_diffs_of_blobs_add_up_and_may_be_left_out(rng):
@@ -123,14 +123,14 @@ def test_diffs_of_blobs_add_up_and_may_be_left_out(rng):
     top[0].set_diff([[3.0, 4.0]])
     layer.backward(top, [False], bottom)
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [6, 16])
-    np.testing.assert_array_equal(layer.blobs[1].const_diff, [6, 8])
-    np.testing.assert_array_equal(bottom[0].const_diff, [[0, 0]])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [6, 16])
+    np.testing.assert_array_equal(layer.blobs[1].host_diff, [6, 8])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[0, 0]])
     for flags, factor_diff, bias_diff in (([True, False], 9, 6), ([False, True], 9, 9)):
         layer.param_propagate_down = flags
         layer.backward(top, [False], bottom)
-        assert layer.blobs[0].const_diff[0] == factor_diff
-        assert layer.blobs[1].const_diff[0] == bias_diff
+        assert layer.blobs[0].host_diff[0] == factor_diff
+        assert layer.blobs[1].host_diff[0] == bias_diff
 
 
 def test_rejects_axes_that_are_not_there():

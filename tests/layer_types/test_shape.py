@@ -129,9 +129,9 @@ def run_chain(layers, x, top_diff):
     for layer, bottom, top in reversed(steps):
         layer.backward([top], [True], [bottom])
     return [
-        blobs[-1].const_data,
-        blobs[0].const_diff,
-        *(blob.const_diff for layer in layers for blob in layer.blobs),
+        blobs[-1].host_data,
+        blobs[0].host_diff,
+        *(blob.host_diff for layer in layers for blob in layer.blobs),
     ]
 
 
@@ -180,8 +180,8 @@ class TestSplit:
             blob.set_diff([10.0**i, 1])
         for _ in range(2):
             layer.backward(top, [True], bottom)
-            np.testing.assert_array_equal(bottom[0].const_diff, [111, 3])
-        assert [float(blob.const_diff[0]) for blob in top] == [1, 10, 100]
+            np.testing.assert_array_equal(bottom[0].host_diff, [111, 3])
+        assert [float(blob.host_diff[0]) for blob in top] == [1, 10, 100]
 
 
 class TestSilence:
@@ -194,5 +194,5 @@ class TestSilence:
         layer.reshape(bottom, [])
         layer.forward(bottom, [])
         layer.backward([], [True, False], bottom)
-        np.testing.assert_array_equal(bottom[0].const_diff, [0, 0])
-        np.testing.assert_array_equal(bottom[1].const_diff, [5])
+        np.testing.assert_array_equal(bottom[0].host_diff, [0, 0])
+        np.testing.assert_array_equal(bottom[1].host_diff, [5])

@@ -71,10 +71,10 @@ def test_large_scores_neither_overflow_nor_warn():
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    assert top[0].const_data == 2e4
+    assert top[0].host_data == 2e4
     top[0].set_diff(1)
     layer.backward(top, [True, False], bottom)
-    np.testing.assert_array_equal(bottom[0].const_diff, [[1, -1]])
+    np.testing.assert_array_equal(bottom[0].host_diff, [[1, -1]])
 
 
 def test_loss_weight_scales_the_gradient():
@@ -85,7 +85,7 @@ def test_loss_weight_scales_the_gradient():
     layer.forward(bottom, top)
     top[0].set_diff(3)
     layer.backward(top, [True, False], bottom)
-    assert bottom[0].const_diff == -1.5
+    assert bottom[0].host_diff == -1.5
 
 
 def test_rejects():

@@ -27,7 +27,7 @@ def backward(layer, scores, labels, weight=1.0):
     layer.forward(bottom, top)
     top[0].set_diff(weight)
     layer.backward(top, [True, False], bottom)
-    return bottom[0].const_diff
+    return bottom[0].host_diff
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

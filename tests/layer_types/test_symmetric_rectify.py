@@ -48,7 +48,7 @@ def test_decay_pulls_thresholds_up_but_not_those_of_0():
     layer.forward(bottom, top)
     top[0].set_diff([[10.0, 10.0]])
     layer.backward(top, [False], bottom)
-    np.testing.assert_array_equal(layer.blobs[0].const_diff, [-10 - 3, 10])
+    np.testing.assert_array_equal(layer.blobs[0].host_diff, [-10 - 3, 10])
 
 
 def test_thresholds_that_an_update_made_negative_become_0():
@@ -57,8 +57,8 @@ def test_thresholds_that_an_update_made_negative_become_0():
     layer.blobs[0].set_data([-0.5, 0.25])
     layer.reshape(bottom, top)
     layer.forward(bottom, top)
-    np.testing.assert_array_equal(top[0].const_data, [[1, -0.75]])
-    np.testing.assert_array_equal(layer.blobs[0].const_data, [0, 0.25])
+    np.testing.assert_array_equal(top[0].host_data, [[1, -0.75]])
+    np.testing.assert_array_equal(layer.blobs[0].host_data, [0, 0.25])
 
 
 def test_display_logs_the_thresholds(caplog):

@@ -75,7 +75,7 @@ def run(layer, top, count):
     passes = []
     for _ in range(count):
         layer.forward([], top)
-        passes.append([blob.const_data.copy() for blob in top])
+        passes.append([blob.host_data.copy() for blob in top])
     return [np.concatenate(arrays) for arrays in zip(*passes, strict=True)]
 
 

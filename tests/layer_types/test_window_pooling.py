@@ -152,12 +152,12 @@ def test_stochastic_pooling_takes_what_its_random_number_falls_on():
     for draw in draws:
         layer.forward(bottom, top)
         chosen = np.searchsorted(running, draw)
-        assert top[0].const_data.item() == x.ravel()[chosen]
+        assert top[0].host_data.item() == x.ravel()[chosen]
         top[0].set_diff(5)
         layer.backward(top, [True], bottom)
         expected = np.zeros(4)
         expected[chosen] = 5
-        np.testing.assert_array_equal(bottom[0].const_diff.ravel(), expected)
+        np.testing.assert_array_equal(bottom[0].host_diff.ravel(), expected)
 
 
 def test_stochastic_pooling_takes_each_value_in_proportion(rng):
@@ -181,7 +181,7 @@ def test_stochastic_pooling_of_partial_windows_stays_in_the_image(rng):
     layer.forward(bottom, top)
     top[0].set_diff(1)
     layer.backward(top, [True], bottom)
-    assert bottom[0].const_diff.sum() == 4
+    assert bottom[0].host_diff.sum() == 4
 
 
 @pytest.mark.parametrize(

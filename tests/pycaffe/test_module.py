@@ -117,10 +117,10 @@ def test_one_process_alone(caffe):
             call()
 
 
-def test_there_is_no_gpu_yet(caffe):
+def test_a_gpu_that_is_not_there_is_refused(caffe, without_cupy):
     caffe.set_mode_cpu()
     for call in (caffe.set_mode_gpu, lambda: caffe.set_device(0)):
-        with pytest.raises(UnsupportedError, match="no GPU kernels yet"):
+        with pytest.raises(UnsupportedError, match="gpu 0: CuPy cannot be imported"):
             call()
 
 
@@ -152,3 +152,18 @@ def test_the_module_pycaffe_has_what_scripts_import_from_it(name):
 def test_the_module_pycaffe_knows_what_it_has_not():
     with pytest.raises(AttributeError, match="has no attribute 'Nett'"):
         importlib.import_module("sscaffe.pycaffe").Nett  # noqa: B018
+
+
+@pytest.mark.gpu
+def test_nets_compute_where_the_mode_says(caffe, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text("layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 1 } } }")
+    assert caffe.Net(str(path), caffe.TEST).device.name == "cpu"
+    caffe.set_device(0)
+    assert caffe.Net(str(path), caffe.TEST).device.name == "cpu"
+    try:
+        caffe.set_mode_gpu()
+        assert caffe.Net(str(path), caffe.TEST).device.name == "gpu:0"
+    finally:
+        caffe.set_mode_cpu()
+    assert caffe.Net(str(path), caffe.TEST).device.name == "cpu"

@@ -64,7 +64,7 @@ def test_what_is_given_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("device", [None, cpu()])
-def test_a_gpu_that_is_asked_for_is_refused(device):
+def test_a_gpu_that_is_asked_for_is_refused(without_cupy, device):
     with pytest.raises(UnsupportedError, match=r"gpu 2: .*, or set solver_mode: CPU"):
         device_for(settings("solver_mode: GPU device_id: 2"), device)
 

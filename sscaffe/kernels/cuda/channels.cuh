@@ -8,7 +8,7 @@
 constexpr int kWide = 16 / sizeof(Real);
 
 template <int W>
-struct alignas(W * sizeof(Real)) Pack {
+struct alignas(W * sizeof(Real)) Width {
     static constexpr int width = W;
     Real at[W];
 };
@@ -24,7 +24,7 @@ struct Split {
 
     // Whether rows and this array can be read by `kWide` elements at a time.
     __device__ bool is_wide(const Real* array) const {
-        return inner % kWide == 0 && reinterpret_cast<size_t>(array) % sizeof(Pack<kWide>) == 0;
+        return inner % kWide == 0 && reinterpret_cast<size_t>(array) % sizeof(Width<kWide>) == 0;
     }
 };
 
@@ -49,7 +49,7 @@ __device__ inline void for_packs(const Split& s, const Function& fn) {
     const int rows = step / width, places = step % width;
 #pragma unroll 2
     for (long long i = first; i < end; i += step) {
-        fn(Pack<W>(), (size_t(row) * s.channels + s.channel()) * s.inner + size_t(at) * W);
+        fn(Width<W>(), (size_t(row) * s.channels + s.channel()) * s.inner + size_t(at) * W);
         row += rows;
         at += places;
         if (at >= width) {
