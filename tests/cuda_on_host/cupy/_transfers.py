@@ -11,7 +11,7 @@ import numpy as np
 
 MOST = 64  # copies of a stream that are remembered
 
-_pinned = {}  # address: bytes
+_pinned = weakref.WeakValueDictionary()  # by address
 _streams = weakref.WeakSet()
 
 
@@ -23,14 +23,17 @@ def pinned_memory(size):
     """Return page-locked memory, in whole pages as CuPy's pool gives it."""
     memory = _Memory(-(-max(1, size) // 512) * 512)
     address = np.frombuffer(memory, np.uint8).ctypes.data
-    _pinned[address] = len(memory)
-    weakref.finalize(memory, _pinned.pop, address, None)
+    _pinned[address] = memory
     return memoryview(memory)
 
 
-def _is_pinned(array):
+def _bytes_of(array):
+    """Return the bytes of a page-locked array, without holding on to the array; None of others."""
     address = array.ctypes.data
-    return any(start <= address < start + size for start, size in _pinned.items())
+    for start, memory in list(_pinned.items()):
+        if start <= address < start + len(memory):
+            return np.frombuffer(memory, np.uint8, array.nbytes, address - start)
+    return None
 
 
 class ToDevice:
@@ -40,7 +43,7 @@ class ToDevice:
         self.host, self.before = host, host.copy()
 
     def finish(self):
-        if self.before is not None and self.host.tobytes() != self.before.tobytes():
+        if self.before is not None and not np.array_equal(self.host, self.before):
             self.before = None
             raise RuntimeError(
                 "page-locked memory was written to before the host waited for its copy to the "
@@ -52,13 +55,13 @@ class ToDevice:
 class ToHost:
     """A copy to the host that nobody may read until the host has waited."""
 
-    def __init__(self, out, value):
-        self.out, self.value = out, value.copy()
-        out.view(np.uint8)[...] = 0xFF
+    def __init__(self, host, value):
+        self.host, self.value = host, value
+        host[...] = 0xFF
 
     def finish(self):
         if self.value is not None:
-            self.out[...] = self.value
+            self.host[...] = self.value
         self.value = None
 
 
@@ -70,16 +73,24 @@ class Pending:
         _streams.add(stream)
 
     def set(self, array, host):
+        pinned = _bytes_of(host)
+        if pinned is None:
+            np.copyto(array, host)
+            return
         for stream in list(_streams):
             for copy in stream.pending.copies:
-                if isinstance(copy, ToDevice) and np.may_share_memory(copy.host, host):
+                if isinstance(copy, ToDevice) and np.may_share_memory(copy.host, pinned):
                     copy.finish()
         np.copyto(array, host)
-        if _is_pinned(host):
-            self.copies.append(ToDevice(host))
+        self.copies.append(ToDevice(pinned))
 
     def get(self, out, array):
-        self.copies.append(ToHost(out, array))
+        pinned = _bytes_of(out)
+        if pinned is None:  # CUDA waits
+            np.copyto(out, array)
+        else:
+            value = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+            self.copies.append(ToHost(pinned, value))
 
     def finish(self):
         while self.copies:
