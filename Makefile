@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 
-.PHONY: build demo test lint unit bench soak asan fuzz clean
+.PHONY: build demo test lint unit bench gpu soak asan fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,13 @@ bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_infer.py --nets lenet cifar_full resnet20 squeezenet caffenet --rounds 3
 	$(BIN)/python tools/bench_sparse.py --rounds 5
 	@echo "Peers take part with --torch-python, --ort-python, --caffe-python: see tools/bench/README.md"
+
+# Needs a GPU, and what runs it: CUDA=12 for drivers older than 580.
+CUDA ?= 13
+gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda$(CUDA) build
+	$(BIN)/sscaffe device_query --gpu 0
+	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python tools/bench_gpu.py
 
 # Hours: what tests/trust does in minutes, with the numbers of a release.
 soak: $(VENV)/.installed-test build

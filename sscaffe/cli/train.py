@@ -204,9 +204,9 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
         if flags.get(name):
             words += [f"--{name}", str(flags[name])]
-    if flags["gpu"]:
+    if flags.get("gpu"):
         words += ["--gpu", flags["gpu"]]
-    if flags["tf32"]:
+    if flags.get("tf32"):
         words.append("--tf32")
     if flags["allow_python"]:
         words.append("--allow-python-layers")

@@ -153,12 +153,8 @@ def _describe(sizes: Sizes, kind: str) -> tuple[Any, tuple[int, int, int]]:
         intermediate_data_type=real,
         compute_data_type=real,
     )
-    window = {
-        "pre_padding": list(sizes.pad),
-        "post_padding": list(sizes.pad),
-        "stride": list(sizes.stride),
-        "dilation": list(sizes.dilation),
-    }
+    pad, stride, dilation = map(list, (sizes.pad, sizes.stride, sizes.dilation))
+    window = {"pre_padding": pad, "post_padding": pad, "stride": stride, "dilation": dilation}
 
     def tensor(name: str, shape: Shape) -> Any:
         return graph.tensor(

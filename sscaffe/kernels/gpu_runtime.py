@@ -85,6 +85,18 @@ def synchronize() -> None:
     xp.cuda.get_current_stream().synchronize()
 
 
+class Event:
+    """A place in the work of the current stream."""
+
+    def __init__(self) -> None:
+        self._event = xp.cuda.Event(disable_timing=True)
+        self._event.record()
+
+    def wait(self) -> None:
+        """Wait until the device has come there."""
+        self._event.synchronize()
+
+
 def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[float]:
     """Return the median time of each function on the device, in ms; they take turns.
 
@@ -113,6 +125,8 @@ def to_device(array: Array, out: Any = None) -> Any:
 
     Page-locked arrays (`pinned`) are copied while the host goes on.
     """
+    if xp.cuda.get_current_stream().is_capturing():
+        raise RuntimeError("a copy from the host would read its memory again in each replay")
     source = np.ascontiguousarray(array)
     traffic.to_device += 1
     traffic.bytes += source.nbytes
