@@ -152,7 +152,7 @@ def test_capture_notes_down_and_replays(kernel, dtype):
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture(xp.cuda.runtime.streamCaptureModeGlobal)
-        to_device(host, x)
+        x.set(host)
         twice((1,), (4,), (np.int32(4), dtype.type(2), x))
         total += x.sum()
         x.reshape(2, 2)[1] -= 1
