@@ -6,6 +6,7 @@ alone, which count them.
 
 import functools
 import statistics
+import zlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -152,10 +153,16 @@ def pinned(count: int, dtype: Any) -> Array:
 
 
 @functools.cache
+def _checksum() -> int:
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.cuh"))))
+
+
+@functools.cache
 def _function(device: int, file: str, kernel: str, dtype: str) -> Any:
     """Compile a kernel, on first use by a device; CuPy keeps what it compiled in a folder."""
     name = "double" if dtype == "float64" else "float"
-    options = ("-std=c++17", f"-DReal={name}", f"-I{FOLDER}")
+    # CuPy keeps what it compiled by source and options: a changed header has to be among them.
+    options = ("-std=c++17", f"-DReal={name}", f"-DHeaders={_checksum()}", f"-I{FOLDER}")
     module = xp.RawModule(code=(FOLDER / file).read_text(), options=options, backend="nvrtc")
     return module.get_function(kernel)
 
