@@ -329,14 +329,10 @@ class Kernels(Protocol):
             C-contiguous. Those less than the smallest normal float32 count as that.
         labels : ndarray, shape (outer * inner,)
             Of the same dtype; what is behind the point is dropped.
-        ignored : int, optional
-            The label that does not count.
-        divisor : int, optional
-            By default how many labels count; 1 for none.
-        counted : CountedLabels
-            Overwritten.
-        loss : ndarray of one element
-            Overwritten; NaN if a label is no class.
+        ignored, divisor : int, optional
+            The label that does not count; by default, how many labels count, or 1 for none.
+        counted, loss : CountedLabels, and ndarray of one element
+            Overwritten; the loss is NaN if a label is no class.
         """
 
     def softmax_loss_backward(
@@ -344,8 +340,7 @@ class Kernels(Protocol):
     ) -> None:
         """Set ``diff = weight / divided_by * (probabilities - [class is label])``.
 
-        It is 0 where a label does not count. `diff` is shaped like `probabilities`; the labels
-        are as `softmax_loss` left them.
+        It is 0 where a label does not count; the labels are as `softmax_loss` left them.
         """
 
     def multiply(

@@ -6,6 +6,7 @@ alone, which count them.
 
 import functools
 import statistics
+import zlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,18 @@ def synchronize() -> None:
     xp.cuda.get_current_stream().synchronize()
 
 
+class Event:
+    """A place in the work of the current stream."""
+
+    def __init__(self) -> None:
+        self._event = xp.cuda.Event(disable_timing=True)
+        self._event.record()
+
+    def wait(self) -> None:
+        """Wait until the device has come there."""
+        self._event.synchronize()
+
+
 def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[float]:
     """Return the median time of each function on the device, in ms; they take turns.
 
@@ -113,6 +126,8 @@ def to_device(array: Array, out: Any = None) -> Any:
 
     Page-locked arrays (`pinned`) are copied while the host goes on.
     """
+    if xp.cuda.get_current_stream().is_capturing():
+        raise RuntimeError("a copy from the host would read its memory again in each replay")
     source = np.ascontiguousarray(array)
     traffic.to_device += 1
     traffic.bytes += source.nbytes
@@ -138,10 +153,16 @@ def pinned(count: int, dtype: Any) -> Array:
 
 
 @functools.cache
+def _checksum() -> int:
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.cuh"))))
+
+
+@functools.cache
 def _function(device: int, file: str, kernel: str, dtype: str) -> Any:
     """Compile a kernel, on first use by a device; CuPy keeps what it compiled in a folder."""
     name = "double" if dtype == "float64" else "float"
-    options = ("-std=c++17", f"-DReal={name}", f"-I{FOLDER}")
+    # CuPy keeps what it compiled by source and options: a changed header has to be among them.
+    options = ("-std=c++17", f"-DReal={name}", f"-DHeaders={_checksum()}", f"-I{FOLDER}")
     module = xp.RawModule(code=(FOLDER / file).read_text(), options=options, backend="nvrtc")
     return module.get_function(kernel)
 
