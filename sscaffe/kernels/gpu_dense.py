@@ -22,7 +22,7 @@ _BLOCKS = 1024  # that fill a GPU
 Sizes = tuple[int, int, int]  # batch, channels, elements of each channel
 
 
-def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: "Blob | None", relu: bool) -> None:
+def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: Any | None, relu: bool) -> None:
     """Add what there is to a top, and rectify it, in one launch."""
     if bias is None and add is None and not relu:
         return
