@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,15 @@ def test_only_one_module_each_knows_cupy_and_cudnn(path):
 def test_only_the_proto_package_knows_the_default_pool(path):
     if path != PACKAGE / "proto" / "__init__.py":
         assert not any(name.endswith("descriptor_pool") for name in imported_names(path))
+
+
+def test_a_wheel_holds_what_is_compiled_on_first_use():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["sscaffe"]
+    held = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    needed = {path for path in (PACKAGE / "kernels" / "cuda").iterdir() if path.is_file()}
+    assert needed
+    assert not needed - held
 
 
 def test_only_the_bind_files_know_pybind11():

@@ -142,7 +142,8 @@ def plan(sizes: Sizes, kind: str) -> Plan:
 
 def version() -> str:
     """Return the version of the library behind the front end."""
-    return str(cudnn.backend_version_string())
+    number = int(cudnn.backend_version())
+    return f"{number // 10000}.{number % 10000 // 100}.{number % 100}"
 
 
 def _describe(sizes: Sizes, kind: str) -> tuple[Any, tuple[int, int, int]]:
