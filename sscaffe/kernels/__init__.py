@@ -30,7 +30,6 @@ from sscaffe.kernels.operators import (
     UpdateOperator as UpdateOperator,
     UpdateStep as UpdateStep,
 )
-
 from sscaffe.kernels.running import Running as Running
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The part of the contract that is about the device itself: what it is, its time, its recordings."""
+"""The part of the contract that is about the device itself: its name, its time, recordings."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
