@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.kernels.gpu_runtime import pinned, to_device, to_host
+from sscaffe.kernels.gpu_runtime import Event, pinned, to_device, to_host
 from sscaffe.tensor import Arena, Array, Fresh, Tensor
 
 
@@ -29,12 +29,17 @@ class DeviceTensor(Tensor):
     Such a tensor trusts its host place over that of the device, as `Tensor` trusts the plain one.
     """
 
-    __slots__ = ("_host", "_host_is_fresh")
+    __slots__ = ("_host", "_host_is_fresh", "_upload_done")
 
     def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Arena | None = None) -> None:
         super().__init__(count, dtype, xp)
         self._host: Array | None = None
         self._host_is_fresh = False
+        self._upload_done: Event | None = None  # None where none is on its way
+
+    def __del__(self) -> None:
+        # The host's memory may be given to somebody else.
+        self._wait()
 
     def read(self) -> Array:
         """Return the device's array, flat, to be read only."""
@@ -72,6 +77,7 @@ class DeviceTensor(Tensor):
             self._host_array()[...] = 0
             self._fresh, self._host_is_fresh = Fresh.NATIVE, True
         elif not self._host_is_fresh:
+            self._wait()
             to_host(self.read(), self._host_array())
             self._host_is_fresh, self._copied_while_held = True, self._is_held()
         return self._host_array()
@@ -79,12 +85,14 @@ class DeviceTensor(Tensor):
     def host_write(self) -> Array:
         """Return the host's array, flat, to be read and written."""
         array = self.host_read()
+        self._wait()
         self._fresh = Fresh.NATIVE
         self._version += 1
         return array
 
     def host_overwrite(self) -> Array:
         """Return the host's array, flat, every element of which the caller will set."""
+        self._wait()
         self._fresh, self._host_is_fresh = Fresh.NATIVE, True
         self._version += 1
         return self._host_array()
@@ -150,9 +158,18 @@ class DeviceTensor(Tensor):
             self.host_read()
 
     def _upload(self) -> None:
-        to_device(self._host_array(), self._plain_array())
-        self._fresh = Fresh.PLAIN
         self._copied_while_held = self._is_held()
+        host, self._fresh = self._host_array(), Fresh.PLAIN
+        to_device(host, self._plain_array())
+        self._upload_done = Event()
+        if self._copied_while_held:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Let the device have read the host's array before anybody writes to it again."""
+        if self._upload_done is not None:
+            self._upload_done.wait()
+            self._upload_done = None
 
     def _host_array(self) -> Array:
         if self._host is None:

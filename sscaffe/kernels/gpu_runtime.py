@@ -7,6 +7,7 @@ alone, which count them.
 import functools
 import statistics
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
 _TICKS = 300_000  # of the device's clock, some 150 us: in which the host queues one function
 _TICKS_PER_SECOND = 2.2e9  # at most
+_MOST_TICKS = 40_000_000  # a first round may compile, and a full queue makes the host wait
 _MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
 
 
@@ -85,6 +87,18 @@ def synchronize() -> None:
     xp.cuda.get_current_stream().synchronize()
 
 
+class Event:
+    """A place in the work of the current stream."""
+
+    def __init__(self) -> None:
+        self._event = xp.cuda.Event(disable_timing=True)
+        self._event.record()
+
+    def wait(self) -> None:
+        """Wait until the device has come there."""
+        self._event.synchronize()
+
+
 def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[float]:
     """Return the median time of each function on the device, in ms; they take turns.
 
@@ -101,7 +115,8 @@ def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[fl
             start.record()
             function()
             end.record()
-        ticks = max(ticks, int(_TICKS_PER_SECOND * (time.perf_counter() - began)))
+        needed = int(_TICKS_PER_SECOND * (time.perf_counter() - began))
+        ticks = min(max(ticks, needed), _MOST_TICKS)
         synchronize()
     marks = marks[1:]
     times = [[xp.cuda.get_elapsed_time(*pair) for pair in pairs] for pairs in marks]
@@ -113,6 +128,8 @@ def to_device(array: Array, out: Any = None) -> Any:
 
     Page-locked arrays (`pinned`) are copied while the host goes on.
     """
+    if xp.cuda.get_current_stream().is_capturing():
+        raise RuntimeError("a copy from the host would read its memory again in each replay")
     source = np.ascontiguousarray(array)
     traffic.to_device += 1
     traffic.bytes += source.nbytes
@@ -138,10 +155,16 @@ def pinned(count: int, dtype: Any) -> Array:
 
 
 @functools.cache
+def _checksum() -> int:
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.cuh"))))
+
+
+@functools.cache
 def _function(device: int, file: str, kernel: str, dtype: str) -> Any:
     """Compile a kernel, on first use by a device; CuPy keeps what it compiled in a folder."""
     name = "double" if dtype == "float64" else "float"
-    options = ("-std=c++17", f"-DReal={name}", f"-I{FOLDER}")
+    # CuPy keeps what it compiled by source and options: a changed header has to be among them.
+    options = ("-std=c++17", f"-DReal={name}", f"-DHeaders={_checksum()}", f"-I{FOLDER}")
     module = xp.RawModule(code=(FOLDER / file).read_text(), options=options, backend="nvrtc")
     return module.get_function(kernel)
 
