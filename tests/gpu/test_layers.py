@@ -320,6 +320,7 @@ def test_layers_that_use_the_host_after_all():
         "type: 'Sparsify' sparsify_param { thre: 0.2 } display: true": True,
         "type: 'Pooling' pooling_param { pool: STOCHASTIC kernel_size: 2 }": True,
         "type: 'Pooling' pooling_param { pool: AVE kernel_size: 2 }": False,
+        "type: 'SPP' spp_param { pool: STOCHASTIC pyramid_height: 1 }": True,
     }
     for text, uses_host in texts.items():
         layer = make_layer(text, gpu(0), phase=TRAIN)
