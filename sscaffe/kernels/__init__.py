@@ -30,7 +30,7 @@ from sscaffe.kernels.operators import (
     UpdateOperator as UpdateOperator,
     UpdateStep as UpdateStep,
 )
-from sscaffe.kernels.running import Running as Running
+from sscaffe.kernels.running import Feed as Feed, Running as Running
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob

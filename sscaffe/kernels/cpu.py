@@ -17,6 +17,7 @@ from sscaffe.kernels import (
     CountedLabels,
     DropoutOperator,
     EltwiseOperator,
+    Feed,
     LrnOperator,
     PackedMask,
     PoolingOperator,
@@ -71,6 +72,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 def read_later(number: Any) -> Callable[[], float]:
     """See `Kernels.read_later`."""
     return lambda: float(number)
+
+
+def feed() -> Feed:
+    """See `Kernels.feed`."""
+    raise UnsupportedError("feed: arrays of the CPU are where they are used")
 
 
 def gemm(
@@ -224,12 +230,9 @@ def sum_of(terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None
     """See `Kernels.sum_of`."""
     if out.dtype == np.float32:
         sum_tensors(terms, [1.0] * len(terms), out, shape)
-        return
-    first, *others = [term.read() for term in terms]
-    total = out.overwrite()
-    total[...] = first
-    for term in others:
-        total += term
+    else:
+        total: Any = sum(term.read() for term in terms)
+        out.overwrite()[...] = total
 
 
 def lrn(

@@ -3,6 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Feed(Protocol):
+    """A way for arrays of the host to the device, while it computes."""
+
+    def stage(
+        self, shape: tuple[int, ...], dtype: Any, fill: Callable[[Array], None]
+    ) -> Callable[[Array], None]:
+        """Let `fill` set an array of the host, and start to copy it.
+
+        Returns
+        -------
+        callable
+            Sets an array of the device, of as many elements. The array after the next one takes
+            its memory, so it is to be called before that is staged. Any thread may call `stage`.
+        """
+
 
 class Running(Protocol):
     """How a device runs what it is asked for."""
@@ -29,3 +49,12 @@ class Running(Protocol):
 
     def read_later(self, number: Any) -> Callable[[], float]:
         """Start to copy an array () to the host; return what waits for it and returns it."""
+
+    def feed(self) -> Feed:
+        """Return a way to the device.
+
+        Raises
+        ------
+        UnsupportedError
+            If the device is the host.
+        """

@@ -1,5 +1,7 @@
 """Streams, and what a capturing stream notes down instead of doing it."""
 
+import threading
+
 from cupy import _transfers
 
 UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
@@ -20,14 +22,14 @@ class Stream:
         self._before = []
 
     def __enter__(self):
-        self._before.append(_current[0])
+        self._before.append(_local.stream)
         return self.use()
 
     def __exit__(self, *error):
-        _current[0] = self._before.pop()
+        _local.stream = self._before.pop()
 
     def use(self):
-        _current[0] = self
+        _local.stream = self
         return self
 
     def synchronize(self):
@@ -119,7 +121,15 @@ class Event:
 
 Stream.null = Stream(null=True)
 Stream.ptds = Stream.null
-_current = [Stream.null]
+
+
+class _Local(threading.local):
+    """What each thread has of its own."""
+
+    stream = Stream.null
+
+
+_local = _Local()
 _open = []
 
 
@@ -132,12 +142,12 @@ def get_elapsed_time(start, end):
 
 
 def get_current_stream(device_id=None):
-    return _current[0]
+    return _local.stream
 
 
 def recording():
     """Return the graph that notes down what the current stream is asked for, or None."""
-    stream = _current[0]
+    stream = _local.stream
     if stream.is_null and _open:
         raise RuntimeError(
             "cudaErrorStreamCaptureImplicit: work on the default stream while another captures"
