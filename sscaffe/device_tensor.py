@@ -122,6 +122,11 @@ class DeviceTensor(Tensor):
         return self._version
 
     @property
+    def has_device_array(self) -> bool:
+        """Whether there is memory on the device, fresh or not."""
+        return self._plain is not None
+
+    @property
     def has_host_array(self) -> bool:
         """Whether there is a copy on the host, fresh or not."""
         return self._host is not None

@@ -332,10 +332,10 @@ def add(total: "Tensor", term: "Tensor", factor: float) -> None:
 
 def scale(tensor: "Tensor", factor: float) -> None:
     """See `Kernels.scale`."""
-    if tensor.dtype != np.float32:
+    if tensor.dtype == np.float32:
+        _core.memory_scale(factor, _in_place(tensor))
+    else:
         tensor.write()[...] *= factor
-        return
-    _core.memory_scale(factor, _in_place(tensor))
 
 
 def sum_of_squares(tensor: "Tensor") -> float:
@@ -345,11 +345,11 @@ def sum_of_squares(tensor: "Tensor") -> float:
 
 def threshold(tensor: "Tensor", limit: float) -> None:
     """See `Kernels.threshold`."""
-    if tensor.dtype != np.float32:
+    if tensor.dtype == np.float32:
+        _core.memory_threshold(limit, _in_place(tensor))
+    else:
         values = tensor.write()
         values[np.abs(values) < limit] = 0
-        return
-    _core.memory_threshold(limit, _in_place(tensor))
 
 
 def group_lasso(

@@ -277,7 +277,7 @@ def after_replay(running):
     blobs = [*running.bottom, *running.top, *running.layer.blobs]
     for blob in blobs:
         for tensor in (blob.data_tensor, blob.diff_tensor):
-            if tensor.device_array is not None:
+            if tensor.has_device_array:
                 tensor.overwrite()
     return running.results()
 

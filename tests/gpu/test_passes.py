@@ -66,7 +66,9 @@ def test_a_step_copies_the_loss_alone(rng):
 
 
 def test_a_new_input_and_new_weights_are_seen_by_what_was_recorded(rng):
-    nets = [Net(prototxt.parse_net(NET), 0, device=d, rng=RandomNumbers(3)) for d in (cpu(), gpu(0))]
+    nets = [
+        Net(prototxt.parse_net(NET), 0, device=d, rng=RandomNumbers(3)) for d in (cpu(), gpu(0))
+    ]
     for net in nets:
         net.blobs["label"].set_data(np.arange(4.0))
     for i in range(6):
@@ -93,7 +95,9 @@ def test_an_array_that_is_held_is_brought_up_to_date(rng):
 
 
 def test_the_first_phase_test_pass_after_an_update_sees_it(rng):
-    nets = [Net(prototxt.parse_net(NET), 1, device=d, rng=RandomNumbers(3)) for d in (cpu(), gpu(0))]
+    nets = [
+        Net(prototxt.parse_net(NET), 1, device=d, rng=RandomNumbers(3)) for d in (cpu(), gpu(0))
+    ]
     for i in range(8):
         outputs = []
         for net in nets:
