@@ -33,7 +33,7 @@ from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
-from sscaffe.kernels.cpu_lasso import shrink
+from sscaffe.kernels.cpu_lasso import add_lasso, shrink
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
@@ -363,12 +363,7 @@ def group_lasso(
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
-    rows, columns = weights.shape
-    shape = rows // ydimen, ydimen, columns // xdimen, xdimen
-    blocks = weights.reshape(shape)
-    norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
-    diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
-    return decay * float(norms.sum())
+    return add_lasso(weights, diff, (ydimen, xdimen), decay)
 
 
 def shrink_groups(
