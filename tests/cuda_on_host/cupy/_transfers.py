@@ -5,6 +5,8 @@ it is until the host has waited for its copy, and what is copied to the host is 
 """
 
 import collections
+import functools
+import threading
 import weakref
 
 import numpy as np
@@ -13,6 +15,18 @@ MOST = 64  # copies of a stream that are remembered
 
 _pinned = weakref.WeakValueDictionary()  # by address
 _streams = weakref.WeakSet()
+_lock = threading.RLock()  # data layers copy in threads of their own
+
+
+def locked(function):
+    """Let threads take turns."""
+
+    @functools.wraps(function)
+    def run(*args):
+        with _lock:
+            return function(*args)
+
+    return run
 
 
 class _Memory(bytearray):
@@ -68,22 +82,25 @@ class ToHost:
 class Pending:
     """The copies of a stream that the host has not waited for."""
 
+    @locked
     def __init__(self, stream):
         self.copies = collections.deque(maxlen=MOST)
         _streams.add(stream)
 
+    @locked
     def set(self, array, host):
         pinned = _bytes_of(host)
         if pinned is None:
             np.copyto(array, host)
             return
         for stream in list(_streams):
-            for copy in stream.pending.copies:
+            for copy in list(stream.pending.copies):
                 if isinstance(copy, ToDevice) and np.may_share_memory(copy.host, pinned):
                     copy.finish()
         np.copyto(array, host)
         self.copies.append(ToDevice(pinned))
 
+    @locked
     def get(self, out, array):
         pinned = _bytes_of(out)
         if pinned is None:  # CUDA waits
@@ -92,11 +109,13 @@ class Pending:
             value = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
             self.copies.append(ToHost(pinned, value))
 
+    @locked
     def finish(self):
         while self.copies:
             self.copies.popleft().finish()
 
 
+@locked
 def finish(stream):
     """Wait for a stream; the default one and all that are not non-blocking go in step."""
     others = [] if stream.non_blocking else list(_streams)
@@ -105,6 +124,7 @@ def finish(stream):
             other.pending.finish()
 
 
+@locked
 def finish_all():
     """Wait for the device."""
     for stream in list(_streams):
