@@ -1,7 +1,8 @@
 """Cases recorded from the original program, each within its own tolerance.
 
 ``SSCAFFE_GOLDEN=<folder>`` says where they are; by default ../shared/golden where that is, else
-tests/golden, a small selection. SSCAFFE_GOLDEN_GPU=1 runs them on a GPU. Deliberate deviations stand in golden_deviations.toml.
+tests/golden, a small selection. SSCAFFE_GOLDEN_GPU=1 runs them on a GPU. Deliberate deviations
+stand in golden_deviations.toml.
 """
 
 import json
