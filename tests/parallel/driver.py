@@ -1,7 +1,7 @@
 """One rank of a training: ``driver.py [words]``; what it ends with goes to a file of its own.
 
-Words: a .solverstate to go on from; ``split``: divide the batches; ``fail`` and ``differ``: let rank 1
-meet an error, or change a weight, after some iterations.
+Words: a .solverstate to go on from; ``split``: divide the batches; ``fail`` and ``differ``: let
+rank 1 meet an error, or change a weight, after some iterations.
 """
 
 import sys

@@ -120,6 +120,6 @@ def children(launcher):
 def spoil(folder, record):
     """Make a record of the data something that is no image."""
     lmdb = pytest.importorskip("lmdb")
-    with lmdb.open(str(folder / "digits_lmdb"), map_size=2**20) as database:
-        with database.begin(write=True) as transaction:
-            transaction.put(b"%08d" % record, b"no image")
+    database = lmdb.open(str(folder / "digits_lmdb"), map_size=2**20)
+    with database, database.begin(write=True) as transaction:
+        transaction.put(b"%08d" % record, b"no image")

@@ -53,7 +53,7 @@ def test_split_batch_keeps_the_batch(tmp_path):
 
 
 def test_zeros_are_the_same_on_all_ranks_and_stay(tmp_path):
-    solver = "max_iter: 50 block_group_decay: 0.05 snapshot: 50"
+    solver = "max_iter: 50 regularization_step: PROXIMAL block_group_decay: 0.2 snapshot: 50"
     folder = jobs.prepare_net(tmp_path, solver, conv=LASSO)
     ranks = jobs.drive(2, folder)
     assert_alike(ranks)
@@ -61,15 +61,13 @@ def test_zeros_are_the_same_on_all_ranks_and_stay(tmp_path):
     assert zeros.any()
     assert not zeros.all()
 
-    finer = 'max_iter: 30 weights: "small_iter_50.caffemodel" snapshot_prefix: "finer"'
+    finer = 'max_iter: 30 weights: "small_iter_50.caffemodel"'
     mode = "connectivity_mode: DISCONNECTED_GRPWISE"
     folder = jobs.prepare_net(tmp_path, finer, mode=mode)
-    # Rank 0 alone has to have the file.
     ranks = jobs.drive(2, folder)
     assert_alike(ranks)
     assert (ranks[0]["mask of conv1 weight"] == ~zeros).all()
     assert ((ranks[0]["conv1 weight"] == 0) == zeros).all()
-    assert (ranks[0]["conv1 bias"] != 0).all()
 
 
 def test_a_run_goes_on_from_a_snapshot_bit_for_bit(tmp_path):
@@ -132,7 +130,6 @@ def test_ctrl_c_takes_one_snapshot(tmp_path, number):
     end = f"go on with: mpiexec -n 2 sscaffe train --solver solver.prototxt --snapshot {state.name}"
     assert end in out
     assert out.count("go on with") == 1
-    # A rank hears of it by the others.
     jobs.train(2, folder, "--snapshot", "auto", "--set", f"max_iter={int(state.stem[11:]) + 3}")
 
 
@@ -169,26 +166,22 @@ def test_an_error_on_one_rank_ends_all(tmp_path):
 
 
 def test_an_error_of_the_command_on_one_rank_ends_all(tmp_path):
-    # The third batch, the first but one of rank 0, has a record that is not an image.
     folder = jobs.prepare_net(tmp_path, "max_iter: 10000000", batch=4)
-    jobs.spoil(folder, 17)  # record 17 is of batch 4, which rank 0 reads; 5 is of batch 1
+    jobs.spoil(folder, 17)  # in batch 4, counted from 0, which rank 0 reads
     start = time.monotonic()
     _, log = jobs.train(2, folder, status=1)
     assert time.monotonic() - start < 5
     assert "rank 0: sscaffe train: " in log
     assert "00000017" in log
-    jobs.spoil(folder, 13)
+    jobs.spoil(folder, 13)  # in batch 3
     _, log = jobs.train(2, folder, status=1)
     assert "rank 1: sscaffe train: " in log
     assert "00000013" in log
 
 
 def test_an_error_that_all_meet_is_told_once(tmp_path):
-    folder = jobs.prepare_net(tmp_path, "max_iter: 50 base_lr: 1e30")
-    folder.joinpath("solver.prototxt").write_text(
-        folder.joinpath("solver.prototxt").read_text().replace("base_lr: 0.05", "")
-    )
-    _, log = jobs.train(2, folder, status=3)
+    folder = jobs.prepare_net(tmp_path)
+    _, log = jobs.train(2, folder, "--set", "base_lr=1e30", status=3)
     assert log.count("expected a finite number") == 1
     assert "rank 0: sscaffe train: loss" in log
 
@@ -200,12 +193,8 @@ def test_ranks_that_differ_are_found_out(tmp_path):
     assert words in log
 
 
-@pytest.mark.parametrize(
-    ("batch", "words"),
-    [
-        (5, "split-batch: expected a batch_size that 2 ranks can share, got 5 in layer 'digits'"),
-    ],
-)
-def test_batches_that_cannot_be_split(tmp_path, batch, words):
-    _, log = jobs.train(2, jobs.prepare_net(tmp_path, batch=batch), "--split-batch", status=1)
-    assert words in log
+def test_a_batch_that_cannot_be_split(tmp_path):
+    _, log = jobs.train(2, jobs.prepare_net(tmp_path, batch=5), "--split-batch", status=1)
+    words = "expected a batch_size that 2 ranks can share, got 5 in layer 'digits'"
+    assert f"rank 0: sscaffe train: --split-batch: {words}" in log
+    assert log.count(words) == 1
