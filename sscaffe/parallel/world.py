@@ -23,7 +23,8 @@ T = TypeVar("T")
 # What launchers tell a process of how many it is one: MPICH's and Intel's, Open MPI's, Slurm's.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _PLACES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
-_TURN = 0.3  # seconds
+_HEARD = 0.5  # seconds after which the launcher has passed on what was said
+_TURN = 1.0  # seconds after which rank 0 has spoken and ended the job
 _INTERRUPTED = 130
 
 
@@ -141,6 +142,7 @@ class MpiWorld(World):
         """See `World.abort`."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        time.sleep(_HEARD)
         self._comm.Abort(status)
 
     def wait_turn(self) -> None:
