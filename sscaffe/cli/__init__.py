@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "Add SSL to a net: write nets and solvers.",
     "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
     "sweep": "Try many lambdas, and show what is best.",
+    "scaling": "Predict how well many ranks would train.",
     "squeeze": "Make a sparse net physically smaller.",
     "convert": "Turn nets and weights into other formats.",
     "test": "Score a trained net.",
