@@ -1,6 +1,7 @@
 """What the tests of layers share: make a layer, run it, look at what came."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from sscaffe.layer import TEST
 from sscaffe.layer_types import create_layer
 from sscaffe.net.host_layer import HostLayer, needs_host
 from sscaffe.proto import caffe_pb2, text_format
+
+ROOT = Path(__file__).parents[1]
 
 
 def layer_param(text):
@@ -82,3 +85,14 @@ def spread_out(shape, rng):
     """Random numbers no two of which are near each other, so that no maximum is a tie."""
     count = int(np.prod(shape))
     return rng.permutation(np.linspace(-1.5, 1.5, count)).reshape(shape)
+
+
+def fake_shell(folder):
+    """Write what stands for ssh: it runs the command here, and does not reach hosts called down."""
+    path = folder / "shell"
+    path.write_text(
+        '#!/bin/sh\n[ "$1" = down ] && { echo "no route to host" >&2; exit 255; }\n'
+        'echo "$1" >> calls\nshift\nexec sh -c "$*"\n'
+    )
+    path.chmod(0o755)
+    return path
