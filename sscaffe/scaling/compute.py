@@ -1,4 +1,4 @@
-"""What one rank computes in a step: timed on this machine, with the solver's own net."""
+"""What one rank does in a step: timed on this machine, with the solver's own net."""
 
 import statistics
 import time
@@ -6,36 +6,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sscaffe.blob import Param
 from sscaffe.device import cpu
 from sscaffe.errors import SscaffeError
 from sscaffe.layer import TRAIN
-from sscaffe.net import Net
 from sscaffe.net.rules import is_included
+from sscaffe.parallel.sharding import batch_size, split_batches
+from sscaffe.parallel.team import Team
+from sscaffe.parallel.world import Array, Sum, T, World
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.scaling.model import Bucket, Work
 from sscaffe.solver import Solver
 from sscaffe.timing import fill_inputs, stand_in_for_missing_data
 
-BUCKET = 4 << 20  # bytes: large enough for its bandwidth, small enough to start early
 _WARM_UP = 3
 _NETS = ("train_net_param", "train_net", "net_param", "net")
 _OF_NETS = (*_NETS, "test_net", "test_net_param", "test_iter", "test_state", "test_interval")
-_NOT_OF_A_STEP = ("weights", "display", "snapshot", "debug_info")
-_BATCHED = {
-    "Data": "data_param",
-    "ImageData": "image_data_param",
-    "WindowData": "window_data_param",
-    "HDF5Data": "hdf5_data_param",
-    "MemoryData": "memory_data_param",
-}
+_NOT_OF_A_STEP = ("weights", "snapshot", "debug_info", "lasso_warmup_iter")
 
 Shape = tuple[int, int, int]
 
 
 def training_net(
-    param: caffe_pb2.SolverParameter, shape: Shape | None = None
+    param: caffe_pb2.SolverParameter, shape: Shape | None = None, ranks: int = 1
 ) -> caffe_pb2.NetParameter:
     """Return a solver's net as it trains, with random images where its data is not here.
 
@@ -45,11 +38,14 @@ def training_net(
         Names the net.
     shape : (int, int, int), optional
         Channels, height and width of an image, where the layer itself does not tell.
+    ranks : int
+        How many share a batch.
 
     Raises
     ------
     SscaffeError
-        If the solver names no net, it cannot be read, or the shape of its images is not known.
+        If the solver names no net, it cannot be read, the shape of its images is not known, or its
+        batch cannot be shared.
     """
     name = next((name for name in _NETS if param.HasField(name)), "net")
     given = getattr(param, name)
@@ -58,6 +54,8 @@ def training_net(
     state = caffe_pb2.NetState(phase=TRAIN)
     state.MergeFrom(net.state)
     state.MergeFrom(param.train_state)
+    if ranks > 1:
+        split_batches(net, state, ranks)
     net = stand_in_for_missing_data(net, shape, state=state)
     rest = [layer for layer in net.layer if is_included(layer, state)]
     del net.layer[:]
@@ -65,30 +63,15 @@ def training_net(
     return net
 
 
-def split_batch(net: caffe_pb2.NetParameter, parts: int) -> caffe_pb2.NetParameter | None:
-    """Return a net with a part of the batch, or None if the batch has no so many parts."""
-    result = caffe_pb2.NetParameter()
-    result.CopyFrom(net)
-    for layer in result.layer:
-        if layer.type in _BATCHED:
-            settings = getattr(layer, _BATCHED[layer.type])
-            if settings.batch_size % parts:
-                return None
-            settings.batch_size //= parts
-        for shape in (*layer.input_param.shape, *layer.dummy_data_param.shape):
-            if not shape.dim or shape.dim[0] % parts:
-                return None
-            shape.dim[0] //= parts
-    return result
-
-
 def measure_work(
     param: caffe_pb2.SolverParameter,
     net: caffe_pb2.NetParameter,
     iterations: int,
     advance: Callable[[int, str], None] | None = None,
-) -> Work:
-    """Time steps of one rank alone; weights stay as they are, at a learning rate of 0.
+) -> tuple[Work, Work]:
+    """Time steps of a rank that is alone and of one among others, in turns.
+
+    Weights stay as they are: the learning rate is 0.
 
     Parameters
     ----------
@@ -101,10 +84,15 @@ def measure_work(
     advance : callable, optional
         Called after each step.
 
+    Returns
+    -------
+    Work, Work
+        Of the rank that is alone, whose gradient has no bytes to reduce, and of the other.
+
     Raises
     ------
     SscaffeError
-        If the net cannot be built or run.
+        If the net cannot be built or run, or learns nothing.
     """
     settings = caffe_pb2.SolverParameter()
     settings.CopyFrom(param)
@@ -112,96 +100,82 @@ def measure_work(
         settings.ClearField(name)
     settings.net_param.CopyFrom(net)
     settings.base_lr, settings.solver_mode = 0.0, settings.CPU
-    settings.display, settings.test_initialization = 0, False
-    with Solver(settings, device=cpu()) as solver:
-        fill_inputs(solver.net)
-        watch = _Watch(solver)
+    settings.display = 0
+    company = _Company()
+    with (
+        Solver(settings, device=cpu()) as alone,
+        Solver(settings, device=cpu(), team=Team(company)) as one,
+    ):
+        if not any(p.learns and p.lr_mult for p in one.net.learnable_params):
+            raise SscaffeError("net: expected parameters that learn, got none; nothing is reduced")
+        for solver in (alone, one):
+            fill_inputs(solver.net)
+        times = []
         for number in range(-_WARM_UP, iterations):
-            if number == 0:
-                watch.runs.clear()
-            watch.run()
+            times.append(_seconds(alone))
+            company.run(one)
             if advance and number >= 0:
                 advance(number + 1, "")
-        return watch.work()
+        records = batch_size(one.net) * settings.iter_size
+        step = statistics.median(times[_WARM_UP:])
+        return Work(records, (Bucket(0, step),), 0.0), company.work(records)
 
 
-class _Watch:
-    """Runs steps, and notes when what of them was done."""
-
-    def __init__(self, solver: Solver) -> None:
-        self._solver, self._net = solver, solver.net
-        self._net.hooks.after_backward.append(self._note)
-        self._ends = [0.0] * len(self._net.layers)
-        self.runs: list[tuple[float, float, float, list[float]]] = []
-
-    def _note(self, place: int) -> None:
-        self._ends[place] = time.perf_counter()
-
-    def run(self) -> None:
-        times = [time.perf_counter()]
-        runs: tuple[Callable[[], object], ...] = (
-            self._net.clear_param_diffs,
-            self._net.run_forward,
-            self._net.run_backward,
-            self._solver.apply_update,
-        )
-        for part in runs:
-            part()
-            times.append(time.perf_counter())
-        clear, forward, backward, update = np.diff(times).tolist()
-        self.runs.append((forward, backward, clear + update, [t - times[2] for t in self._ends]))
-
-    def work(self) -> Work:
-        forward, backward, update, ends = zip(*self.runs, strict=True)
-        median = statistics.median(backward)
-        done = [statistics.median(times) for times in zip(*ends, strict=True)]
-        buckets = tuple(
-            Bucket(size, min(done[place], median)) for place, size in bucket_ends(self._net)
-        )
-        if not buckets:
-            raise SscaffeError("net: expected parameters that learn, got none; nothing is reduced")
-        return Work(
-            batch_of(self._net),
-            self._solver.param.iter_size,
-            statistics.median(forward),
-            median,
-            statistics.median(update),
-            buckets,
-        )
+def _seconds(solver: Solver) -> float:
+    start = time.perf_counter()
+    solver.step(1)
+    return time.perf_counter() - start
 
 
-def batch_of(net: Net) -> int:
-    """Return the records of a pass: the first axis of the first top that no layer made."""
-    for bottom, top in zip(net.bottoms, net.tops, strict=True):
-        if not bottom and top and top[0].ndim:
-            return int(top[0].shape[0])
-    raise SscaffeError("net: expected a layer that brings data, got none")
+class _Company(World):
+    """The world of a rank whose partner never keeps it waiting; it notes what is asked of it."""
+
+    size = 2
+
+    def __init__(self) -> None:
+        self._sizes: list[int] = []
+        self._times: list[float] = []
+        self._agreements = 0
+        self._runs: list[list[float]] = []
+
+    def gather(self, value: T) -> list[T]:
+        """See `World.gather`."""
+        return [value] * self.size
+
+    def largest(self, value: int) -> int:
+        """See `World.largest`."""
+        self._agreements += 1
+        return value
+
+    def start_sum(self, array: Array) -> Sum:
+        """See `World.start_sum`."""
+        self._sizes.append(array.nbytes)
+        self._times.append(time.perf_counter())
+        return _Done()
+
+    def run(self, solver: Solver) -> None:
+        """Run a step, and note when each of its sums began."""
+        self._sizes, self._times, self._agreements = [], [], 0
+        start = time.perf_counter()
+        solver.step(1)
+        self._runs.append([t - start for t in (*self._times, time.perf_counter())])
+
+    def work(self, records: int) -> Work:
+        """Return the medians of the steps."""
+        runs = np.array(self._runs[_WARM_UP:])
+        ready = np.median(runs[:, :-1], axis=0).tolist()
+        buckets = tuple(map(Bucket, self._sizes, ready))
+        return Work(records, buckets, float(np.median(runs[:, -1] - runs[:, -2])), self._agreements)
 
 
-def bucket_ends(net: Net, size: int = 0) -> list[tuple[int, int]]:
-    """Return, for each bucket, the layer whose backward pass completes it, and its bytes.
+class _Done:
+    """A sum that took no time."""
 
-    A bucket ends with the parameter that makes it `size` bytes or more, BUCKET by default.
-    """
-    size = size or BUCKET
-    places = {name: place for place, name in enumerate(net.layer_names)}
-    last: dict[object, int] = {}  # of each parameter, the layer that is last to add to its diff
-    for param in net.all_params:
-        key, place = _key(param), places[param.layer_name]
-        last[key] = min(last.get(key, place), place)
-    learning = [p for p in net.learnable_params if p.learns and p.spec.lr_mult]
-    found: list[tuple[int, int]] = []
-    for param in sorted(learning, key=lambda param: -last[_key(param)]):
-        place, count = last[_key(param)], param.blob.count * param.blob.dtype.itemsize
-        if found and found[-1][1] < size:
-            found[-1] = (place, found[-1][1] + count)
-        else:
-            found.append((place, count))
-    return found
+    def progress(self) -> bool:
+        return True
 
-
-def _key(param: Param) -> tuple[object, ...]:
-    return (param.spec.name,) if param.spec.name else (param.layer_name, param.index)
+    def wait(self) -> None:
+        pass
 
 
 def measure_adding(size: int, rounds: int = 9) -> float:

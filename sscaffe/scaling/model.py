@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+AGREEMENT = 8  # bytes
+
 
 @dataclass(frozen=True)
 class Network:
@@ -24,19 +26,17 @@ class Bucket:
     """A part of the gradient that is reduced as one."""
 
     size: int  # bytes
-    ready: float  # seconds from the start of the last backward pass to the end of its last layer
+    ready: float  # seconds from the start of the step
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one rank does in a step, in seconds."""
+    """What one rank does in a step, but for the reductions that it waits for."""
 
-    batch: int  # records a pass
-    passes: int  # iter_size
-    forward: float
-    backward: float
-    update: float
-    buckets: tuple[Bucket, ...]  # in the order in which backward is done with them
+    batch: int  # records of a step
+    buckets: tuple[Bucket, ...]  # in the order in which the backward pass is done with them
+    rest: float  # seconds from the last bucket to the end of the step
+    agreements: int = 0  # Allreduces of a few bytes
 
     @property
     def size(self) -> int:
@@ -44,19 +44,9 @@ class Work:
         return sum(bucket.size for bucket in self.buckets)
 
     @property
-    def gradient(self) -> float:
-        """Seconds until the gradient is there."""
-        return self.passes * (self.forward + self.backward)
-
-    @property
     def step(self) -> float:
-        """Seconds of a step of one rank alone."""
-        return self.gradient + self.update
-
-    @property
-    def last_backward(self) -> float:
-        """Seconds until the last backward pass starts."""
-        return self.gradient - self.backward
+        """Seconds of a step in which nothing is waited for."""
+        return self.buckets[-1].ready + self.rest
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ class Prediction:
     reduction: float  # of the whole gradient at once
     step: float  # the reduction after the backward pass
     step_overlapped: float  # bucket by bucket, while the backward pass goes on
-    efficiency: float  # share of the speed of as many ranks that never wait
+    efficiency: float  # speed of a rank, over that of one alone
     efficiency_overlapped: float
 
 
@@ -129,8 +119,8 @@ def overlapped(work: Work, reduce: Callable[[float], float]) -> float:
     """
     done = 0.0
     for bucket in work.buckets:
-        done = max(done, work.last_backward + bucket.ready) + reduce(bucket.size)
-    return max(done, work.gradient) + work.update
+        done = max(done, bucket.ready) + reduce(bucket.size)
+    return done + work.rest + work.agreements * reduce(AGREEMENT)
 
 
 def predict(
@@ -143,7 +133,7 @@ def predict(
     alone : Work
         A step of one rank that has no others: what efficiency is measured by.
     work : Work
-        What each of the ranks does; another than `alone` where they share one batch.
+        What each of the ranks does.
     ranks : int
         How many.
     network : Network
@@ -153,13 +143,14 @@ def predict(
     """
 
     def reduce(size: float) -> float:
-        return ALGORITHMS[algorithm](ranks, size, network) if ranks > 1 else 0.0
+        return ALGORITHMS[algorithm](ranks, size, network)
 
     reduction = reduce(work.size)
-    plain, hidden = work.step + reduction, overlapped(work, reduce)
-    # Records a second and rank, over those of one rank alone.
+    plain = work.step + reduction + work.agreements * reduce(AGREEMENT)
+    hidden = overlapped(work, reduce)
+    # Of as many records as the rank has.
     ideal = alone.step * work.batch / alone.batch
-    total = ranks * work.batch * work.passes
+    total = ranks * work.batch
     return Prediction(
         ranks, total, algorithm, reduction, plain, hidden, ideal / plain, ideal / hidden
     )

@@ -1,88 +1,69 @@
-"""What a rank does in a step: which layer ends a bucket, parts of a batch, times."""
+"""What a rank does in a step: its buckets as the reduction makes them, and times."""
 
 import numpy as np
 import pytest
 
-from sscaffe import TRAIN, Net, prototxt
-from sscaffe.errors import SscaffeError
-from sscaffe.proto import caffe_pb2
-from sscaffe.scaling.compute import batch_of, bucket_ends, measure_work, split_batch, training_net
+from sscaffe import prototxt
+from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.parallel import reduction
+from sscaffe.scaling.compute import measure_work, training_net
 
 IP = 'type: "InnerProduct" inner_product_param { num_output: 4 weight_filler { type: "xavier" } }'
 NET = f"""
 layer {{ name: "in" type: "Input" top: "data" top: "label"
   input_param {{ shape {{ dim: 6 dim: 4 }} shape {{ dim: 6 }} }} }}
-layer {{ name: "a" bottom: "data" top: "a" {IP} }}
+layer {{ name: "a" bottom: "data" top: "a" {IP} PARAM }}
 layer {{ name: "b" bottom: "a" top: "b" {IP} PARAM }}
 layer {{ name: "c" bottom: "b" top: "c" {IP} PARAM }}
-layer {{ name: "norm" type: "BatchNorm" bottom: "c" top: "c" }}
-layer {{ name: "d" bottom: "c" top: "d" {IP} }}
-layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "d" bottom: "label" top: "loss" }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "c" bottom: "label" top: "loss" }}
 """
 LAYER = 4 * (16 + 4)  # bytes of weights and biases
-PLACES = {"a": 1, "b": 2, "c": 3, "d": 5}
+NUMBERS = 8  # bytes of the loss and a flag, which are reduced along with the last gradient
 
 
-def net_param(param=""):
-    return prototxt.parse_net(NET.replace("PARAM", param))
-
-
-def test_buckets_in_the_order_of_backward():
-    net = Net(net_param(), TRAIN)
-    assert bucket_ends(net, 1) == [(PLACES[name], size) for name in "dcba" for size in (64, 16)]
-    assert bucket_ends(net, LAYER) == [(PLACES[name], LAYER) for name in "dcba"]
-    assert bucket_ends(net, 2 * LAYER) == [(PLACES["c"], 2 * LAYER), (PLACES["a"], 2 * LAYER)]
-    assert bucket_ends(net) == [(PLACES["a"], 4 * LAYER)]
-
-
-def test_what_does_not_learn_is_not_reduced():
-    net = Net(net_param("param { lr_mult: 0 } param { lr_mult: 0 }"), TRAIN)
-    assert bucket_ends(net, LAYER) == [(PLACES["d"], LAYER), (PLACES["a"], LAYER)]
-
-
-def test_what_is_shared_is_there_when_its_first_layer_is_done():
-    net = Net(net_param('param { name: "w" } param { name: "v" }'), TRAIN)
-    assert bucket_ends(net, LAYER) == [(PLACES[name], LAYER) for name in "dba"]
-
-
-def test_parts_of_a_batch():
-    half = split_batch(net_param(), 3)
-    net = Net(half, TRAIN)
-    assert batch_of(net) == 2
-    assert net.blobs["label"].shape == (2,)
-    assert split_batch(net_param(), 4) is None
-
-
-def solver_param(text=""):
-    param = caffe_pb2.SolverParameter(base_lr=0.5, lr_policy="fixed", iter_size=2, test_iter=[1])
-    param.net_param.CopyFrom(net_param())
-    param.MergeFrom(prototxt.parse_solver(text))
-    return param
+def solver_param(text="", param=""):
+    settings = prototxt.parse_solver(
+        f"base_lr: 0.5 lr_policy: 'fixed' iter_size: 2 test_iter: 1 random_seed: 1 {text}"
+    )
+    settings.net_param.CopyFrom(prototxt.parse_net(NET.replace("PARAM", param)))
+    return settings
 
 
 def test_a_step_is_timed():
     param = solver_param("display: 1 snapshot: 1 test_interval: 1")
-    work = measure_work(param, training_net(param), 3)
-    assert (work.batch, work.passes, work.size) == (6, 2, 4 * LAYER)
-    assert min(work.forward, work.backward, work.update) > 0
-    assert all(0 < bucket.ready <= work.backward for bucket in work.buckets)
-    assert work.step == pytest.approx(2 * (work.forward + work.backward) + work.update)
+    alone, one = measure_work(param, training_net(param), 3)
+    assert (alone.batch, alone.size, alone.agreements) == (12, 0, 0)
+    assert (one.batch, one.size) == (12, 3 * LAYER + NUMBERS)
+    assert one.agreements >= 1
+    assert min(alone.step, one.rest, one.buckets[0].ready) > 0
 
 
-def test_the_first_bucket_is_there_before_backward_ends(monkeypatch):
-    monkeypatch.setattr("sscaffe.scaling.compute.BUCKET", LAYER)
+def test_buckets_are_those_of_the_reduction(monkeypatch):
+    monkeypatch.setattr(reduction.Reduction.__init__, "__defaults__", (LAYER, 0))
     param = solver_param()
-    ready = [bucket.ready for bucket in measure_work(param, training_net(param), 5).buckets]
-    assert len(ready) == 4
-    assert np.all(np.diff(ready) > 0)
+    _, one = measure_work(param, training_net(param), 5)
+    assert [bucket.size for bucket in one.buckets] == [LAYER, LAYER, LAYER + NUMBERS]
+    assert np.all(np.diff([bucket.ready for bucket in one.buckets]) > 0)
 
 
 def test_a_net_that_learns_nothing():
-    param = solver_param()
-    for layer in param.net_param.layer:
-        if layer.type == "InnerProduct":
-            del layer.param[:]
-            layer.param.add(lr_mult=0)
-            layer.param.add(lr_mult=0)
+    frozen = solver_param(param="param { lr_mult: 0 } param { lr_mult: 0 }")
     with pytest.raises(SscaffeError, match="net: expected parameters that learn, got none"):
-        measure_work(param, training_net(param), 1)
+        measure_work(frozen, training_net(frozen), 1)
+
+
+def test_shares_of_a_batch():
+    param = prototxt.parse_solver("base_lr: 1")
+    param.net_param.CopyFrom(
+        prototxt.parse_net(
+            'layer { name: "in" type: "Data" top: "data" top: "label"'
+            '  data_param { source: "nowhere" batch_size: 6 } include { phase: TRAIN } }'
+            'layer { name: "test" type: "Data" top: "data" top: "label"'
+            '  data_param { source: "nowhere" batch_size: 7 } include { phase: TEST } }'
+        )
+    )
+    net = training_net(param, (1, 2, 2), ranks=3)
+    assert [list(shape.dim) for shape in net.layer[0].input_param.shape] == [[2, 1, 2, 2], [2]]
+    assert len(net.layer) == 1
+    with pytest.raises(UnsupportedError, match="expected a batch_size that 4 ranks can share"):
+        training_net(param, (1, 2, 2), ranks=4)

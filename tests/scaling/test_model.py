@@ -45,15 +45,16 @@ def test_the_recursive_one_is_the_faster_of_two():
     assert recursive(8, 800, NETWORK) == halving(8, 800, NETWORK) < doubling(8, 800, NETWORK)
 
 
-# Gradients of 4 bytes are there 2 and 6 after the start of backward, which is at 3.
-WORK = Work(10, 1, forward=3, backward=6, update=1, buckets=(Bucket(4, 2), Bucket(4, 6)))
+# Gradients of 4 bytes are there after 5 and 9 s, and the step ends a second later.
+WORK = Work(10, (Bucket(4, 5), Bucket(4, 9)), rest=1)
+ALONE = Work(10, (Bucket(0, 8),), rest=0)
 
 
 @pytest.mark.parametrize(
     ("per_byte", "seconds"),
     [
         (0, 10),
-        (0.5, 12),  # from 5 to 7; from 9 to 11, and the update
+        (0.5, 12),  # from 5 to 7; from 9 to 11, and the rest
         (2, 22),  # from 5 to 13, when backward has long ended; to 21
     ],
 )
@@ -61,32 +62,32 @@ def test_reductions_hide_behind_backward(per_byte, seconds):
     assert overlapped(WORK, lambda size: per_byte * size) == seconds
 
 
-def test_only_the_last_of_many_passes_reduces():
-    work = Work(10, 3, forward=3, backward=6, update=1, buckets=WORK.buckets)
-    assert work.step == 28
-    assert overlapped(work, lambda size: size / 2) == 30
-
-
 def test_weak_scaling():
     # Ring of 2 ranks: 2 + 8 / 2 for all 8 bytes, 2 + 4 / 2 for each half.
-    one = predict(WORK, WORK, 2, Network(1, 0.5), "ring")
+    one = predict(ALONE, WORK, 2, Network(1, 0.5), "ring")
     assert (one.ranks, one.batch, one.reduction) == (2, 20, 6)
-    assert (one.step, one.efficiency) == (16, 10 / 16)
+    assert (one.step, one.efficiency) == (16, 8 / 16)
     # The first half from 5 to 9, the second to 13.
-    assert (one.step_overlapped, one.efficiency_overlapped) == (14, 10 / 14)
+    assert (one.step_overlapped, one.efficiency_overlapped) == (14, 8 / 14)
 
 
 def test_strong_scaling():
-    half = Work(5, 1, forward=2, backward=3, update=1, buckets=(Bucket(8, 3),))
-    one = predict(WORK, half, 2, Network(0, 0.25), "recursive")
+    half = Work(5, (Bucket(8, 5),), rest=1)
+    one = predict(ALONE, half, 2, Network(0, 0.25), "recursive")
     assert (one.batch, one.reduction, one.step) == (10, 2, 8)
-    assert one.efficiency == one.efficiency_overlapped == 5 / 8  # of half of 10 each
+    assert one.efficiency == one.efficiency_overlapped == 4 / 8  # half of 8 for half of the records
+
+
+def test_agreements_are_small_reductions():
+    work = Work(10, (Bucket(8, 9),), rest=1, agreements=3)
+    one = predict(ALONE, work, 4, Network(1, 0), "recursive")
+    assert one.step == one.step_overlapped == 10 + 2 + 3 * 2
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_one_rank_reduces_nothing(algorithm):
-    one = predict(WORK, WORK, 1, NETWORK, algorithm)
-    assert (one.reduction, one.step, one.step_overlapped, one.efficiency) == (0, 10, 10, 1)
+    one = predict(ALONE, ALONE, 1, NETWORK, algorithm)
+    assert (one.reduction, one.step, one.step_overlapped, one.efficiency) == (0, 8, 8, 1)
 
 
 @pytest.mark.parametrize(("ranks", "messages", "share"), [(2, 1, 1), (4, 2, 1.5), (6, 3, 5 / 3)])
