@@ -6,8 +6,8 @@ alone, which count them.
 
 import functools
 import statistics
-import zlib
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
