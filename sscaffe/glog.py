@@ -33,7 +33,8 @@ class GlogFormatter(logging.Formatter):
         microseconds = int(record.created % 1 * 1e6)
         header = (
             f"{_LETTERS.get(record.levelno, 'F')}{time.strftime('%m%d %H:%M:%S', local)}"
-            f".{microseconds:06d} {os.getpid():5d} {record.filename}:{record.lineno}] {self._speaker}"
+            f".{microseconds:06d} {os.getpid():5d} {record.filename}:{record.lineno}] "
+            f"{self._speaker}"
         )
         lines = record.getMessage().split("\n")
         return "\n".join(header + line for line in lines)

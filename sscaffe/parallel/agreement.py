@@ -44,9 +44,9 @@ def require_agreement(world: World, net: Net, history: Sequence[Blob], iteration
         if others:
             word = "rank" if len(others) == 1 else "ranks"
             raise SscaffeError(
-                f"{what}: expected the same on all {world.size} ranks at iteration {iteration}, and "
-                f"{word} {', '.join(others)} had others; go on from the last snapshot, on machines "
-                "of one kind"
+                f"{what}: expected the same on all {world.size} ranks at iteration {iteration}, "
+                f"and {word} {', '.join(others)} had others; go on from the last snapshot, "
+                "on machines of one kind"
             )
 
 

@@ -1,8 +1,8 @@
 """Reduction: the gradients of all ranks become their mean, while backward still runs.
 
 The gradients of all parameters lie in one flat buffer, in the order in which the backward pass
-finishes them, cut into buckets. As soon as the last layer of a bucket is done its sum over the ranks
-begins; it goes on whenever another layer is done, and what is left is waited for at the end.
+finishes them, cut into buckets. As soon as the last layer of a bucket is done its sum over the
+ranks begins; it goes on whenever another layer is done, and what is left is waited for at the end.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ def shard(net: Net, world: World) -> None:
 
 
 def batch_size(net: Net) -> int:
-    """Return the records in a batch: the first axis of the first top of data; 0 if there is none."""
+    """Return the records in a batch, the first axis of the first data; 0 if there is none."""
     tops = [
         top[0]
         for layer, top in zip(net.layers, net.tops, strict=True)

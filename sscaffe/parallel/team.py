@@ -42,7 +42,7 @@ class Team:
         return self.world.size == 1
 
     def random_numbers(self, seed: int) -> RandomNumbers:
-        """Return a stream that is the same on all ranks; rank 0 draws the seed if it is negative."""
+        """Return a stream, the same on all ranks; rank 0 draws a seed that is negative."""
         return RandomNumbers(self.world.broadcast(RandomNumbers(seed).seed))
 
     def part(self, rng: RandomNumbers) -> None:

@@ -7,16 +7,17 @@ import os
 import sys
 import time
 import traceback
+from array import array as numbers
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from sscaffe.errors import SscaffeError, UnsupportedError
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:  # The command line asks who it is before it needs NumPy.
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 T = TypeVar("T")
 
 # What launchers tell a process of how many it is one: MPICH's and Intel's, Open MPI's, Slurm's.
@@ -128,9 +129,9 @@ class MpiWorld(World):
 
     def largest(self, value: int) -> int:
         """See `World.largest`."""
-        number = np.array([value], np.int64)
+        number = numbers("q", [value])
         self._comm.Allreduce(self._mpi.IN_PLACE, number, op=self._mpi.MAX)
-        return int(number[0])
+        return number[0]
 
     def start_sum(self, array: Array) -> Sum:
         """See `World.start_sum`."""

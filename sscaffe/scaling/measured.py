@@ -1,11 +1,13 @@
 """All that predictions are made of, measured on this machine."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sscaffe.errors import UnsupportedError
+from sscaffe.launch import MpiExec
 from sscaffe.proto import caffe_pb2
-from sscaffe.scaling.allreduce import Points, launcher, measure_allreduce, sizes_for
+from sscaffe.scaling.allreduce import Points, measure_allreduce, sizes_for
 from sscaffe.scaling.compute import Shape, measure_adding, measure_work, training_net
 from sscaffe.scaling.model import ALGORITHMS, Network, Prediction, Work, fit, predict
 
@@ -73,19 +75,27 @@ def measure(
         If the net cannot be trained here, no number of ranks can share its batch, or ranks cannot
         be started.
     """
-    if network is None:
-        launcher(mpiexec)  # what is missing is told of first
+    found = _find(mpiexec) if network is None else None  # what is missing is told of first
     alone, one = measure_work(param, training_net(param, shape), iterations, advance)
     works = dict.fromkeys(wanted, one)
     if split_batch:
         nets = _shares(param, shape, wanted)
         works = {n: measure_work(param, net, iterations, advance)[1] for n, net in nets.items()}
-    points: Points = []
-    if network is None:
-        points = measure_allreduce(ranks, sizes_for(one.size), mpiexec)
-    found = Network(*network, measure_adding(one.size)) if network else fit(points, ranks)
     left_out = [number for number in wanted if number not in works]
-    return Measured(alone, works, left_out, found, points, ranks if points else 0)
+    if found is None:
+        assert network is not None
+        given = Network(*network, measure_adding(one.size))
+        return Measured(alone, works, left_out, given, [], 0)
+    points = measure_allreduce(ranks, sizes_for(one.size), found)
+    return Measured(alone, works, left_out, fit(points, ranks), points, ranks)
+
+
+def _find(mpiexec: str) -> MpiExec:
+    try:
+        return MpiExec.find(shlex.split(mpiexec))
+    except UnsupportedError as error:
+        error.add_note("  or say what the network does: --network LATENCY_US,GB_PER_S")
+        raise
 
 
 def _shares(

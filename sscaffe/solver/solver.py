@@ -292,8 +292,9 @@ class Solver(Saving):
         Returns
         -------
         list of dict of str to ndarray
-            For each net, the mean of each output; rank 0 alone has test nets. Shorter if a stop was requested; then the data
+            For each net, the mean of each output. Shorter if a stop was requested; then the data
             is again where it was before, so that the whole test can be run when training goes on.
+            Of several ranks, rank 0 alone has test nets.
 
         Raises
         ------

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sscaffe.launch import MpiExec
 from sscaffe.scaling.allreduce import measure_allreduce, sizes_for
 
 COMMAND = "scaling --solver solver.prototxt --iterations 2"
@@ -67,7 +68,7 @@ def test_sizes_go_up_to_that_of_the_gradient():
         ),
         ("--network 5", "network: expected LATENCY_US,GB_PER_S, got '5'"),
         ("--network 5,0", "network: expected a number above 0, got '0'"),
-        ("--mpiexec nothing-here", "mpiexec: nothing-here cannot be run: No such file"),
+        ("--mpiexec nothing-here", "launch: nothing-here does not run: [Errno 2] No such file"),
         ("--mpiexec false", "ended with 1: no reason given"),
     ],
 )
@@ -84,4 +85,4 @@ def test_ranks_that_get_stuck(monkeypatch, tmp_path):
     stuck.write_text("#!/bin/sh\nexec sleep 60\n")
     stuck.chmod(0o755)
     with pytest.raises(Exception, match=r"has not ended after 0\.2 s"):
-        measure_allreduce(2, [4], str(stuck))
+        measure_allreduce(2, [4], MpiExec([str(stuck)], is_open_mpi=False))
