@@ -1,9 +1,9 @@
 """What the tests of layers share: make a layer, run it, look at what came."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sscaffe import layer as layers
 from sscaffe.blob import Blob
@@ -13,7 +13,8 @@ from sscaffe.layer_types import create_layer
 from sscaffe.net.host_layer import HostLayer, needs_host
 from sscaffe.proto import caffe_pb2, text_format
 
-ROOT = Path(__file__).parents[1]
+# For tests of what the CPU alone does; see tests/layer_types/conftest.py.
+ON_THE_CPU = pytest.mark.parametrize("place", ["cpu"], indirect=True)
 
 
 def layer_param(text):
@@ -85,14 +86,3 @@ def spread_out(shape, rng):
     """Random numbers no two of which are near each other, so that no maximum is a tie."""
     count = int(np.prod(shape))
     return rng.permutation(np.linspace(-1.5, 1.5, count)).reshape(shape)
-
-
-def fake_shell(folder):
-    """Write what stands for ssh: it runs the command here, and does not reach hosts called down."""
-    path = folder / "shell"
-    path.write_text(
-        '#!/bin/sh\n[ "$1" = down ] && { echo "no route to host" >&2; exit 255; }\n'
-        'echo "$1" >> calls\nshift\nexec sh -c "$*"\n'
-    )
-    path.chmod(0o755)
-    return path

@@ -11,7 +11,9 @@ import pytest
 
 from sscaffe.errors import SscaffeError
 from sscaffe.hosts import SHELL, places
-from tests.helpers import ROOT, fake_shell
+from tests.remote_shell import fake_shell
+
+ROOT = Path(__file__).parents[1]
 
 # Writes what SIGINT does to it, and what it knows.
 PROGRAM = """

@@ -11,7 +11,8 @@ import pytest
 
 from sscaffe.errors import SscaffeError
 from sscaffe.sweep import Range, Trial, optuna_sampler, pareto, parse_range
-from tests.helpers import ROOT, fake_shell
+from tests.cli.conftest import ROOT
+from tests.remote_shell import fake_shell
 
 COMMAND = "sweep solver.prototxt --ssl filter --lambda 0.01:1:log --proximal --out runs"
 
