@@ -20,8 +20,9 @@ from sscaffe.parallel.watchdog import STALLED
 
 START = 300.0  # seconds in which each rank must be heard
 _POLL = 0.05
-_LATE = 3.0  # seconds that news may take
-_GRACE = 2.0  # for mpiexec to end by itself once a rank has given up
+_LATE = 2.0  # seconds that news may take
+_LEAVING = 60.0  # seconds for mpiexec to end once all ranks have told that they do
+_GRACE = 1.0  # for mpiexec to end by itself once a rank has given up
 _CHUNK = 1 << 16
 # Hydra ends with the number of the signal that a rank died of; others are classes of MPI's errors.
 _DEADLY = (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)
@@ -77,7 +78,7 @@ class Run:
         self._patience = dict.fromkeys(range(ranks), start)
         self._silence = dict.fromkeys(range(ranks), 0.0)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._steps, self._killed = 0, False
+        self._steps, self._leaving = 0, 0.0
         try:
             self._process = subprocess.Popen(
                 list(words),
@@ -101,23 +102,22 @@ class Run:
 
     def kill(self) -> None:
         """End mpiexec and the ranks at once; those of other hosts lose their mpiexec and end."""
-        self._killed = True
         kill_all(self._token)
 
     def wait(self) -> Ended:
         """Wait for the end, and make it one if a rank stands still; nothing is left running."""
-        reason, last, grace = "", time.monotonic(), _GRACE
-        while self._process.poll() is None:
+        reason, last = "", time.monotonic()
+        while self._process.poll() is None and not reason:
             time.sleep(_POLL)
             now = time.monotonic()
             # In a longer gap this process was stopped, and could hear nobody.
             gap, last = min(now - last, 10 * _POLL), now
-            reason = reason or self._listen(gap)
-            if reason:
-                grace -= gap
-                if grace < 0:
-                    self.kill()
+            reason = self._listen(gap)
+        if reason:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
         kill_all(self._token)
+        self._process.wait()
         self._reader.join(_GRACE)
         reason = reason or self._listen(0)  # its last words
         if reason:
@@ -140,12 +140,15 @@ class Run:
             one = self._news.get()
             self._steps = max(self._steps, one.steps)
             if one.kind == "expired":
-                return f"rank {one.rank} waited longer than {one.limit:.1f} s for a step"
+                return f"rank {one.rank} waited too long for a step"
             if one.kind == "left":
                 self._silence.pop(one.rank, None)
             elif one.rank in self._silence:
                 self._silence[one.rank] = 0.0
-                self._patience[one.rank] = one.limit + _LATE
+                self._patience[one.rank] = one.silence + _LATE
+        self._leaving += 0 if self._silence else gap
+        if self._leaving > _LEAVING:
+            return "mpiexec did not end after all ranks had"
         for rank, silence in self._silence.items():
             if silence > self._patience[rank]:
                 return f"rank {rank} was not heard for {silence:.1f} s"

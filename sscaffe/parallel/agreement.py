@@ -39,7 +39,7 @@ def require_agreement(world: World, net: Net, history: Sequence[Blob], iteration
     everyone = world.gather(mine)
     for what in mine:
         sums = [sums[what] for sums in everyone]
-        usual = max(set(sums), key=sums.count)
+        usual = max(sums, key=sums.count)  # of rank 0, where as many have each
         others = [str(rank) for rank, found in enumerate(sums) if found != usual]
         if others:
             word = "rank" if len(others) == 1 else "ranks"

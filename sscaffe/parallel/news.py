@@ -27,22 +27,22 @@ class News:
         ``alive``, now and then; ``expired``, if its watchdog ends it; ``left``, if it ends.
     rank : int
         Whose news it is.
-    limit : float
-        The seconds that a step may take now.
+    silence : float
+        After so many seconds without news it is lost.
     steps : int
         How many it has done.
     """
 
     kind: str
     rank: int
-    limit: float
+    silence: float
     steps: int
 
 
 def tell(news: News) -> None:
     """Write news to stderr, if `sscaffe launch` is there to read them."""
     if LAUNCH in os.environ:
-        text = f"\x1e{news.kind} {news.rank} {news.limit:.1f} {news.steps}\x1f"
+        text = f"\x1e{news.kind} {news.rank} {news.silence:.1f} {news.steps}\x1f"
         os.write(2, text.encode())  # short enough to stay in one piece
 
 
@@ -59,7 +59,7 @@ class Ear:
         self._rest = begun[0] if begun else b""
         data = data[: len(data) - len(self._rest)]
         heard = [
-            News(kind.decode(), int(rank), float(limit), int(steps))
-            for kind, rank, limit, steps in _NEWS.findall(data)
+            News(kind.decode(), int(rank), float(silence), int(steps))
+            for kind, rank, silence, steps in _NEWS.findall(data)
         ]
         return _NEWS.sub(b"", data), heard

@@ -5,8 +5,6 @@ whatever sequence of records one process would read. So a place in the data is t
 rank, and means the same on any number of them.
 """
 
-from typing import Protocol, runtime_checkable
-
 from sscaffe.errors import UnsupportedError
 from sscaffe.net import Net
 from sscaffe.net.rules import is_included
@@ -22,18 +20,12 @@ _WITH_BATCH_SIZE = (
 )
 
 
-@runtime_checkable
-class Shardable(Protocol):
-    """A layer that can leave the records of other ranks out."""
-
-    def shard(self, rank: int, size: int) -> None:
-        """Read, of each `size` batches, the one with this number; called once, before forward."""
-
-
 def shard(net: Net, world: World) -> None:
     """Let the data layers of a net read what is for this rank.
 
-    Those that a program fills, Input and MemoryData, have what it gives them on each rank.
+    A layer that has a method ``shard(rank, size)`` reads, from then on, of each `size` batches the
+    one with the number `rank`. Those that a program fills, Input and MemoryData, have what it gives
+    them on each rank.
 
     Raises
     ------
@@ -41,8 +33,9 @@ def shard(net: Net, world: World) -> None:
         If one would read the same on all ranks.
     """
     for layer in net.layers:
-        if isinstance(layer, Shardable):
-            layer.shard(world.rank, world.size)
+        own = getattr(layer, "shard", None)
+        if own is not None:
+            own(world.rank, world.size)
         elif layer.type == "Python" and not layer.layer_param.bottom:
             raise UnsupportedError(
                 f"layer {layer.name!r}: a Python layer that reads data needs a method "

@@ -22,7 +22,7 @@ STALLED = 75
 """The exit status of a rank that made no step in time; EX_TEMPFAIL of sysexits.h."""
 
 FLOOR = 60.0  # seconds that a step may always take
-FIRST = 300.0  # and the first, in which kernels are chosen and compiled
+PATIENCE = 600.0  # and what comes before the first, and a snapshot
 FACTOR = 10  # how many times the median a step may take
 REMEMBERED = 101  # steps that the median is of
 _LONGEST_TICK = 1.0
@@ -32,8 +32,7 @@ _LOGGING = 1.0  # seconds to say why
 class Watchdog:
     """Ends the process with status 75 if no step ends for too long.
 
-    The time in which the process itself was stopped does not count. It sleeps until `feed` or
-    `step` is called for the first time.
+    The time in which the process itself was stopped does not count.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class Watchdog:
         Whose steps they are.
     deadline : float, optional
         The seconds that a step may take; by default those of the environment's SSCAFFE_DEADLINE,
-        else ten times the median step, at least 60, and 300 until there was one.
+        else ten times the median step, at least 60. The first, and all before it, may take 600.
     leave : callable
         Ends the process.
 
@@ -60,24 +59,29 @@ class Watchdog:
     ) -> None:
         self._rank, self._leave = rank, leave
         self._given = deadline if deadline is not None else given_deadline()
-        self.deadline = FIRST if self._given is None else self._given
+        self.deadline = FLOOR if self._given is None else self._given
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
-        self._begin: float | None = None  # of this step; None while it sleeps
-        self._meals = self._steps = 0
+        self._begin = time.monotonic()  # of this step
+        self._meals = self._steps = self._patient = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._main = threading.get_ident()
 
+    @property
+    def limit(self) -> float:
+        """The seconds that may pass now."""
+        is_patient = self._patient or not self._steps
+        return max(PATIENCE, self.deadline) if is_patient else self.deadline
+
     def step(self) -> None:
         """Tell that a step has ended, and the next begins."""
         now = time.monotonic()
-        if self._begin is not None:
+        if self._steps:
             self._durations.append(now - self._begin)
             if self._given is None:
                 self.deadline = max(FLOOR, FACTOR * statistics.median(self._durations))
         self._steps += 1
-        self._begin = now
-        self._meals += 1
+        self.feed()
         if self._steps == 1:
             self._tell("alive")  # From now on, another try may come further.
 
@@ -87,14 +91,14 @@ class Watchdog:
         self._meals += 1
 
     @contextlib.contextmanager
-    def asleep(self) -> Iterator[None]:
-        """Allow the block as long as it takes; then the time begins anew, if it ran before."""
-        before, self._begin = self._begin, None
+    def patiently(self) -> Iterator[None]:
+        """Let the block take 600 seconds, as a snapshot may; then the time begins anew."""
+        self._patient += 1
         try:
             yield
         finally:
-            if before is not None:
-                self.feed()
+            self.feed()
+            self._patient -= 1
 
     def start(self) -> Self:
         """Start the thread."""
@@ -120,16 +124,18 @@ class Watchdog:
             now = time.monotonic()
             # A longer gap is one in which this process was stopped, as a batch system may.
             waited, last = waited + min(now - last, 2 * tick), now
-            if self._begin is None or seen != self._meals:
+            if seen != self._meals:
                 waited, seen = 0.0, self._meals
-            if waited > self.deadline:
+            if waited > self.limit:
                 self._expire(waited)
                 return
             self._tell("alive")
         self._tell("left")
 
     def _tell(self, kind: str) -> None:
-        tell(News(kind, self._rank, self.deadline, self._steps))
+        # This thread speaks while a snapshot is taken too.
+        silence = self.deadline if self._steps else PATIENCE
+        tell(News(kind, self._rank, silence, self._steps))
 
     def _expire(self, waited: float) -> None:
         # Whoever stalls may hold the lock of the log, or nobody reads it.
@@ -141,12 +147,12 @@ class Watchdog:
     def _explain(self, waited: float) -> None:
         self._tell("expired")
         logger.error(
-            "rank %d: no step for %.1f s after step %d, where %.1f s are allowed%s; another rank "
+            "no step on rank %d for %.1f s after step %d, where %.1f s are allowed%s; another rank "
             "or the network stands still; this rank ends",
             self._rank,
             waited,
             self._steps,
-            self.deadline,
+            self.limit,
             self._place(),
         )
 

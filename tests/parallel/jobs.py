@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.trust.jobs import prepare
@@ -40,11 +41,11 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: 
 
 SOLVER = """
 net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.001
-max_iter: 50 snapshot_prefix: "small" random_seed: 3 solver_mode: CPU
+snapshot_prefix: "small" random_seed: 3 solver_mode: CPU
 """
 
 
-def prepare_net(folder, solver="", *, batch=5, conv="", mode="", extra=""):
+def prepare_net(folder, solver="max_iter: 50", *, batch=5, conv="", mode="", extra=""):
     """Write a net with such batches, its solver and its data; return the folder."""
     net = NET % {"batch": batch, "conv": conv, "mode": mode, "extra": extra}
     return prepare(folder, net, SOLVER + solver)
@@ -107,3 +108,18 @@ def assert_same_bits(first, second):
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def children(launcher):
+    """Return the processes of the ranks that a launcher started, in their order."""
+    mine = psutil.Process(launcher).children(recursive=True)
+    ranks = [one for one in mine if "PMI_RANK" in one.environ()]
+    return [one.pid for one in sorted(ranks, key=lambda one: int(one.environ()["PMI_RANK"]))]
+
+
+def spoil(folder, record):
+    """Make a record of the data something that is no image."""
+    lmdb = pytest.importorskip("lmdb")
+    database = lmdb.open(str(folder / "digits_lmdb"), map_size=2**20)
+    with database, database.begin(write=True) as transaction:
+        transaction.put(b"%08d" % record, b"no image")

@@ -1,4 +1,4 @@
-"""Launch the stand-in of a training: ``launch_driver.py -n 2 [--mpiexec ...] -- [flags of stand_in]``."""
+"""Launch the stand-in of a training: ``launch_driver.py -n 2 -- [flags of stand_in]``."""
 
 import argparse
 import shlex

@@ -89,6 +89,29 @@ def stand_in(folder, *flags, prefix=(), launcher=(), **environment):
     return launched(words, folder, **environment)
 
 
+def launch_train(folder, *flags, prefix=(), launcher=("-n", "2"), **environment):
+    """Launch ``sscaffe train`` in a folder that `tests.trust.jobs.prepare` made."""
+    train = ["train", "--solver", "solver.prototxt", *flags]
+    words = [*prefix, sys.executable, "-m", "sscaffe", "launch", *launcher, "--", *train]
+    return launched(words, folder, **environment)
+
+
+def ranks_of(folder):
+    """Return the processes of the ranks that train in a folder, by rank."""
+    found = {}
+    for pid in left_running(folder):
+        with contextlib.suppress(OSError):
+            facts = dict(
+                word.split(b"=", 1)
+                for word in Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
+                if b"=" in word
+            )
+            rank = facts.get(b"PMI_RANK", facts.get(b"OMPI_COMM_WORLD_RANK"))
+            if rank is not None:
+                found[int(rank)] = pid
+    return found
+
+
 def left_running(folder):
     """Return the processes whose working directory is a folder."""
     found = []

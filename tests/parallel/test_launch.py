@@ -92,7 +92,7 @@ def test_a_rank_that_stands_still_ends_within_its_deadline(tmp_path, rank):
         assert DEADLINE - 0.5 < time.monotonic() - before < DEADLINE + 5
         text = job.text()
         assert not left_running(tmp_path)
-    assert f"rank {1 - rank}: no step for" in text
+    assert f"no step on rank {1 - rank} for" in text
     assert "where 2.0 s are allowed, in stand_in.py:" in text
 
 

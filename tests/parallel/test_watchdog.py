@@ -8,7 +8,7 @@ import pytest
 from sscaffe.errors import SscaffeError
 from sscaffe.parallel import watchdog as module
 from sscaffe.parallel.news import DEADLINE, LAUNCH, Ear, News, tell
-from sscaffe.parallel.watchdog import FIRST, Watchdog, given_deadline
+from sscaffe.parallel.watchdog import PATIENCE, Watchdog, given_deadline
 
 
 @pytest.fixture
@@ -28,16 +28,18 @@ class _Left:
 
 def test_it_bites_if_no_step_ends(left, caplog):
     with Watchdog(3, 0.2, leave=left) as dog:
-        dog.feed()
+        dog.step()
         before = time.monotonic()
         assert left.event.wait(5)
     assert left.status == 75
     assert 0.15 < time.monotonic() - before < 2
-    assert "rank 3: no step for 0.2 s after step 0, where 0.2 s are allowed, in " in caplog.text
+    assert "no step on rank 3 for 0.2 s after step 1, where 0.2 s are allowed, in " in caplog.text
 
 
-def test_it_sleeps_until_it_is_fed(left):
-    with Watchdog(0, 0.05, leave=left):
+def test_the_first_step_may_take_long(left):
+    with Watchdog(0, 0.05, leave=left) as dog:
+        assert dog.limit == PATIENCE
+        dog.feed()
         assert not left.event.wait(0.3)
 
 
@@ -50,12 +52,10 @@ def test_steps_and_meals_keep_it_quiet(left):
     assert left.status is None
 
 
-def test_it_sleeps_as_long_as_a_block_takes(left):
-    with Watchdog(0, 0.1, leave=left) as dog:
-        with dog.asleep():
-            assert not left.event.wait(0.3)  # It was asleep before.
-        dog.feed()
-        with dog.asleep():
+def test_a_snapshot_may_take_long(left):
+    with Watchdog(0, 0.2, leave=left) as dog:
+        dog.step()
+        with dog.patiently():
             assert not left.event.wait(0.5)
         assert left.event.wait(5)
 
@@ -64,21 +64,21 @@ def test_the_deadline_is_ten_times_the_median_step(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     dog = Watchdog(0)
-    assert dog.deadline == FIRST
-    dog.feed()
+    dog.step()
     for seconds in (3.0, 100.0, 2.0):
         now[0] += seconds
         dog.step()
-    assert dog.deadline == 60
+    assert dog.limit == 60
     for seconds in (7.0, 8.0, 9.0, 10.0):
         now[0] += seconds
         dog.step()
-    assert dog.deadline == 80
-    with dog.asleep():
+    assert dog.limit == 80
+    with dog.patiently():
+        assert dog.limit == PATIENCE
         now[0] += 1000
     now[0] += 8.0
     dog.step()
-    assert dog.deadline == 80
+    assert dog.limit == 80
 
 
 def test_the_environment_may_give_the_deadline(monkeypatch):
@@ -98,7 +98,7 @@ def test_the_time_in_which_it_was_stopped_does_not_count(left, monkeypatch):
     real, jump = time.monotonic, [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: real() + jump[0])
     with Watchdog(0, 1.0, leave=left) as dog:
-        dog.feed()
+        dog.step()
         time.sleep(0.2)
         jump[0] += 1000
         assert not left.event.wait(0.4)
