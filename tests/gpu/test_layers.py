@@ -7,6 +7,8 @@ import sscaffe.errors
 import sscaffe.layer_types
 from sscaffe.blob import Blob
 from sscaffe.device import cpu, gpu
+from sscaffe.kernels import gpu_runtime
+from sscaffe.kernels.gpu_runtime import traffic
 from sscaffe.layer import REGISTRY, TEST, TRAIN
 from sscaffe.proto import caffe_pb2
 from tests.helpers import make_layer
@@ -249,6 +251,7 @@ def test_a_graph_of_it_can_be_replayed(name, dtype):
     xp = gpu(0).xp
     for one in (expected, running):
         one.run()
+    gpu_runtime.synchronize()  # Nothing else orders the stream below and the default one.
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         running.run()
@@ -331,8 +334,6 @@ def test_layers_that_use_the_host_after_all():
 
 
 def test_a_batch_of_data_is_copied_once():
-    from sscaffe.kernels.gpu_runtime import traffic
-
     layer = make_layer(
         "type: 'MemoryData' memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 }",
         gpu(0),
