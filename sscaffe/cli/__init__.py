@@ -19,7 +19,9 @@ COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
     "init": "Add SSL to a net: write nets and solvers.",
     "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
+    "launch": "Train on several ranks, on one machine or many.",
     "sweep": "Try many lambdas, and show what is best.",
+    "scaling": "Predict how well many ranks would train.",
     "squeeze": "Make a sparse net physically smaller.",
     "convert": "Turn nets and weights into other formats.",
     "test": "Score a trained net.",
@@ -87,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 1 for an error or a wrong flag, 3 for a training that diverged,
-        4 for a file for which there is no room, 130 and 143 for one that SIGINT or SIGTERM ended.
+        4 for a file for which there is no room, 75 for a rank that stood still, 130 and 143 for
+        one that SIGINT or SIGTERM ended.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = [word for word in words if word not in ("-debug", "--debug")]

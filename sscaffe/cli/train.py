@@ -19,7 +19,9 @@ from sscaffe.cli.signals import EFFECTS, Signals
 from sscaffe.device import gpu_count
 from sscaffe.errors import DivergedError, SscaffeError
 from sscaffe.glog import logger
+from sscaffe.parallel.news import LAUNCH
 from sscaffe.parallel.team import Team
+from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import World, current
 from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
@@ -63,7 +65,11 @@ def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
     Started by mpiexec, all processes train one net, each on its own records.
     """
     world = current()
-    with options.logged(log, world), _solver(flags, world) as solver:
+    with (
+        options.logged(log, world),
+        _watched(world) as watchdog,
+        _solver(flags, Team(world, split_batch=flags["split_batch"], watchdog=watchdog)) as solver,
+    ):
         signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
         start = time.monotonic()
         shows = contextlib.ExitStack()
@@ -83,8 +89,17 @@ def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
 
 
 @contextlib.contextmanager
-def _solver(flags: dict[str, Any], world: World) -> Iterator[Solver]:
+def _watched(world: World) -> Iterator[Watchdog]:
+    """Watch over this rank, where it may have to wait for others or somebody waits for it."""
+    watchdog = Watchdog(world.rank)
+    with watchdog if world.size > 1 or LAUNCH in os.environ else contextlib.nullcontext():
+        yield watchdog
+
+
+@contextlib.contextmanager
+def _solver(flags: dict[str, Any], team: Team) -> Iterator[Solver]:
     """Make the solver, alone at its snapshots; `flags` gets the snapshot that was found."""
+    world = team.world
     options.device(flags["gpu"])  # what is not there is refused first
     param = prototxt.read_solver(flags["solver"])
     wants_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
@@ -111,7 +126,7 @@ def _solver(flags: dict[str, Any], world: World) -> Iterator[Solver]:
             source=flags["solver"],
             test_conv_mode=flags["conv_mode"],
             allow_python=flags["allow_python"],
-            team=Team(world, split_batch=flags["split_batch"]),
+            team=team,
         ) as solver:
             if world.is_first and (param.snapshot or param.snapshot_after_train):
                 solver.require_room()

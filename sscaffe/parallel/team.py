@@ -1,6 +1,8 @@
 """Team: what the solver of one rank asks of all of them."""
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
 
 from sscaffe.blob import Blob
 from sscaffe.glog import logger
@@ -8,10 +10,12 @@ from sscaffe.net import Net
 from sscaffe.parallel import sharding
 from sscaffe.parallel.agreement import INTERVAL, require_agreement
 from sscaffe.parallel.reduction import Reduction
+from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import World
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import LARGEST, RandomNumbers
 
+_REMINDERS = 10  # of rank 0 that it works, within a deadline
 _APART = 0x9E3779B1  # odd, so that ranks below 2**32 have seeds of their own
 
 
@@ -24,11 +28,21 @@ class Team:
         The ranks; this process alone by default.
     split_batch : bool
         Divide the batch by the number of ranks, so that all of them together have what is written.
+    watchdog : Watchdog, optional
+        Who ends this rank if it makes no steps.
     """
 
-    def __init__(self, world: World | None = None, *, split_batch: bool = False) -> None:
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        split_batch: bool = False,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self.world = world or World()
         self.split_batch = split_batch
+        self._watchdog = watchdog or Watchdog(self.world.rank)  # which may not be started
+        self._told = 0.0
         self._reduction: Reduction | None = None
 
     @property
@@ -109,6 +123,33 @@ class Team:
         """Return the mean of the ranks' values."""
         return sum(self.world.gather(value)) / self.world.size
 
+    @contextlib.contextmanager
+    def alone(self, *, patiently: bool = False) -> Iterator[bool]:
+        """Let rank 0 work alone: true for it; for the others false, once it is done.
+
+        Parameters
+        ----------
+        patiently : bool
+            It will not call `still_alone`.
+        """
+        with self._watchdog.patiently() if patiently else contextlib.nullcontext():
+            while not self.is_first and self.world.hear_first():
+                self._watchdog.feed()
+            self._watchdog.feed()
+            try:
+                yield self.is_first
+            finally:
+                if self.is_first:
+                    self.world.tell_others(False)
+
+    def still_alone(self) -> None:
+        """Tell that rank 0 goes on working alone, so that no watchdog bites."""
+        self._watchdog.feed()
+        now = time.monotonic()
+        if now - self._told > self._watchdog.deadline / _REMINDERS:
+            self._told = now
+            self.world.tell_others(True)
+
     def begin_last_pass(self) -> None:
         """Say that the next backward pass is the last of the iteration."""
         if self._reduction is not None:
@@ -135,7 +176,7 @@ class Team:
         return loss, share > 0
 
     def check(self, net: Net, history: Sequence[Blob], iteration: int) -> None:
-        """Compare the ranks' weights, each 100 iterations.
+        """End an iteration: compare the ranks' weights, each 100 iterations.
 
         Raises
         ------
@@ -144,3 +185,4 @@ class Team:
         """
         if not self.is_alone and iteration % INTERVAL == 0:
             require_agreement(self.world, net, history, iteration)
+        self._watchdog.step()

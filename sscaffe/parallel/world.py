@@ -41,7 +41,7 @@ class Sum(Protocol):
 class World:
     """The processes that work on one job; this class is the world of a process that is alone.
 
-    All ranks have to call each verb but `abort` and `wait_turn`, in the same order.
+    All ranks have to call each verb but the last four, in the same order.
 
     Attributes
     ----------
@@ -81,6 +81,13 @@ class World:
         Each rank gets the same bits. The array is not to be touched until the sum is done.
         """
         raise NotImplementedError
+
+    def tell_others(self, more: bool) -> None:
+        """Tell the others, as rank 0, whether it goes on working alone; see `hear_first`."""
+
+    def hear_first(self) -> bool:
+        """Wait, as another than rank 0, until it calls `tell_others`; return what it tells."""
+        return False
 
     def abort(self, status: int) -> None:
         """End the processes of all ranks, now, with an exit status; one that is alone goes on."""
@@ -137,6 +144,17 @@ class MpiWorld(World):
     def start_sum(self, array: Array) -> Sum:
         """See `World.start_sum`."""
         return _MpiSum(self._comm.Iallreduce(self._mpi.IN_PLACE, array, op=self._mpi.SUM))
+
+    def tell_others(self, more: bool) -> None:
+        """See `World.tell_others`."""
+        for rank in range(1, self.size):
+            self._comm.Send(numbers("b", [more]), dest=rank)
+
+    def hear_first(self) -> bool:
+        """See `World.hear_first`."""
+        more = numbers("b", [0])
+        self._comm.Recv(more, source=0)
+        return bool(more[0])
 
     def abort(self, status: int) -> None:
         """See `World.abort`."""

@@ -82,8 +82,9 @@ class Saving(Scripting):
         self._connectivity.refresh()
         model, state = self._names()
         random_states = self.team.world.gather(self.rng.get_state())
-        if self.team.is_first:
-            self._save(model, state, random_states)
+        with self.team.alone(patiently=True) as works:
+            if works:
+                self._save(model, state, random_states)
         self.snapshot_path, self._snapshot_iter = state, self.iter
         return state
 

@@ -302,10 +302,15 @@ class Solver(Saving):
             If a layer cannot run.
         """
         share_weights(self.net, self.test_nets)
-        self.test_results = run_tests(
-            self.test_nets, self.param, self.iter, self.rng, lambda: self._stop_requested
-        )
+        with self.team.alone():
+            self.test_results = run_tests(
+                self.test_nets, self.param, self.iter, self.rng, self._gives_up_test
+            )
         return self.test_results
+
+    def _gives_up_test(self) -> bool:
+        self.team.still_alone()
+        return self._stop_requested
 
     def close(self) -> None:
         """Let go of the files and threads of data layers."""
