@@ -66,7 +66,7 @@ def gpu(index: int = 0) -> Device:
     """
     if _Chosen.gpu not in (None, index):
         raise UnsupportedError(
-            f"gpu {index}: this process computes on gpu {_Chosen.gpu}, and on one only; start another"
+            f"gpu {index}: this process computes on gpu {_Chosen.gpu} alone; start another"
         )
     xp: ModuleType = use_gpu(index).xp
     try:
