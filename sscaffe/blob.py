@@ -30,7 +30,13 @@ def data_tensors(blobs: "Sequence[Blob]") -> list[Tensor]:
     return list(map(_get_data, blobs))
 
 
+def diff_tensors(blobs: "Sequence[Blob]") -> list[Tensor]:
+    """Return the `diff_tensor` of each."""
+    return list(map(_get_diff, blobs))
+
+
 _get_data = attrgetter("_data")
+_get_diff = attrgetter("_diff")
 
 
 class Blob:

@@ -122,9 +122,14 @@ class DeviceTensor(Tensor):
         return self._version
 
     @property
-    def device_array(self) -> Array | None:
-        """The device's array as it is, whatever it holds; None before the first use."""
-        return self._plain
+    def has_device_array(self) -> bool:
+        """Whether there is memory on the device, fresh or not."""
+        return self._plain is not None
+
+    @property
+    def has_host_array(self) -> bool:
+        """Whether there is a copy on the host, fresh or not."""
+        return self._host is not None
 
     @property
     def is_plain(self) -> bool:

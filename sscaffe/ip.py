@@ -253,9 +253,10 @@ class ConcatenatedIp(IpKernel):
         """Set ``top.data``, with what `epilogue` adds."""
         made = self._prepared.get(weights)
         if made.bottom is not None:
-            xp, kept = self.device.xp, made.kept_columns
-            out = made.bottom.new_data()
-            xp.take(self._vectors(bottom), kept, axis=1, out=out, mode="clip")
+            # NumPy copies `out` first unless it may clip; CuPy knows no modes.
+            mode = {"mode": "clip"} if self.device.is_cpu else {}
+            source, out = self._vectors(bottom), made.bottom.new_data()
+            self.device.xp.take(source, made.kept_columns, axis=1, out=out, **mode)
         small_bottom = made.bottom or bottom
         if made.top is None:
             made.kernel.forward(small_bottom, made.weights, bias, top, epilogue)

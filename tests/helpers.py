@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from sscaffe import layer as layers
 from sscaffe.blob import Blob
@@ -11,6 +12,9 @@ from sscaffe.layer import TEST
 from sscaffe.layer_types import create_layer
 from sscaffe.net.host_layer import HostLayer, needs_host
 from sscaffe.proto import caffe_pb2, text_format
+
+# For tests of what the CPU alone does; see tests/layer_types/conftest.py.
+ON_THE_CPU = pytest.mark.parametrize("place", ["cpu"], indirect=True)
 
 
 def layer_param(text):

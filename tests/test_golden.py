@@ -1,7 +1,8 @@
 """Cases recorded from the original program, each within its own tolerance.
 
 ``SSCAFFE_GOLDEN=<folder>`` says where they are; by default ../shared/golden where that is, else
-tests/golden, a small selection. Deliberate deviations stand in golden_deviations.toml.
+tests/golden, a small selection. SSCAFFE_GOLDEN_GPU=1 runs them on a GPU. Deliberate deviations
+stand in golden_deviations.toml.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sscaffe import device
 from tests.golden_cases import (
     LOGGED_RUNNERS,
     RUNNERS,
@@ -33,6 +35,13 @@ DEVIATIONS = tomllib.loads((HERE / "golden_deviations.toml").read_text())["devia
 
 def case_id(entry):
     return f"{entry['kind']}-{entry['name']}"
+
+
+@pytest.fixture(autouse=True)
+def where(monkeypatch):
+    """Compute on a GPU, or the stand-in for one, if SSCAFFE_GOLDEN_GPU is set."""
+    if os.environ.get("SSCAFFE_GOLDEN_GPU"):
+        monkeypatch.setattr(device._Chosen, "device", device.gpu(0))
 
 
 @pytest.fixture

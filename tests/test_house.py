@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def body_length(function):
 @pytest.mark.parametrize("device", [p.stem for p in (PACKAGE / "kernels").glob("[cg]pu.py")])
 def test_each_device_keeps_the_kernel_contract(device):
     contract = signatures(PACKAGE / "kernels" / "__init__.py", inside="Kernels")
+    contract |= signatures(PACKAGE / "kernels" / "running.py", inside="Running")
     found = signatures(PACKAGE / "kernels" / f"{device}.py")
     assert found == contract
 
@@ -80,6 +82,15 @@ def test_only_one_module_each_knows_cupy_and_cudnn(path):
 def test_only_the_proto_package_knows_the_default_pool(path):
     if path != PACKAGE / "proto" / "__init__.py":
         assert not any(name.endswith("descriptor_pool") for name in imported_names(path))
+
+
+def test_a_wheel_holds_what_is_compiled_on_first_use():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["sscaffe"]
+    held = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    needed = {path for path in (PACKAGE / "kernels" / "cuda").iterdir() if path.is_file()}
+    assert needed
+    assert not needed - held
 
 
 def test_only_the_bind_files_know_pybind11():

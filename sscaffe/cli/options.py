@@ -188,6 +188,7 @@ def gpu_number(text: str) -> int | None:
 
 
 _ONE_GPU = "sscaffe computes on one GPU only; name it by its number, such as --gpu 0"
+_ONE_GPU += ", or train with mpiexec -n and --gpu all, which gives each process one"
 
 
 def device(gpu_text: str, *, tf32: bool = False) -> Device:

@@ -16,6 +16,7 @@ from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
 from sscaffe.cli.signals import EFFECTS, Signals
+from sscaffe.device import gpu_count
 from sscaffe.errors import DivergedError, SscaffeError
 from sscaffe.glog import logger
 from sscaffe.parallel.news import LAUNCH
@@ -103,6 +104,8 @@ def _solver(flags: dict[str, Any], team: Team) -> Iterator[Solver]:
     param = prototxt.read_solver(flags["solver"])
     wants_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
     number = flags["gpu"] or (str(param.device_id) if wants_gpu else "")
+    if number == "all" and world.size > 1:
+        number = str(world.place % max(gpu_count(), 1))  # a GPU for each rank of this machine
     place = options.device(number, tf32=flags["tf32"])
     apply_settings(param, flags["settings"])
     if world.is_first:

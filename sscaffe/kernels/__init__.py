@@ -4,7 +4,7 @@ A function stands here only where the version written over `xp` costs a real net
 per cent. Layers reach it as ``self.kernels``; blobs and tensors carry their own layouts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from sscaffe.kernels.operators import (
     UpdateOperator as UpdateOperator,
     UpdateStep as UpdateStep,
 )
+from sscaffe.kernels.running import Feed as Feed, Running as Running
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -39,31 +40,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class Kernels(Protocol):
+class Kernels(Running, Protocol):
     """What a device computes faster than its array module."""
-
-    def place(self) -> str:
-        """Return a name for this device: what was timed on one holds for all of that name."""
-
-    def synchronize(self) -> None:
-        """Wait until the device has done all that it was given."""
-
-    def elapsed(self, functions: Sequence[Callable[[], None]], rounds: int) -> list[float]:
-        """Return the median time of each function in ms; they take turns, `rounds` times."""
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return what asks the device again for all that `work` asks for.
-
-        `work` is called once, and nothing of it is done yet.
-
-        Raises
-        ------
-        UnsupportedError
-            If the device cannot record, or `work` waited for it or copied to the host.
-        """
-
-    def read_later(self, number: Any) -> Callable[[], float]:
-        """Start to copy an array () to the host; return what waits for it and returns it."""
 
     def gemm(
         self,

@@ -17,6 +17,7 @@ from sscaffe.kernels import (
     CountedLabels,
     DropoutOperator,
     EltwiseOperator,
+    Feed,
     LrnOperator,
     PackedMask,
     PoolingOperator,
@@ -32,7 +33,7 @@ from sscaffe.kernels.cpu_concat import ChannelConcat
 from sscaffe.kernels.cpu_dense import DenseConvolution, DenseInnerProduct
 from sscaffe.kernels.cpu_direct_sparse import DirectSparseConvolution
 from sscaffe.kernels.cpu_eltwise import Largest, Product, WeightedSum, sum_tensors
-from sscaffe.kernels.cpu_lasso import shrink
+from sscaffe.kernels.cpu_lasso import add_lasso, shrink
 from sscaffe.kernels.cpu_lrn import Lrn
 from sscaffe.kernels.cpu_mask import Mask
 from sscaffe.kernels.cpu_pooling import Pooling
@@ -71,6 +72,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 def read_later(number: Any) -> Callable[[], float]:
     """See `Kernels.read_later`."""
     return lambda: float(number)
+
+
+def feed() -> Feed:
+    """See `Kernels.feed`."""
+    raise UnsupportedError("feed: arrays of the CPU are where they are used")
 
 
 def gemm(
@@ -224,12 +230,9 @@ def sum_of(terms: list["Tensor"], out: "Tensor", shape: tuple[int, ...]) -> None
     """See `Kernels.sum_of`."""
     if out.dtype == np.float32:
         sum_tensors(terms, [1.0] * len(terms), out, shape)
-        return
-    first, *others = [term.read() for term in terms]
-    total = out.overwrite()
-    total[...] = first
-    for term in others:
-        total += term
+    else:
+        total: Any = sum(term.read() for term in terms)
+        out.overwrite()[...] = total
 
 
 def lrn(
@@ -329,10 +332,10 @@ def add(total: "Tensor", term: "Tensor", factor: float) -> None:
 
 def scale(tensor: "Tensor", factor: float) -> None:
     """See `Kernels.scale`."""
-    if tensor.dtype != np.float32:
+    if tensor.dtype == np.float32:
+        _core.memory_scale(factor, _in_place(tensor))
+    else:
         tensor.write()[...] *= factor
-        return
-    _core.memory_scale(factor, _in_place(tensor))
 
 
 def sum_of_squares(tensor: "Tensor") -> float:
@@ -342,11 +345,11 @@ def sum_of_squares(tensor: "Tensor") -> float:
 
 def threshold(tensor: "Tensor", limit: float) -> None:
     """See `Kernels.threshold`."""
-    if tensor.dtype != np.float32:
+    if tensor.dtype == np.float32:
+        _core.memory_threshold(limit, _in_place(tensor))
+    else:
         values = tensor.write()
         values[np.abs(values) < limit] = 0
-        return
-    _core.memory_threshold(limit, _in_place(tensor))
 
 
 def group_lasso(
@@ -360,12 +363,7 @@ def group_lasso(
     """See `Kernels.group_lasso`."""
     if weights.dtype == np.float32:
         return _core.group_lasso(weights, diff, ydimen, xdimen, decay)
-    rows, columns = weights.shape
-    shape = rows // ydimen, ydimen, columns // xdimen, xdimen
-    blocks = weights.reshape(shape)
-    norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
-    diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
-    return decay * float(norms.sum())
+    return add_lasso(weights, diff, (ydimen, xdimen), decay)
 
 
 def shrink_groups(

@@ -21,3 +21,13 @@ def shrink(
     if past is not None:
         past += share * (weights - shrunk)
     weights[...] = shrunk
+
+
+def add_lasso(weights: Array, diff: Array, block: tuple[int, int], decay: float) -> float:
+    """Add the gradient of a group lasso; see `Kernels.group_lasso`."""
+    rows, columns = weights.shape
+    ydimen, xdimen = block
+    blocks = weights.reshape(rows // ydimen, ydimen, columns // xdimen, xdimen)
+    norms = np.sqrt(np.square(blocks).sum(axis=(1, 3), keepdims=True))
+    diff += decay * (blocks / np.where(norms > 0, norms, 1)).reshape(diff.shape)
+    return decay * float(norms.sum())

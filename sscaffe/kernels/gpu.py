@@ -14,6 +14,7 @@ from sscaffe.kernels import (
     CountedLabels,
     DropoutOperator,
     EltwiseOperator,
+    Feed,
     LoweredOperator,
     LrnOperator,
     PackedMask,
@@ -25,6 +26,7 @@ from sscaffe.kernels import (
     gpu_channels,
     gpu_elementwise,
     gpu_eltwise,
+    gpu_feed,
     gpu_graph,
     gpu_lasso,
     gpu_libraries,
@@ -71,6 +73,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 def read_later(number: Any) -> Callable[[], float]:
     """See `Kernels.read_later`."""
     return gpu_graph.Later(number).value
+
+
+def feed() -> Feed:
+    """See `Kernels.feed`."""
+    return gpu_feed.Feed()
 
 
 def gemm(

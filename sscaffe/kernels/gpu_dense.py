@@ -22,8 +22,8 @@ _BLOCKS = 1024  # that fill a GPU
 Sizes = tuple[int, int, int]  # batch, channels, elements of each channel
 
 
-def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: "Blob | None", relu: bool) -> None:
-    """Add what there is to a top, and rectify it, in one launch."""
+def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: Any, relu: bool) -> None:
+    """Add what there is to a top, `add` an array, and rectify it, in one launch."""
     if bias is None and add is None and not relu:
         return
     arguments = (

@@ -80,13 +80,18 @@ def gemm_batched(
     single = out.dtype == np.float32
     number = c_float if single else c_double
     library, handle = _cublas()
-    multiply = library.cublasSgemmStridedBatched if single else library.cublasDgemmStridedBatched
+    one, factor = ctypes.byref(number(1.0)), ctypes.byref(number(accumulate))
     # cuBLAS counts columns first: to it these are the transposed matrices.
-    status = multiply(
-        *(handle, int(transpose_b), int(transpose_a), columns, rows, inner),
-        *(ctypes.byref(number(1.0)), *_matrices(b), *_matrices(a)),
-        *(ctypes.byref(number(accumulate)), *_matrices(out), count),
-    )
+    sizes = handle, int(transpose_b), int(transpose_a), columns, rows, inner
+    left, right, product = _matrices(b), _matrices(a), _matrices(out)
+    if count == 1:  # has kernels that split the inner size between blocks
+        multiply = library.cublasSgemm_v2 if single else library.cublasDgemm_v2
+        status = multiply(*sizes, one, *left[:2], *right[:2], factor, *product[:2])
+    else:
+        multiply = (
+            library.cublasSgemmStridedBatched if single else library.cublasDgemmStridedBatched
+        )
+        status = multiply(*sizes, one, *left, *right, factor, *product, count)
     _check(status, "cuBLAS: product")
 
 
@@ -162,7 +167,8 @@ def _check(status: int, what: str) -> None:
 
 def _load(name: str) -> Any:
     """Return a library that CuPy has loaded, from wherever it finds it."""
-    importlib.import_module(f"cupy_backends.cuda.libs.{name}")
+    # Not an import of the module itself: the package looks for the library when it is asked.
+    getattr(importlib.import_module("cupy_backends.cuda.libs"), name)
     for soname in _SONAMES[name]:
         try:
             return ctypes.CDLL(soname)
@@ -185,12 +191,12 @@ class _Handle:
 @functools.cache
 def _cublas_of(device: int) -> tuple[Any, _Handle]:
     library = _load("cublas")
-    matrix = [c_void_p, c_int, c_longlong]
-    for function in (library.cublasSgemmStridedBatched, library.cublasDgemmStridedBatched):
-        function.argtypes = [
-            *(c_void_p, c_int, c_int, c_int, c_int, c_int, c_void_p),
-            *(*matrix, *matrix, c_void_p, *matrix, c_int),
-        ]
+    sizes, matrix = [c_void_p, *[c_int] * 5, c_void_p], [c_void_p, c_int]
+    for one in (library.cublasSgemm_v2, library.cublasDgemm_v2):
+        one.argtypes = [*sizes, *matrix, *matrix, c_void_p, *matrix]
+    matrix = [*matrix, c_longlong]
+    for many in (library.cublasSgemmStridedBatched, library.cublasDgemmStridedBatched):
+        many.argtypes = [*sizes, *matrix, *matrix, c_void_p, *matrix, c_int]
     library.cublasSetStream_v2.argtypes = [c_void_p, c_void_p]
     library.cublasSetWorkspace_v2.argtypes = [c_void_p, c_void_p, c_size_t]
     library.cublasSetMathMode.argtypes = [c_void_p, c_int]

@@ -26,6 +26,7 @@ FOLDER = Path(__file__).with_name("cuda")
 BLOCK = 256  # threads, where a kernel takes one element each
 _TICKS = 300_000  # of the device's clock, some 150 us: in which the host queues one function
 _TICKS_PER_SECOND = 2.2e9  # at most
+_MOST_TICKS = 40_000_000  # a first round may compile, and a full queue makes the host wait
 _MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
 
 
@@ -114,7 +115,8 @@ def elapsed(functions: Sequence[Callable[[], None]], rounds: int = 5) -> list[fl
             start.record()
             function()
             end.record()
-        ticks = max(ticks, int(_TICKS_PER_SECOND * (time.perf_counter() - began)))
+        needed = int(_TICKS_PER_SECOND * (time.perf_counter() - began))
+        ticks = min(max(ticks, needed), _MOST_TICKS)
         synchronize()
     marks = marks[1:]
     times = [[xp.cuda.get_elapsed_time(*pair) for pair in pairs] for pairs in marks]

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.data.lookahead import Lookahead
 from sscaffe.data.prefetch import Batch, Prefetcher
 from sscaffe.layer import Layer
 from sscaffe.proto import caffe_pb2
@@ -61,6 +62,7 @@ class PrefetchedLayer(Layer):
     # Set by `setup`, which an error may end before.
     _source: Closable | None = None
     _prefetcher: Prefetcher | None = None
+    _ahead: Lookahead | None = None
     _batch: Batch | None = None
     _state: dict[str, Any] | None = None  # of the next batch; None where the reader is there
 
@@ -74,6 +76,9 @@ class PrefetchedLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Transform the next batch into the tops."""
+        if not self.device.is_cpu:
+            self._forward_ahead(top)
+            return
         # A batch that does not fit is kept, so that another try ends in the same error.
         batch = self._batch = self._batch or self._next()
         self._set_tops(batch, top)
@@ -82,11 +87,38 @@ class PrefetchedLayer(Layer):
             self._state = batch.state
             self._prefetcher.give_back(batch)
 
+    def _forward_ahead(self, top: list[Blob]) -> None:
+        """Take the batch that is on the device already, and start on the next one."""
+        ahead = self._ahead = self._ahead or self._look_ahead()
+        ready = ahead.get()
+        top[0].reshape(*ready.shape)
+        ready.copy_images(top[0].new_data())
+        for blob in top[1:]:
+            blob.reshape(ready.labels)
+            ready.copy_labels(blob.new_data())
+        self._state = ready.state
+        ahead.go_on()
+
+    def _look_ahead(self) -> Lookahead:
+        reader, feeds = self._reader, (self.kernels.feed(), self.kernels.feed())
+        return Lookahead(
+            self._next_and_state, reader.shape_of, reader.transform, self._done, feeds, self.dtype
+        )
+
+    def _next_and_state(self) -> tuple[Batch, dict[str, Any]]:
+        batch = self._next()
+        return batch, batch.state if self._prefetcher is not None else self._reader.state()
+
+    def _done(self, batch: Batch) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.give_back(batch)
+
     def _next(self) -> Batch:
         if self._prefetcher is None:
             if self._reader.load():
                 # Waking a thread takes longer than reading. All images fit, as they are alike.
-                self._state, batch = None, Batch()
+                batch = Batch()
+                self._state = None if self.device.is_cpu else self._state
                 self._reader.read(batch)
                 return batch
             self._prefetcher = Prefetcher(self._reader.fill, self._depth)
@@ -134,6 +166,9 @@ class PrefetchedLayer(Layer):
             self._source.close()
 
     def _stop(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = self._batch = None

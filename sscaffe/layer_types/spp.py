@@ -35,6 +35,7 @@ class SPPLayer(Layer):
         if bottom[0].ndim != 4:
             raise ShapeError(f"expected a bottom of shape (N, C, H, W), got {bottom[0].shape}")
         self._levels = [self._level(bottom, 2**i) for i in range(self.height)]
+        self.uses_host = any(layer.uses_host for layer, _ in self._levels)
         shapes = [blob.shape for _, blob in self._levels]
         batch, channels = shapes[0][:2]
         if self.height == 1:

@@ -69,7 +69,8 @@ class UpsampleLayer(Layer):
         if not self.device.is_cpu:  # Of equal places the last counts, as on the CPU.
             last = self.xp.full(flat.shape, -1, np.int32)
             index = self.xp.arange(values.shape[1], dtype=np.int32)
-            self.xp.maximum.at(last, (rows, self._places), index + self.xp.zeros_like(rows))
+            index = self.xp.broadcast_to(index, values.shape)
+            self.xp.maximum.at(last, (rows, self._places), index)
             values = values[rows, last[rows, self._places]] + flaw
         flat[rows, self._places] = values
 

@@ -7,9 +7,10 @@ and no array changes, what it asks for is the same every time.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from sscaffe.blob import Blob
+from sscaffe.blob import Blob, data_tensors, diff_tensors
 from sscaffe.errors import UnsupportedError
 from sscaffe.glog import logger
 from sscaffe.kernels import Kernels
@@ -51,7 +52,7 @@ class Recorded:
         self, work: Callable[[], Any], steps: Sequence[Step], kernels: Kernels, by_version: bool
     ) -> None:
         self._work, self._kernels = work, kernels
-        self._blobs = list(_blobs_of(steps))
+        self._blobs = list(blobs_of(steps))
         self._weights = [blob for step in steps for blob in step.layer.blobs]
         self._by_version = by_version
         self._seen: Any = None
@@ -64,17 +65,19 @@ class Recorded:
         if not self._may_record:
             return self._work()
         tensors = self._tensors()
-        arrays = [_settled(tensor) for tensor in tensors]
-        seen = [blob.shape for blob in self._blobs], arrays, self._versions()
-        if not _same(seen, self._seen):
+        for tensor in filter(_is_on_host, tensors):
+            tensor.read()
+        seen = self._look(tensors)
+        if seen != self._seen:
             self._passes, self._recordings, self._seen = {}, {}, seen
-        key = tuple(tensor.fresh for tensor in tensors)
+        # Members of an enum have a hash that Python works out.
+        key = tuple(map(id, map(_get_fresh, tensors)))
         if (recording := self._recordings.get(key)) is not None:
             return _launched(recording)
         passes = self._passes[key] = self._passes.get(key, 0) + 1
         if passes <= PASSES_BEFORE or len(self._recordings) == _MOST:
             result = self._work()
-            self._remember()
+            self._seen = self._look(self._tensors())
             return result
         return self._record(key)
 
@@ -90,16 +93,17 @@ class Recorded:
         now = _states(self._tensors())
         left = [(tensor, now[tensor][0]) for tensor in now if before.get(tensor) != now[tensor]]
         recording = self._recordings[key] = Recording(launch, left, results[0])
-        self._remember()
+        self._seen = self._look(self._tensors())
         return _launched(recording)
 
-    def _remember(self) -> None:
-        """Take for granted what the pass itself has changed."""
-        arrays = [tensor.device_array for tensor in self._tensors()]
-        self._seen = [blob.shape for blob in self._blobs], arrays, self._versions()
+    def _look(self, tensors: Sequence[Tensor]) -> Any:
+        """Return what a recording depends on: shapes, where arrays are, perhaps the weights."""
+        shapes = list(map(_get_shape, self._blobs))
+        # The arrays themselves would be compared element by element.
+        return shapes, list(map(id, map(_get_array, tensors))), self._versions()
 
-    def _tensors(self) -> list["DeviceTensor"]:
-        tensors = [t for blob in self._blobs for t in (blob.data_tensor, blob.diff_tensor)]
+    def _tensors(self) -> "list[DeviceTensor]":
+        tensors = data_tensors(self._blobs) + diff_tensors(self._blobs)
         return cast(list["DeviceTensor"], tensors)
 
     def _versions(self) -> list[int]:
@@ -119,20 +123,22 @@ def _launched(recording: Recording) -> Any:
     return recording.result
 
 
-def _settled(tensor: "DeviceTensor") -> Any:
-    """Bring a tensor to the device if it is on the host, and return its array there."""
-    if tensor.fresh is not Fresh.ZERO and tensor.fresh is not Fresh.GONE:
-        tensor.read()
-    return tensor.device_array
+_get_shape = attrgetter("_shape")
+_get_array = attrgetter("_plain")
+_get_fresh = attrgetter("_fresh")
+_is_on_host = attrgetter("_host_is_fresh")
 
 
-def _same(one: Any, other: Any) -> bool:
-    if other is None or one[0] != other[0] or one[2] != other[2]:
-        return False
-    return all(a is b for a, b in zip(one[1], other[1], strict=True))
+def publish(blobs: Sequence[Blob]) -> None:
+    """Bring arrays of the host that somebody outside still holds up to date."""
+    tensors = cast(list["DeviceTensor"], data_tensors(blobs) + diff_tensors(blobs))
+    for tensor in tensors:
+        if tensor.has_host_array:
+            tensor.publish()
 
 
-def _blobs_of(steps: Sequence[Step]) -> Iterator[Blob]:
+def blobs_of(steps: Sequence[Step]) -> Iterator[Blob]:
+    """Yield the blobs of layers, each once."""
     known: set[int] = set()
     for step in steps:
         for blob in (*step.bottom, *step.top, *step.layer.blobs):

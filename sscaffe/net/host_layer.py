@@ -3,7 +3,7 @@
 from typing import Any
 
 from sscaffe.blob import Blob
-from sscaffe.device import Device
+from sscaffe.device import Device, cpu
 from sscaffe.glog import logger
 from sscaffe.layer import REGISTRY, Layer
 
@@ -99,7 +99,7 @@ class HostLayer(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Copy the gradients of the tops to the host, compute, and copy those of the bottoms."""
-        for own, blob in zip(self._top, top, strict=True):
+        for own, blob in zip(self._top, top, strict=False):  # a layer may refuse before setup
             own.set_diff(blob.host_diff)
         for own, blob in zip(self.layer.blobs, self.blobs, strict=True):
             own.set_diff(blob.host_diff)
@@ -125,7 +125,7 @@ class HostLayer(Layer):
         self.layer.close()
 
     def _copy_of(self, blob: Blob) -> Blob:
-        own = Blob(blob.shape, blob.dtype)
+        own = Blob(blob.shape, blob.dtype, cpu())
         own.set_data(blob.host_data)
         return own
 
@@ -134,7 +134,7 @@ class HostLayer(Layer):
         for own, other in zip(self._bottom, bottom, strict=True):
             if other is blob:
                 return own
-        return Blob(blob.shape, blob.dtype)
+        return Blob(blob.shape, blob.dtype, cpu())
 
     def _take_bottoms(self, bottom: list[Blob]) -> None:
         for own, blob in zip(self._bottom, bottom, strict=True):

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 
-from sscaffe.blob import Param
+from sscaffe.blob import Blob, Param
 from sscaffe.device import Device
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import Kernels
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import debug
 from sscaffe.net.build import Graph
-from sscaffe.net.captured import RecordedPass
+from sscaffe.net.captured import RecordedPass, blobs_of, publish
 from sscaffe.net.hooks import Hooks, call_all
 from sscaffe.net.plan import Plan, Unit
 from sscaffe.net.replay import Replay
@@ -27,6 +27,7 @@ class DevicePasses:
         self._plan: Plan | None = None
         self._forward: RecordedPass | None = None
         self._backward: RecordedPass | None = None
+        self._blobs: list[Blob] | None = None
 
     def forward(self, plan: Plan, run: Callable[[Unit], Any], by_version: bool) -> Any:
         """Run the units of a plan, and return the loss: a number, or an array () of the device."""
@@ -41,6 +42,12 @@ class DevicePasses:
             back = [step for step in reversed(steps) if step.needs_backward]
             self._backward = RecordedPass(back, _of_step, run, self._kernels, False)
         self._backward.run()
+
+    def publish(self, steps: Sequence[Step]) -> None:
+        """Bring arrays of the host that somebody outside still holds up to date."""
+        if self._blobs is None:
+            self._blobs = list(blobs_of(steps))
+        publish(self._blobs)
 
 
 def _of_unit(unit: Unit) -> Sequence[Step]:
@@ -161,13 +168,13 @@ class Passes:
         assert self._device_passes is not None
         by_version = self.phase == TEST
         loss = self._device_passes.forward(self._plan, self._run_unit, by_version)
-        _publish(self._steps)
+        self._device_passes.publish(self._steps)
         return loss
 
     def _record_backward(self) -> None:
         assert self._device_passes is not None
         self._device_passes.backward(self._steps, self._run_back)
-        _publish(self._steps)
+        self._device_passes.publish(self._steps)
 
     def _finite(self, loss: Any) -> float:
         """Return the loss as a number, waiting for a device that has it."""

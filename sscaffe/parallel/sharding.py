@@ -30,7 +30,7 @@ def shard(net: Net, world: World) -> None:
     Raises
     ------
     UnsupportedError
-        If one would read the same on all ranks.
+        If one would read the same on all ranks, or write to the same file.
     """
     for layer in net.layers:
         own = getattr(layer, "shard", None)
@@ -40,6 +40,11 @@ def shard(net: Net, world: World) -> None:
             raise UnsupportedError(
                 f"layer {layer.name!r}: a Python layer that reads data needs a method "
                 "shard(rank, size), which lets it leave out the records of other ranks"
+            )
+        elif layer.type == "HDF5Output":
+            raise UnsupportedError(
+                f"layer {layer.name!r}: all {world.size} ranks would write to one file; leave it "
+                "out of the training net"
             )
 
 

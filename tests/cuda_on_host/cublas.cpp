@@ -39,7 +39,8 @@ struct Gemm {
         for (int j = 0; j < n; ++j) {
             std::fill(sums.begin(), sums.end(), 0);
             for (int l = 0; l < k; ++l) {
-                const T factor = transpose_b ? b_of[j + size_t(l) * ldb] : b_of[l + size_t(j) * ldb];
+                const T factor =
+                    transpose_b ? b_of[j + size_t(l) * ldb] : b_of[l + size_t(j) * ldb];
                 const T* column = left.data() + size_t(l) * m;
                 for (int i = 0; i < m; ++i) sums[i] += double(column[i]) * factor;
             }
@@ -82,22 +83,26 @@ int cublasSetWorkspace_v2(shim::Handle*, void* memory, size_t size) {
     std::memset(memory, 0xff, size);  // it is the library's to write to
     return 0;
 }
-int cublasSetMathMode(shim::Handle*, int) { return 0; }
-int cublasSetPointerMode_v2(shim::Handle*, int mode) { return mode ? kInvalidValue : 0; }
+int cublasSetMathMode(shim::Handle*, int) {
+    return 0;
+}
+int cublasSetPointerMode_v2(shim::Handle*, int mode) {
+    return mode ? kInvalidValue : 0;
+}
 
-#define GEMM(name, T)                                                                             \
-    int cublas##name##_v2(const shim::Handle* handle, int ta, int tb, int m, int n, int k,        \
-                          const T* alpha, const T* a, int lda, const T* b, int ldb,               \
-                          const T* beta, T* c, int ldc) {                                         \
-        return gemm<T>(handle, {ta != 0, tb != 0, m, n, k, *alpha, *beta, a, lda, 0, b, ldb, 0,   \
-                                c, ldc, 0, 1});                                                   \
-    }                                                                                             \
-    int cublas##name##StridedBatched(const shim::Handle* handle, int ta, int tb, int m, int n,    \
-                                     int k, const T* alpha, const T* a, int lda, long long sa,    \
-                                     const T* b, int ldb, long long sb, const T* beta, T* c,      \
-                                     int ldc, long long sc, int count) {                          \
-        return gemm<T>(handle, {ta != 0, tb != 0, m, n, k, *alpha, *beta, a, lda, sa, b, ldb, sb, \
-                                c, ldc, sc, count});                                              \
+#define GEMM(name, T)                                                                              \
+    int cublas##name##_v2(const shim::Handle* handle, int ta, int tb, int m, int n, int k,         \
+                          const T* alpha, const T* a, int lda, const T* b, int ldb, const T* beta, \
+                          T* c, int ldc) {                                                         \
+        return gemm<T>(handle, {ta != 0, tb != 0, m, n, k, *alpha, *beta, a, lda, 0, b, ldb, 0, c, \
+                                ldc, 0, 1});                                                       \
+    }                                                                                              \
+    int cublas##name##StridedBatched(const shim::Handle* handle, int ta, int tb, int m, int n,     \
+                                     int k, const T* alpha, const T* a, int lda, long long sa,     \
+                                     const T* b, int ldb, long long sb, const T* beta, T* c,       \
+                                     int ldc, long long sc, int count) {                           \
+        return gemm<T>(handle, {ta != 0, tb != 0, m, n, k, *alpha, *beta, a, lda, sa, b, ldb, sb,  \
+                                c, ldc, sc, count});                                               \
     }
 GEMM(Sgemm, float)
 GEMM(Dgemm, double)

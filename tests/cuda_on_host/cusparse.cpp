@@ -67,16 +67,17 @@ int cusparseCreateCsr(Csr** matrix, int64_t rows, int64_t columns, int64_t count
                       const void* row_ptr, const void* indices, const void* values, int row_type,
                       int index_type, int base, int type) {
     if (row_type != kInt32 || index_type != kInt32 || base != 0) return kNotSupported;
-    *matrix = new Csr{rows,   columns, count, static_cast<const int*>(row_ptr),
-                      static_cast<const int*>(indices), values, type};
+    *matrix = new Csr{
+        rows,   columns, count, static_cast<const int*>(row_ptr), static_cast<const int*>(indices),
+        values, type};
     return 0;
 }
 int cusparseDestroySpMat(const Csr* matrix) {
     delete matrix;
     return 0;
 }
-int cusparseCreateDnMat(Dense** matrix, int64_t rows, int64_t columns, int64_t stride,
-                        void* values, int type, int order) {
+int cusparseCreateDnMat(Dense** matrix, int64_t rows, int64_t columns, int64_t stride, void* values,
+                        int type, int order) {
     if (order != kRowMajor) return kNotSupported;
     if (stride < columns) return kInvalidValue;
     *matrix = new Dense{rows, columns, stride, values, type};
@@ -92,9 +93,9 @@ int cusparseSpMM_bufferSize(const shim::Handle*, int, int, const void*, const Cs
     *size = 256;
     return fit(matrix, factor, product) ? 0 : kInvalidValue;
 }
-int cusparseSpMM(const shim::Handle* handle, int transpose, int transpose_factor,
-                 const void* alpha, const Csr* matrix, const Dense* factor, const void* beta,
-                 const Dense* product, int type, int, void* buffer) {
+int cusparseSpMM(const shim::Handle* handle, int transpose, int transpose_factor, const void* alpha,
+                 const Csr* matrix, const Dense* factor, const void* beta, const Dense* product,
+                 int type, int, void* buffer) {
     if (transpose || transpose_factor) return kNotSupported;
     if (!fit(matrix, factor, product) || type != matrix->type || !buffer) return kInvalidValue;
     if (type == kFloat) {

@@ -22,4 +22,6 @@ int submit_call(const Handle* handle, const Call& call) {
 
 }  // namespace shim
 
-extern "C" void set_submit(int (*submit)(shim::Work, void*, void*)) { shim::submit = submit; }
+extern "C" void set_submit(int (*submit)(shim::Work, void*, void*)) {
+    shim::submit = submit;
+}

@@ -4,14 +4,14 @@
 // of the page are found by its content.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <csetjmp>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <vector>
-
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace shim {
 
@@ -34,7 +34,7 @@ struct Piece {
 };
 
 class Guard {
-  public:
+   public:
     explicit Guard(std::vector<Argument> arguments) : arguments_(std::move(arguments)) {
         static bool at_start = false;
         at_start = !at_start;
@@ -85,7 +85,7 @@ class Guard {
                  nearest->arguments[0], nearest->bytes);
     }
 
-  private:
+   private:
     static constexpr size_t kPage = 4096;
     static constexpr size_t kForbidden = 256 << 20;  // addresses before and behind, no memory
 
@@ -147,7 +147,7 @@ static void on_fault(int, siginfo_t* info, void*) {
 
 // Takes faults of memory as long as it lives.
 class FaultHandler {
-  public:
+   public:
     FaultHandler() : stack_(64 << 10) {
         stack_t stack = {};
         stack.ss_sp = stack_.data();
@@ -165,7 +165,7 @@ class FaultHandler {
         sigaltstack(&stack_before_, nullptr);
     }
 
-  private:
+   private:
     std::vector<char> stack_;
     stack_t stack_before_ = {};
     struct sigaction segv_before_ = {}, bus_before_ = {};

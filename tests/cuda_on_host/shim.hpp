@@ -156,8 +156,8 @@ static void describe_deadlock(char* message, size_t size) {
     snprintf(message, size,
              "deadlock in block (%u, %u, %u): %d threads wait at __syncthreads (the first is %d), "
              "%d at a warp operation (%d), %d have returned (%d)",
-             blockIdx.x, blockIdx.y, blockIdx.z, count[kBarrier], first[kBarrier],
-             count[kWarpWait], first[kWarpWait], count[kDone], first[kDone]);
+             blockIdx.x, blockIdx.y, blockIdx.z, count[kBarrier], first[kBarrier], count[kWarpWait],
+             first[kWarpWait], count[kDone], first[kDone]);
 }
 
 // Threads take turns in ascending order, then, after a barrier, in descending order: where a
@@ -255,7 +255,9 @@ T shuffle(unsigned mask, T value, int source) {
     return value;
 }
 
-static int lane() { return running % kWarp; }
+static int lane() {
+    return running % kWarp;
+}
 
 }  // namespace shim
 

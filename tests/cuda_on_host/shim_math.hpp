@@ -28,13 +28,27 @@ struct alignas(16) uint4 {
 struct uchar4 {
     unsigned char x, y, z, w;
 };
-static inline float2 make_float2(float x, float y) { return {x, y}; }
-static inline float3 make_float3(float x, float y, float z) { return {x, y, z}; }
-static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-static inline double2 make_double2(double x, double y) { return {x, y}; }
-static inline int2 make_int2(int x, int y) { return {x, y}; }
-static inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
-static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+static inline float2 make_float2(float x, float y) {
+    return {x, y};
+}
+static inline float3 make_float3(float x, float y, float z) {
+    return {x, y, z};
+}
+static inline float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
+static inline double2 make_double2(double x, double y) {
+    return {x, y};
+}
+static inline int2 make_int2(int x, int y) {
+    return {x, y};
+}
+static inline int4 make_int4(int x, int y, int z, int w) {
+    return {x, y, z, w};
+}
+static inline uint2 make_uint2(unsigned x, unsigned y) {
+    return {x, y};
+}
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return {x, y, z, w};
 }
@@ -87,22 +101,54 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
 #define __sinf(x) std::sin(float(x))
 #define __cosf(x) std::cos(float(x))
 
-static inline float rsqrt(float x) { return 1 / std::sqrt(x); }
-static inline double rsqrt(double x) { return 1 / std::sqrt(x); }
-static inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
-static inline float __frsqrt_rn(float x) { return 1 / std::sqrt(x); }
-static inline float __fdividef(float x, float y) { return x / y; }
-static inline float __frcp_rn(float x) { return 1 / x; }
-static inline float __fsqrt_rn(float x) { return std::sqrt(x); }
-static inline float __saturatef(float x) { return x < 0 ? 0 : x > 1 ? 1 : x; }
-static inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
-static inline double __fma_rn(double x, double y, double z) { return std::fma(x, y, z); }
-static inline float __fmul_rn(float x, float y) { return x * y; }
-static inline float __fadd_rn(float x, float y) { return x + y; }
-static inline float __fsub_rn(float x, float y) { return x - y; }
-static inline float __fdiv_rn(float x, float y) { return x / y; }
-static inline double __dmul_rn(double x, double y) { return x * y; }
-static inline double __dadd_rn(double x, double y) { return x + y; }
+static inline float rsqrt(float x) {
+    return 1 / std::sqrt(x);
+}
+static inline double rsqrt(double x) {
+    return 1 / std::sqrt(x);
+}
+static inline float rsqrtf(float x) {
+    return 1 / std::sqrt(x);
+}
+static inline float __frsqrt_rn(float x) {
+    return 1 / std::sqrt(x);
+}
+static inline float __fdividef(float x, float y) {
+    return x / y;
+}
+static inline float __frcp_rn(float x) {
+    return 1 / x;
+}
+static inline float __fsqrt_rn(float x) {
+    return std::sqrt(x);
+}
+static inline float __saturatef(float x) {
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+static inline float __fmaf_rn(float x, float y, float z) {
+    return std::fma(x, y, z);
+}
+static inline double __fma_rn(double x, double y, double z) {
+    return std::fma(x, y, z);
+}
+static inline float __fmul_rn(float x, float y) {
+    return x * y;
+}
+static inline float __fadd_rn(float x, float y) {
+    return x + y;
+}
+static inline float __fsub_rn(float x, float y) {
+    return x - y;
+}
+static inline float __fdiv_rn(float x, float y) {
+    return x / y;
+}
+static inline double __dmul_rn(double x, double y) {
+    return x * y;
+}
+static inline double __dadd_rn(double x, double y) {
+    return x + y;
+}
 
 template <typename To, typename From>
 static inline To bit_cast(From from) {
@@ -111,18 +157,42 @@ static inline To bit_cast(From from) {
     std::memcpy(&to, &from, sizeof(To));
     return to;
 }
-static inline int __float_as_int(float x) { return bit_cast<int>(x); }
-static inline unsigned __float_as_uint(float x) { return bit_cast<unsigned>(x); }
-static inline float __int_as_float(int x) { return bit_cast<float>(x); }
-static inline float __uint_as_float(unsigned x) { return bit_cast<float>(x); }
-static inline long long __double_as_longlong(double x) { return bit_cast<long long>(x); }
-static inline double __longlong_as_double(long long x) { return bit_cast<double>(x); }
-static inline int __float2int_rd(float x) { return int(std::floor(x)); }
-static inline int __float2int_rn(float x) { return int(std::rint(x)); }
-static inline int __popc(unsigned x) { return __builtin_popcount(x); }
-static inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
-static inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
-static inline int __ffs(int x) { return __builtin_ffs(x); }
+static inline int __float_as_int(float x) {
+    return bit_cast<int>(x);
+}
+static inline unsigned __float_as_uint(float x) {
+    return bit_cast<unsigned>(x);
+}
+static inline float __int_as_float(int x) {
+    return bit_cast<float>(x);
+}
+static inline float __uint_as_float(unsigned x) {
+    return bit_cast<float>(x);
+}
+static inline long long __double_as_longlong(double x) {
+    return bit_cast<long long>(x);
+}
+static inline double __longlong_as_double(long long x) {
+    return bit_cast<double>(x);
+}
+static inline int __float2int_rd(float x) {
+    return int(std::floor(x));
+}
+static inline int __float2int_rn(float x) {
+    return int(std::rint(x));
+}
+static inline int __popc(unsigned x) {
+    return __builtin_popcount(x);
+}
+static inline int __popcll(unsigned long long x) {
+    return __builtin_popcountll(x);
+}
+static inline int __clz(int x) {
+    return x ? __builtin_clz(unsigned(x)) : 32;
+}
+static inline int __ffs(int x) {
+    return __builtin_ffs(x);
+}
 static inline unsigned __umulhi(unsigned a, unsigned b) {
     return unsigned((unsigned long long)a * b >> 32);
 }

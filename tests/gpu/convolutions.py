@@ -20,6 +20,7 @@ GEOMETRIES = {
     "whole image": ConvGeometry(2, 3, 1, (5, 4), (5, 4), (1, 1), (0, 0), (1, 1)),
     "1-D": ConvGeometry(4, 6, 2, (13,), (3,), (2,), (1,), (2,)),
     "3-D": ConvGeometry(2, 4, 2, (4, 5, 6), (2, 3, 2), (1, 2, 1), (1, 1, 0), (1, 1, 2)),
+    "many columns": ConvGeometry(40, 3, 1, (5, 6), (3, 3), (2, 2), (1, 1), (1, 1)),
     "many rows": ConvGeometry(5, 140, 1, (9, 9), (3, 3), (1, 1), (1, 1), (1, 1)),
 }
 FLAT = {name: g for name, g in GEOMETRIES.items() if len(g.input) == 2}

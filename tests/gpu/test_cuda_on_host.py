@@ -152,7 +152,7 @@ def test_capture_notes_down_and_replays(kernel, dtype):
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture(xp.cuda.runtime.streamCaptureModeGlobal)
-        to_device(host, x)
+        x.set(host)
         twice((1,), (4,), (np.int32(4), dtype.type(2), x))
         total += x.sum()
         x.reshape(2, 2)[1] -= 1
@@ -165,6 +165,7 @@ def test_capture_notes_down_and_replays(kernel, dtype):
     for start, sums in [(0, 12), (1, 32)]:
         host[:] = np.arange(start, start + 4)
         graph.launch(stream)
+        stream.synchronize()
         assert float(total) == sums
         doubled = 2.0 * host - [0, 0, 1, 1]
         np.testing.assert_array_equal(to_host(x), doubled)
@@ -199,3 +200,34 @@ def test_arrays_that_overlap_stay_one(kernel, dtype):
     x = to_device(np.arange(8, dtype=dtype))
     kernel("leaves")((1,), (1,), (np.int32(3), dtype.type(0), x[4:], x[2:7]))
     assert to_host(x).tolist() == [0, 1, 7, 3, 4, 5, 6, 7]
+
+
+def test_page_locked_memory_is_not_written_to_under_a_copy():
+    host, stream = pinned(4, np.float32), xp.cuda.Stream(non_blocking=True)
+    event = xp.cuda.Event(disable_timing=True)
+    x = xp.empty(4, np.float32)
+    for wait in (stream.synchronize, event.synchronize, lambda: to_host(x)):
+        with stream:
+            host[:] = 1
+            to_device(host, x)
+            event.record()
+            wait()
+            host[:] = 2
+            to_device(host, x)
+            host[:] = 3
+            with pytest.raises(RuntimeError, match="before the host waited"):
+                to_device(host, x)
+            stream.synchronize()
+
+
+def test_a_copy_to_the_host_is_there_when_the_host_has_waited():
+    stream, event = xp.cuda.Stream(non_blocking=True), xp.cuda.Event(disable_timing=True)
+    out = pinned(3, np.float32)
+    with stream:
+        x = xp.ones(3, np.float32)
+        x.get(out=out, blocking=False)
+        event.record()
+        x += 1
+        assert np.isnan(out).all()
+        event.synchronize()
+        assert out.tolist() == [1, 1, 1]

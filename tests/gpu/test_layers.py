@@ -7,6 +7,8 @@ import sscaffe.errors
 import sscaffe.layer_types
 from sscaffe.blob import Blob
 from sscaffe.device import cpu, gpu
+from sscaffe.kernels import gpu_runtime
+from sscaffe.kernels.gpu_runtime import traffic
 from sscaffe.layer import REGISTRY, TEST, TRAIN
 from sscaffe.proto import caffe_pb2
 from tests.helpers import make_layer
@@ -17,7 +19,7 @@ IMAGE = (2, 4, 6, 5)
 FILLED = "weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' }"
 FILLER = "filler { type: 'gaussian' }"
 RECURRENT = f"recurrent_param {{ num_output: 3 {FILLED} }}"
-CONT = [[0, 0], [1, 1], [1, 0], [1, 1]]
+CONT = [[1, 0], [1, 1], [1, 0], [1, 1]]  # the first goes on with the state of the pass before
 REGIONS = [[0, 0, 0, 4, 3], [1, 1, 1, 3, 5], [0, 2, 2, 2, 2]]
 PLACES = [[[[0, 3], [0, 7]]]]  # one is named twice
 
@@ -249,6 +251,7 @@ def test_a_graph_of_it_can_be_replayed(name, dtype):
     xp = gpu(0).xp
     for one in (expected, running):
         one.run()
+    gpu_runtime.synchronize()  # Nothing else orders the stream below and the default one.
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         running.run()
@@ -277,7 +280,7 @@ def after_replay(running):
     blobs = [*running.bottom, *running.top, *running.layer.blobs]
     for blob in blobs:
         for tensor in (blob.data_tensor, blob.diff_tensor):
-            if tensor.device_array is not None:
+            if tensor.has_device_array:
                 tensor.overwrite()
     return running.results()
 
@@ -311,6 +314,59 @@ def test_a_wrong_label_makes_the_top_nan_and_is_explained_later(name, monkeypatc
 def test_types_that_run_on_the_host():
     on_host = {name for name in TYPES if REGISTRY[name].runs_on_host}
     assert on_host == {"DetectionOutput", "Filter", "PSROIPooling", "Python", "ROIPooling"}
+
+
+def test_layers_that_use_the_host_after_all():
+    texts = {
+        "type: 'ArgMax' argmax_param { top_k: 2 axis: 1 }": True,
+        "type: 'ArgMax' argmax_param { top_k: 1 axis: 1 }": False,
+        "type: 'Sparsify' sparsify_param { thre: 0.2 } display: true": True,
+        "type: 'Pooling' pooling_param { pool: STOCHASTIC kernel_size: 2 }": True,
+        "type: 'Pooling' pooling_param { pool: AVE kernel_size: 2 }": False,
+        "type: 'SPP' spp_param { pool: STOCHASTIC pyramid_height: 1 }": True,
+    }
+    for text, uses_host in texts.items():
+        layer = make_layer(text, gpu(0), phase=TRAIN)
+        bottom, top = [Blob(IMAGE, np.float64, gpu(0))], [Blob((), np.float64, gpu(0))]
+        layer.setup(bottom, top)
+        layer.reshape(bottom, top)
+        assert layer.uses_host == uses_host, text
+
+
+def test_a_batch_of_data_is_copied_once():
+    layer = make_layer(
+        "type: 'MemoryData' memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 }",
+        gpu(0),
+        dtype=np.float32,
+    )
+    top = [Blob((), np.float32, gpu(0)) for _ in range(2)]
+    layer.setup([], top)
+    images = np.arange(240, dtype=np.float32).reshape(4, 3, 4, 5)
+    layer.reset(images, np.arange(4))
+    layer.forward([], top)
+    before = traffic.to_device, traffic.to_host
+    for _ in range(3):
+        values = [blob.const_data for blob in top]
+    assert (traffic.to_device, traffic.to_host) == (before[0] + 2, before[1])
+    np.testing.assert_array_equal(values[0].get(), images[:2])
+
+
+def test_dropout_draws_anew_each_time_and_goes_backward_by_the_same_mask():
+    layer = make_layer("name: 'd' type: 'Dropout'", gpu(0), phase=TRAIN, dtype=np.float32)
+    bottom, top = [Blob((1000,), np.float32, gpu(0))], [Blob((), np.float32, gpu(0))]
+    bottom[0].set_data(np.ones(1000, np.float32))
+    layer.setup(bottom, top)
+    masks = []
+    for _ in range(2):
+        layer.reshape(bottom, top)  # of the same shape: the stream goes on
+        layer.forward(bottom, top)
+        top[0].set_diff(np.full(1000, 3, np.float32))
+        layer.backward(top, [True], bottom)
+        masks.append(top[0].host_data.copy())
+        np.testing.assert_array_equal(bottom[0].host_diff, 3 * masks[-1])
+    assert set(masks[0]) == {0, 2}
+    assert 400 < (masks[0] > 0).sum() < 600
+    assert (masks[0] != masks[1]).any()
 
 
 def test_a_net_copies_the_blobs_of_a_python_layer(tmp_path, monkeypatch):

@@ -3,10 +3,7 @@
 import pytest
 
 from sscaffe import blob, layer
-from sscaffe.device import gpu
-
-# What a GPU does in another way, by the start of a test's name.
-OTHERWISE = {}
+from sscaffe.device import cpu, gpu
 
 
 @pytest.fixture(autouse=True, params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
@@ -16,3 +13,8 @@ def place(request, monkeypatch):
         for module in (blob, layer):
             monkeypatch.setattr(module, "cpu", gpu)
     return request.param
+
+
+@pytest.fixture
+def device(place):
+    return gpu() if place == "gpu" else cpu()

@@ -9,7 +9,7 @@ from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TRAIN
 from sscaffe.testing import check_gradient
 from tests import reference
-from tests.helpers import blob_of, make_layer, run_layer
+from tests.helpers import ON_THE_CPU, blob_of, make_layer, run_layer
 
 FILLERS = "weight_filler { type: 'uniform' min: -1 max: 1 } bias_filler { type: 'uniform' }"
 
@@ -206,6 +206,7 @@ def test_counts_multiply_adds_of_all_bottoms(device):
     assert layer.macs() == layer.kept_macs() == 2 * 5 * 8 * 4 * 54
 
 
+@ON_THE_CPU
 def test_says_which_kernel_runs(device):
     layer = conv("num_output: 4 kernel_size: 3 conv_mode: DIRECT_DCONV", device)
     set_up(layer, (1, 2, 4, 4))

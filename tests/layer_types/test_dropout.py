@@ -6,7 +6,7 @@ import pytest
 from sscaffe.errors import ShapeError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.random_numbers import RandomNumbers
-from tests.helpers import make_layer, run_backward, run_layer
+from tests.helpers import ON_THE_CPU, make_layer, run_backward, run_layer
 
 # The first numbers of a Mersenne twister of seed 5489, as its authors publish them.
 RAW = np.array([3499211612, 581869302, 3890346734, 3586334585, 545404204, 4161255391])
@@ -18,6 +18,7 @@ def dropout(ratio=0.5, phase=TRAIN, seed=5489, dtype=np.float64):
 
 
 @pytest.mark.parametrize("ratio", [0.125, 0.5, 0.25])
+@ON_THE_CPU
 def test_keeps_a_unit_where_the_draw_is_small(ratio):
     largest = (1 - ratio) * 4294967295
     kept = largest >= RAW
@@ -35,6 +36,7 @@ def test_backward_uses_the_mask_of_forward(dtype, in_place):
     np.testing.assert_array_equal(run.bottom_diff, np.where(kept, 10.0, 0.0))
 
 
+@ON_THE_CPU
 def test_each_pass_draws_another_mask():
     x = np.ones(100)
     layer = dropout()

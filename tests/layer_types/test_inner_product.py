@@ -10,7 +10,7 @@ from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.ip import KERNELS
 from sscaffe.layer import TRAIN
 from sscaffe.testing import check_gradient
-from tests.helpers import blob_of, make_layer, run_layer
+from tests.helpers import ON_THE_CPU, blob_of, make_layer, run_layer
 
 FILLERS = "weight_filler { type: 'uniform' min: -1 max: 1 } bias_filler { type: 'uniform' }"
 
@@ -153,6 +153,7 @@ def test_counts_multiply_adds(device):
     assert layer.kept_macs() == 5 * 2 * 4
 
 
+@ON_THE_CPU
 def test_says_which_kernel_runs(device):
     descriptions = []
     for mode in ("GEMM", "SPMDM", "CCNMM"):

@@ -7,7 +7,7 @@ from sscaffe import _core
 from sscaffe.blob import Blob
 from sscaffe.errors import ShapeError
 from sscaffe.testing import check_gradient
-from tests.helpers import blob_of, make_layer, run_layer, spread_out
+from tests.helpers import ON_THE_CPU, blob_of, make_layer, run_layer, spread_out
 
 WINDOWS = {
     "2x2/2": ("kernel_size: 2 stride: 2", (2, 2), (2, 2), (0, 0)),
@@ -95,6 +95,7 @@ def test_ceil_keeps_the_partial_window(rounding):
 @pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN layouts")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("window", WINDOWS)
+@ON_THE_CPU
 def test_native_layout_gives_the_same_as_the_plain_one(window, method, rng):
     x = rng.integers(-3, 4, (2, 20, 7, 8)).astype(np.float32)  # with ties
     results = []

@@ -2,11 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sscaffe import prototxt
+from sscaffe.device import gpu
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.parallel.reduction import Reduction, last_places
@@ -128,6 +130,33 @@ def test_sums_begin_while_backward_runs():
     assert events.index("ip4") < starts[0] < starts[1] < events.index("ip3") < starts[2]
     assert starts[2] < events.index("ip2") < starts[3] < starts[4] < events.index("ip1")
     assert ("progress", 16) in events[: starts[2]]
+
+
+class EqualWorld(World):
+    """Three ranks that have the same."""
+
+    size = 3
+
+    def start_sum(self, array):
+        array *= 3
+        return SimpleNamespace(progress=lambda: True, wait=lambda: None)
+
+
+@pytest.mark.gpu
+def test_gradients_of_a_gpu_go_by_way_of_the_host():
+    net = Net(prototxt.parse_net(NET), TRAIN, rng=RandomNumbers(1), device=gpu())
+    reduction = Reduction(net, EqualWorld(), 1, numbers=1)
+    for _ in range(5):  # until passes are recorded
+        net.clear_param_diffs()
+        reduction.arm()
+        net.forward_backward()
+        own = gradients(net) | {"norm": net.params["norm"][0].host_data.copy()}
+        assert reduction.finish(0.5) == [0.5]
+        new = gradients(net) | {"norm": net.params["norm"][0].host_data}
+        assert any(gradient.any() for gradient in own.values())
+        for name, array in own.items():
+            np.testing.assert_allclose(new[name], array, rtol=1e-6, err_msg=name)
+    assert not net.hooks
 
 
 def test_a_shared_gradient_waits_for_all_its_layers():

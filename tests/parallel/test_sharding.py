@@ -151,6 +151,14 @@ def test_a_python_layer_has_to_know_how(tmp_path, monkeypatch):
             assert (net.blobs["data"].data == 1).all()
 
 
+def test_ranks_do_not_write_to_one_file(folder):
+    out = 'layer { name: "out" type: "HDF5Output" bottom: "data" bottom: "label" '
+    out += 'hdf5_output_param { file_name: "out.h5" } }'
+    words = "'out': all 2 ranks would write to one file"
+    with open_net(folder, DATA + out) as net, pytest.raises(UnsupportedError, match=words):
+        sharding.shard(net, Rank(1, 2))
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

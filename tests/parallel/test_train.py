@@ -133,6 +133,20 @@ def test_ctrl_c_takes_one_snapshot(tmp_path, number):
     jobs.train(2, folder, "--snapshot", "auto", "--set", f"max_iter={int(state.stem[11:]) + 3}")
 
 
+def test_ctrl_c_ends_a_test_as_well(tmp_path):
+    solver = "max_iter: 10000000 test_iter: 10000000 test_interval: 20 test_initialization: false"
+    folder = jobs.prepare_net(tmp_path, solver)
+    words = "-m", "sscaffe", "train", "--solver", "solver.prototxt"
+    with jobs.ranks(2, folder, *words, "--log", "log") as process:
+        wait_for(folder / "log", "Testing net")
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Test interrupted" in log
+    # Before the iteration that the test belongs to, so that it is run when training goes on.
+    assert "Snapshot complete: small_iter_20.solverstate" in log
+
+
 def test_a_signal_to_one_rank_is_heard_by_all(tmp_path):
     folder = jobs.prepare_net(tmp_path, "max_iter: 10000000 display: 1")
     words = "-m", "sscaffe", "train", "--solver", "solver.prototxt"

@@ -149,6 +149,9 @@ class pygraph:  # noqa: N801
     def deselect_numeric_notes(self, notes):
         self._to("planned", "planned")
 
+    def deselect_engines(self, names):
+        """No engine here has such a name."""
+
     def deselect_workspace_greater_than(self, limit):
         self._to("planned", "planned")
 

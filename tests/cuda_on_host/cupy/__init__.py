@@ -73,6 +73,11 @@ def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     return ndarray._of(poison(np.empty_like(prototype._array, dtype, order, False, shape)))
 
 
+def take(a, indices, axis=None, out=None):
+    """Without NumPy's `mode`."""
+    return call("take", np.take, (a, indices), {"axis": axis, "out": out})
+
+
 def get_array_module(*args):
     import cupy
 

@@ -96,7 +96,7 @@ class ndarray(Wrapper):  # noqa: N801
 
     def __getitem__(self, index):
         if _has_mask(index):
-            _capture.refuse("indexing by a mask")
+            _capture.wait("indexing by a mask")
         return call("getitem", operator.getitem, (self, index), {})
 
     def __setitem__(self, index, value):
@@ -128,10 +128,13 @@ class ndarray(Wrapper):  # noqa: N801
                 raise ValueError(f"get(out=): {self.dtype}{self.shape} into {out.dtype}{out.shape}")
             if not out.flags.c_contiguous:
                 raise RuntimeError("out must be contiguous")
-        if blocking or out is None:
-            _capture.refuse("get")
-            out = np.empty(self.shape, self.dtype, order) if out is None else out
-        _capture.run(lambda: np.copyto(out, self._array))
+        with stream or _capture.get_current_stream():
+            if blocking or out is None:
+                _capture.wait("get")
+                out = np.empty(self.shape, self.dtype, order) if out is None else out
+                np.copyto(out, self._array)
+            else:
+                _capture.run(lambda: _capture.get_current_stream().pending.get(out, self._array))
         return out
 
     def set(self, arr, stream=None):
@@ -144,14 +147,15 @@ class ndarray(Wrapper):  # noqa: N801
             raise ValueError(f"Shape mismatch. Old: {self.shape}, new: {arr.shape}")
         if not self.flags.c_contiguous and not self.flags.f_contiguous:
             raise RuntimeError("Cannot set to non-contiguous array")
-        _capture.run(lambda: np.copyto(self._array, arr))
+        with stream or _capture.get_current_stream():
+            _capture.run(lambda: _capture.get_current_stream().pending.set(self._array, arr))
 
     def item(self, *args):
-        _capture.refuse("item")
+        _capture.wait("item")
         return self._array.item(*args)
 
     def tolist(self):
-        _capture.refuse("tolist")
+        _capture.wait("tolist")
         return self._array.tolist()
 
 
@@ -220,7 +224,7 @@ def _in_place(name):
 
 def _scalar(name, convert):
     def method(self):
-        _capture.refuse(name)
+        _capture.wait(name)
         return convert(self._array)
 
     return method

@@ -50,12 +50,12 @@ def call(name, function, args, kwargs):
     out = kwargs.get("out")
     plain = unwrap(args)
     plain_kwargs = {key: unwrap(value) for key, value in kwargs.items()}
+    if name in WAITING or (name == "where" and len(args) == 1):
+        _capture.wait(name)
     graph = _capture.recording()
     if graph is None:
         result = function(*plain, **plain_kwargs)
         return out if out is not None else wrap(result)
-    if name in WAITING or (name == "where" and len(args) == 1):
-        _capture.refuse(name)
 
     def run():
         with np.errstate(all="ignore"):

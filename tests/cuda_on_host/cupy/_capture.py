@@ -1,5 +1,9 @@
 """Streams, and what a capturing stream notes down instead of doing it."""
 
+import threading
+
+from cupy import _transfers
+
 UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
 
 RELAXED = 2  # the mode in which memory may be allocated, and modules loaded
@@ -11,25 +15,27 @@ class Stream:
     null = None
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.is_null = null
+        self.is_null, self.non_blocking = null, non_blocking
+        self.pending = _transfers.Pending(self)
         self.recording = None
         self.ptr = 0 if null else id(self)
         self._before = []
 
     def __enter__(self):
-        self._before.append(_current[0])
+        self._before.append(_local.stream)
         return self.use()
 
     def __exit__(self, *error):
-        _current[0] = self._before.pop()
+        _local.stream = self._before.pop()
 
     def use(self):
-        _current[0] = self
+        _local.stream = self
         return self
 
     def synchronize(self):
         if self.recording is not None:
             raise RuntimeError(UNSUPPORTED)
+        _transfers.finish(self)
 
     @property
     def done(self):
@@ -46,6 +52,7 @@ class Stream:
         if event.recording is not None:
             self.recording = event.recording
             event.recording.streams.add(self)
+        self.pending.copies.extend(event.copies)
 
     def is_capturing(self):
         return self.recording is not None
@@ -80,8 +87,9 @@ class Graph:
         stream = stream or get_current_stream()
         if stream.recording is not None:
             raise RuntimeError(UNSUPPORTED)
-        for step in self.steps:
-            step()
+        with stream:
+            for step in self.steps:
+                step()
 
     def upload(self, stream=None):
         """Nothing to do on a host."""
@@ -92,35 +100,53 @@ class Event:
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self.recording = None
-        self.timing = not disable_timing
-        self.done = True
+        self.copies = ()
+        self.is_timing = not disable_timing
+
+    @property
+    def done(self):
+        self.synchronize()
+        return True
 
     def record(self, stream=None):
-        self.recording = (stream or get_current_stream()).recording
+        stream = stream or get_current_stream()
+        self.recording, self.copies = stream.recording, tuple(stream.pending.copies)
 
     def synchronize(self):
         if self.recording in _open:
             raise RuntimeError("cudaErrorCapturedEvent: the event was recorded in a capture")
+        _transfers.finish_copies(self.copies)
 
 
 Stream.null = Stream(null=True)
 Stream.ptds = Stream.null
-_current = [Stream.null]
+
+
+class _Local(threading.local):
+    """What each thread has of its own."""
+
+    stream = Stream.null
+
+
+_local = _Local()
 _open = []
 
 
 def get_elapsed_time(start, end):
     """Return milliseconds; a stand-in has no timings worth to be given."""
+    if not (start.is_timing and end.is_timing):
+        raise RuntimeError("cudaErrorInvalidResourceHandle: an event without timing")
+    end.synchronize()
     return 0.001
 
 
 def get_current_stream(device_id=None):
-    return _current[0]
+    return _local.stream
 
 
 def recording():
     """Return the graph that notes down what the current stream is asked for, or None."""
-    stream = _current[0]
+    stream = _local.stream
     if stream.is_null and _open:
         raise RuntimeError(
             "cudaErrorStreamCaptureImplicit: work on the default stream while another captures"
@@ -132,6 +158,12 @@ def refuse(what):
     """Raise if the current stream captures: the host cannot wait for what is not done."""
     if recording() is not None:
         raise RuntimeError(f"{UNSUPPORTED} ({what})")
+
+
+def wait(what):
+    """Wait for the current stream, on behalf of what needs values on the host."""
+    refuse(what)
+    _transfers.finish(get_current_stream())
 
 
 def refuse_in_strict_modes(what):

@@ -3,7 +3,7 @@
 import contextlib
 
 import numpy as np
-from cupy import _capture
+from cupy import _transfers
 from cupy._array import MemoryPointer
 from cupy._call import poison
 from cupy._capture import Event, Graph, Stream, get_current_stream, get_elapsed_time
@@ -53,7 +53,7 @@ class Device:
         return self
 
     def synchronize(self):
-        _capture.refuse("synchronize")
+        runtime.deviceSynchronize()
 
 
 def alloc(size):
@@ -61,9 +61,7 @@ def alloc(size):
 
 
 def alloc_pinned_memory(size):
-    """Return memory of the host; CuPy rounds sizes up to pages, so that reshaping is needed."""
-    rounded = -(-max(1, size) // 512) * 512
-    return memoryview(bytearray(rounded))
+    return _transfers.pinned_memory(size)
 
 
 class MemoryPool:

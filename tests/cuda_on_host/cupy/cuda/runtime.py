@@ -2,7 +2,7 @@
 
 import ctypes
 
-from cupy import _capture
+from cupy import _capture, _transfers
 
 memcpyHostToHost, memcpyHostToDevice, memcpyDeviceToHost = range(3)  # noqa: N816
 memcpyDeviceToDevice, memcpyDefault = 3, 4  # noqa: N816
@@ -73,10 +73,11 @@ def memGetInfo():
 
 def deviceSynchronize():
     _capture.refuse("deviceSynchronize")
+    _transfers.finish_all()
 
 
 def memcpy(target, source, size, kind):
-    _capture.refuse("memcpy")
+    _capture.wait("memcpy")
     ctypes.memmove(target, source, size)
 
 

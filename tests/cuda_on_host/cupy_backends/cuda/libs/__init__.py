@@ -5,6 +5,7 @@ with the same arguments; what they get is the addresses of arrays of NumPy.
 """
 
 import ctypes
+import importlib
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,6 +15,12 @@ import numpy as np
 _loaded = []  # libraries and callbacks, which live as long as the process
 
 SUCCESS, INVALID_VALUE = 0, 7
+
+
+def __getattr__(name):
+    if name not in ("cublas", "cusparse"):
+        raise AttributeError(name)
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def load(soname, functions):

@@ -55,11 +55,18 @@ def _multiply(
     return SUCCESS
 
 
-_MATRIX = [c_void_p, c_int, c_longlong]
-_PRODUCT = [
-    *(c_void_p, c_int, c_int, c_int, c_int, c_int, c_void_p),
-    *(*_MATRIX, *_MATRIX, c_void_p, *_MATRIX, c_int),
-]
+def _multiply_one(
+    dtype, handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
+):  # fmt: skip
+    sizes = handle, transa, transb, m, n, k
+    return _multiply(dtype, *sizes, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1)
+
+
+_SIZES = [c_void_p, c_int, c_int, c_int, c_int, c_int, c_void_p]
+_ONE = [c_void_p, c_int]
+_ONE_PRODUCT = [*_SIZES, *_ONE, *_ONE, c_void_p, *_ONE]
+_MANY = [c_void_p, c_int, c_longlong]
+_PRODUCT = [*_SIZES, *_MANY, *_MANY, c_void_p, *_MANY, c_int]
 
 load(
     "libcublas.so.13",
@@ -68,6 +75,8 @@ load(
         "cublasSetStream_v2": (_set_stream, [c_void_p, c_void_p]),
         "cublasSetWorkspace_v2": (_set_workspace, [c_void_p, c_void_p, c_size_t]),
         "cublasSetMathMode": (_set_math_mode, [c_void_p, c_int]),
+        "cublasSgemm_v2": (functools.partial(_multiply_one, np.float32), _ONE_PRODUCT),
+        "cublasDgemm_v2": (functools.partial(_multiply_one, np.float64), _ONE_PRODUCT),
         "cublasSgemmStridedBatched": (functools.partial(_multiply, np.float32), _PRODUCT),
         "cublasDgemmStridedBatched": (functools.partial(_multiply, np.float64), _PRODUCT),
     },
