@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.parallel import jobs
 from tests.parallel.ranks import launch_train, left_running, ranks_of, require_mpi
 from tests.trust.jobs import NET, SOLVER, digest, prepare, say
 
@@ -121,6 +122,17 @@ def test_an_error_of_one_rank_ends_all(tmp_path):
         assert time.monotonic() - before < 5
         job.wait_for("Restoring from")
     assert not left_running(folder)
+
+
+def test_a_bad_record_of_one_rank_ends_all_with_its_message(tmp_path):
+    folder = jobs.prepare_net(tmp_path / "job", "max_iter: 10000000", batch=4)
+    jobs.spoil(folder, 17)
+    before = time.monotonic()
+    with launch_train(folder) as job:
+        assert job.end() == 1, job.text()
+        assert time.monotonic() - before < 5
+        assert re.search(r"rank \d: sscaffe train: ", job.text())
+        assert not left_running(folder)
 
 
 def test_what_would_come_again_is_not_tried_again(tmp_path):
