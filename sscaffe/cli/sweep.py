@@ -16,6 +16,7 @@ from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import SscaffeError
+from sscaffe.solver.lock import locked
 
 _EPILOG = (
     "Example: sscaffe sweep models/lenet/lenet_solver.prototxt --ssl filter,shape "
@@ -68,10 +69,11 @@ def command(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SscaffeError(f"out: {out} cannot be made: {error.strerror}") from error
-        words = _words(solver, folder, flags)
-        job = sweep.Sweep(folder, choose, words, _scorer(score))
-        _check(job, found.grid(trials) if sampler == "grid" else [])
-        ended = job.run(trials, jobs)
+        with locked(str(folder / "sweep"), "out", "sweep"):
+            words = _words(solver, folder, flags)
+            job = sweep.Sweep(folder, choose, words, _scorer(score))
+            _check(job, found.grid(trials) if sampler == "grid" else [])
+            ended = job.run(trials, jobs)
     _print(job, as_json, score)
     if not ended:
         click.echo("stopped: run the same command again to go on", err=True)
