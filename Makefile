@@ -64,10 +64,11 @@ gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda$(CUDA) build
 	$(BIN)/python -m pytest -m gpu tests
 	$(BIN)/python tools/bench_gpu.py
 
-# Hours: what tests/trust does in minutes, with the numbers of a release.
+# What tests/trust does in minutes with the numbers of a release, then half an hour of fuzzing.
 soak: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 TRUST_KILLS=200 TRUST_SIGNALS=50 TRUST_ITERATIONS=50000 \
 		$(BIN)/python -m pytest tests/trust -s --timeout=36000
+	$(MAKE) fuzz FUZZ_SECONDS=450
 
 clean:
 	rm -rf $(VENV) build dist sscaffe/*.so sscaffe/proto/caffe_pb2.* *.egg-info runs
