@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 
-.PHONY: build demo test lint unit bench gpu soak asan fuzz clean
+.PHONY: build demo test lint unit bench gpu soak faults asan fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,10 @@ soak: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 TRUST_KILLS=200 TRUST_SIGNALS=50 TRUST_ITERATIONS=50000 \
 		$(BIN)/python -m pytest tests/trust -s --timeout=36000
 	$(MAKE) fuzz FUZZ_SECONDS=450
+
+# Minutes: ranks killed, stopped and cut off, more often than in `make unit`.
+faults: $(VENV)/.installed-test $(VENV)/.installed-mpi build
+	OMP_NUM_THREADS=1 FAULT_KILLS=20 $(BIN)/python -m pytest tests/parallel -s --timeout=3600
 
 clean:
 	rm -rf $(VENV) build dist sscaffe/*.so sscaffe/proto/caffe_pb2.* *.egg-info runs

@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from sscaffe.cli import INTERRUPTED, main
+from sscaffe.parallel.world import joined
 
 
 def run() -> NoReturn:
@@ -14,6 +15,7 @@ def run() -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         status = INTERRUPTED
+        joined().abort(status)
     sys.exit(status)
 
 

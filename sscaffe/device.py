@@ -64,6 +64,10 @@ def gpu(index: int = 0) -> Device:
     UnsupportedError
         If there is no such GPU, or CuPy or a library that it needs is missing.
     """
+    if _Chosen.gpu not in (None, index):
+        raise UnsupportedError(
+            f"gpu {index}: this process computes on gpu {_Chosen.gpu} alone; start another"
+        )
     xp: ModuleType = use_gpu(index).xp
     try:
         from sscaffe.kernels import gpu as kernels
@@ -72,13 +76,15 @@ def gpu(index: int = 0) -> Device:
             f"gpu {index}: a library cannot be loaded ({error}); sscaffe device_query says what is "
             f"missing; {OR_CPU}"
         ) from error
+    _Chosen.gpu = index
     return Device(f"gpu:{index}", xp, kernels)
 
 
 class _Chosen:
-    """What `set_default` was given last."""
+    """What `set_default` was given last, and the GPU that this process computes on."""
 
     device: Device | None = None
+    gpu: int | None = None
 
 
 def default() -> Device:

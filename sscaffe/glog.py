@@ -15,7 +15,17 @@ logger.addHandler(logging.NullHandler())
 
 
 class GlogFormatter(logging.Formatter):
-    """Put glog's header in front of every line of a message."""
+    """Put glog's header in front of every line of a message.
+
+    Parameters
+    ----------
+    speaker : str
+        Put between header and line: which of several processes says it.
+    """
+
+    def __init__(self, speaker: str = "") -> None:
+        super().__init__()
+        self._speaker = speaker
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's lines, each with level, date, process and source."""
@@ -24,6 +34,7 @@ class GlogFormatter(logging.Formatter):
         header = (
             f"{_LETTERS.get(record.levelno, 'F')}{time.strftime('%m%d %H:%M:%S', local)}"
             f".{microseconds:06d} {os.getpid():5d} {record.filename}:{record.lineno}] "
+            f"{self._speaker}"
         )
         lines = record.getMessage().split("\n")
         return "\n".join(header + line for line in lines)

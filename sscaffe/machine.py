@@ -1,13 +1,15 @@
-"""What machine this is, in words; and the memory that it lends."""
+"""What machine this is, in words; the memory that it lends; what holds its processes together."""
 
 import ctypes
 import functools
 import platform
 import re
+import signal
 from pathlib import Path
 
 from sscaffe import _core
 
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _MEMINFO = ("/proc/meminfo", r"^MemAvailable:\s*(\d+) kB")
 _GROUP = (
     ("/sys/fs/cgroup/memory.max", r"^(\d+)"),
@@ -53,3 +55,8 @@ def give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(ctypes.c_size_t(0))
+
+
+def end_with_parent() -> None:
+    """Let a process that was just forked get SIGINT when its parent dies, as by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT))

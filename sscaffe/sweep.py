@@ -4,10 +4,8 @@ A sweep's folder has a folder for each trial, a run of `sscaffe.pipeline`, and `
 line of JSON for each trial that has begun. A sweep that was stopped goes on from there.
 """
 
-import ctypes
 import json
 import math
-import os
 import signal
 import subprocess
 import time
@@ -19,12 +17,12 @@ from typing import Any, Protocol
 from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.files import write_atomically
 from sscaffe.glog import logger
+from sscaffe.hosts import SHELL_FAILED, Place
 from sscaffe.pipeline import STATE
 
 RESULTS = "sweep.jsonl"
 DIVERGED = 3  # the exit status of a training that did; another time it would again
 
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _POLL = 0.2  # seconds between two looks at the processes
 
 
@@ -55,6 +53,7 @@ class Trial:
     iterations: int | None = None
     folder: str = ""
     reason: str = ""
+    host: str = ""  # where it ran; empty for this machine
 
 
 class Sampler(Protocol):
@@ -165,8 +164,10 @@ class Sweep:
         self.folder, self._sampler, self._command, self._score = folder, sampler, command, score
         self.trials: dict[int, Trial] = self._load()
 
-    def run(self, count: int, jobs: int) -> bool:
-        """Run the trials that are not done, several at a time.
+    def run(self, count: int, places: Sequence[Place]) -> bool:
+        """Run the trials that are not done, one at a time in each place.
+
+        A host that its remote shell does not reach is given up; its trial goes to another.
 
         Returns
         -------
@@ -176,26 +177,33 @@ class Sweep:
         Raises
         ------
         SscaffeError
-            If the grid is not that of the trials that are there.
+            If no host is left, or the results of a host do not come here.
         """
         left = [n for n in range(count) if n not in self.trials or self._is_open(self.trials[n])]
-        running: dict[int, subprocess.Popen[bytes]] = {}
+        free, running = list(places), dict[int, tuple[Place, subprocess.Popen[bytes]]]()
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while left or running:
-                while left and len(running) < jobs:
-                    number = left.pop(0)
-                    running[number] = self._begin(number, jobs)
+                while left and free:
+                    number, place = left.pop(0), free.pop(0)
+                    running[number] = place, self._begin(number, place)
+                if not running:
+                    raise SscaffeError("hosts: none of them can be reached any more")
                 time.sleep(_POLL)
-                for number in [n for n, process in running.items() if process.poll() is not None]:
-                    self._end(number, running.pop(number).returncode)
+                for number in [n for n, (_, one) in running.items() if one.poll() is not None]:
+                    place, process = running.pop(number)
+                    if self._is_lost(number, place, process):
+                        left.insert(0, number)
+                        continue
+                    self._end(number, process.returncode)
+                    free.append(place)
         except KeyboardInterrupt:
             logger.info("stopping: each trial takes a snapshot")
             return False
         finally:
-            for process in running.values():
-                process.send_signal(signal.SIGINT)
-            for process in running.values():
+            for place, process in running.values():
+                place.stop(process)
+            for _, process in running.values():
                 process.wait()
             signal.signal(signal.SIGTERM, before)
         return True
@@ -203,30 +211,29 @@ class Sweep:
     def _is_open(self, trial: Trial) -> bool:
         return trial.status == "begun" or (trial.status == "failed" and trial.reason != "diverged")
 
-    def _begin(self, number: int, jobs: int) -> subprocess.Popen[bytes]:
+    def _begin(self, number: int, place: Place) -> subprocess.Popen[bytes]:
         known = self.trials.get(number)
         strength = known.strength if known else self._sampler(number, list(self.trials.values()))
         folder = self.folder / f"trial_{number:03d}"
-        self.trials[number] = Trial(number, strength, folder=str(folder))
+        self.trials[number] = Trial(number, strength, folder=str(folder), host=place.host)
         self._save()
-        logger.info("trial %d: lambda %g", number, strength)
-        threads = str(max(1, (os.cpu_count() or 1) // jobs))
-        with Path(f"{folder}.log").open("ab") as log:
-            return subprocess.Popen(
-                list(self._command(strength, folder)),
-                stdout=log,
-                stderr=log,
-                env={"OMP_NUM_THREADS": threads, **os.environ},
-                # Ctrl-C comes from here alone, once.
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
+        logger.info("trial %d: lambda %g%s", number, strength, place.host and f", on {place.host}")
+        return place.start(self._command(strength, folder), Path(f"{folder}.log"))
+
+    def _is_lost(self, number: int, place: Place, process: subprocess.Popen[bytes]) -> bool:
+        """Tell whether it was the host of a trial that failed, and log it."""
+        if process.stdin:
+            process.stdin.close()
+        if not place.host or process.returncode != SHELL_FAILED:
+            return False
+        reason = _last_line(f"{self.trials[number].folder}.log")
+        logger.warning("trial %d: host %s is given up (%s)", number, place.host, reason)
+        return True
 
     def _end(self, number: int, status: int) -> None:
         trial = self.trials[number]
         if status == 0:
-            state = json.loads(Path(trial.folder, STATE).read_text(encoding="utf-8"))["done"]
-            last = state["finetune"]
+            last = self._done(trial)["finetune"]
             trial = replace(
                 trial,
                 status="done",
@@ -235,12 +242,26 @@ class Sweep:
                 iterations=last["iterations"],
             )
         else:
-            lines = Path(f"{trial.folder}.log").read_text(errors="replace").splitlines()
-            reason = "diverged" if status == DIVERGED else (lines or ["no reason given"])[-1]
+            last_line = _last_line(f"{trial.folder}.log")
+            reason = "diverged" if status == DIVERGED else last_line
             trial = replace(trial, status="failed", reason=reason)
             logger.warning("trial %d: failed (%s), see %s.log", number, reason, trial.folder)
         self.trials[number] = trial
         self._save()
+
+    def _done(self, trial: Trial) -> dict[str, Any]:
+        """Return what the pipeline of a trial has done."""
+        path = Path(trial.folder, STATE)
+        try:
+            done: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["done"]
+        except FileNotFoundError as error:
+            if not trial.host:
+                raise
+            raise SscaffeError(
+                f"out: {path} was written on {trial.host} and is not here; expected a folder that "
+                "all hosts share"
+            ) from error
+        return done
 
     def _load(self) -> dict[int, Trial]:
         path = self.folder / RESULTS
@@ -258,6 +279,6 @@ class Sweep:
         write_atomically(self.folder / RESULTS, ("\n".join(lines) + "\n").encode())
 
 
-def _end_with_parent() -> None:
-    """Let a process that was just forked get SIGINT when its parent dies, as by SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT))
+def _last_line(log: str) -> str:
+    lines = Path(log).read_text(errors="replace").splitlines()
+    return (lines or ["no reason given"])[-1]

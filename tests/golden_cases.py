@@ -97,7 +97,7 @@ def run_layer(case, check):
     for _ in range(info.get("forwards", 1)):
         net.forward()
     for name, array in case.group("out").items():
-        check.close("out", name, net.blobs[name].const_data, array)
+        check.close("out", name, net.blobs[name].host_data, array)
     for name, array in case.group("param_after").items():
         check.close("param_after", name, _weights(net, name), array)
     for name, array in case.group("topdiff").items():
@@ -109,9 +109,9 @@ def run_layer(case, check):
     unknown = {*info.get("labels", ()), *([] if forced else net.inputs)}
     for name, array in case.group("indiff").items():
         if name not in unknown:
-            check.close("indiff", name, net.blobs[name].const_diff, array)
+            check.close("indiff", name, net.blobs[name].host_diff, array)
     for name, array in case.group("paramdiff").items():
-        check.close("paramdiff", name, blob_of(net, name).const_diff, array)
+        check.close("paramdiff", name, blob_of(net, name).host_diff, array)
 
 
 def run_solver(case, check, log):
@@ -130,7 +130,7 @@ def run_solver(case, check, log):
         if i == 3 and case.group("resumed"):
             solver.snapshot()
     for number, array in case.group("history").items():
-        check.close("history", number, solver.history[int(number)].const_data, array)
+        check.close("history", number, solver.history[int(number)].host_data, array)
     compare_logs(check, log(), case.info.get("log"))
     return solver
 
@@ -144,14 +144,14 @@ def _step(solver, case, check, i):
 
     def note_gradients_first():
         names = case.group("grad")
-        gradients.update({name: blob_of(solver.net, name).const_diff.copy() for name in names})
+        gradients.update({name: blob_of(solver.net, name).host_diff.copy() for name in names})
         apply_update(solver)
 
     solver.apply_update = note_gradients_first
     solver.step(1)
     for part, get in (
         ("grad", gradients.__getitem__),
-        ("update", lambda name: blob_of(solver.net, name).const_diff),
+        ("update", lambda name: blob_of(solver.net, name).host_diff),
     ):
         for name, array in case.group(part).items():
             check.close(part, f"{name} at {i}", get(name), array[i])
@@ -187,7 +187,7 @@ def run_lr(case, check, log):
     for i, rate in enumerate(case["lr"]):
         solver.step(1)
         # The gradient is 1 and there is no momentum, so the update is the rate.
-        check.close("lr", f"at {i}", solver.net.params["p"][0].const_diff.item(), rate)
+        check.close("lr", f"at {i}", solver.net.params["p"][0].host_diff.item(), rate)
     case.info["log"] = [line.partition("] ")[2] for line in case.info["lr_log"]]
     compare_logs(check, [line for line in log() if "loss" not in line], case.info["log"])
 
@@ -206,24 +206,24 @@ def run_conv_mode(case, check):
     net.forward()
     # What the ancestor computes from stale or missing copies is not what the weights say.
     wanted = "ref/y" if info.get("status") == "informational" else "out/y"
-    check.close("out", "y", net.blobs["y"].const_data, case[wanted])
+    check.close("out", "y", net.blobs["y"].host_data, case[wanted])
 
 
 def run_stale(case, check):
     net = Net("net.prototxt", TEST, weights="init.caffemodel")
     net.blobs["x"].set_data(case["in/x"])
     net.forward()
-    check.close("out", "before", net.blobs["y"].const_data, case["out/before"])
+    check.close("out", "before", net.blobs["y"].host_data, case["out/before"])
     net.params["conv1"][0].data[...] = case["new_weights"]
     net.forward()
-    sparse = net.blobs["y"].const_data.copy()
+    sparse = net.blobs["y"].host_data.copy()
     param = prototxt.read_net("net.prototxt")
     param.layer[1].convolution_param.ClearField("conv_mode")
     dense = Net(param, TEST)
     dense.share_with(net)
     dense.blobs["x"].set_data(case["in/x"])
     dense.forward()
-    check.close("out", "after", sparse, dense.blobs["y"].const_data)
+    check.close("out", "after", sparse, dense.blobs["y"].host_data)
 
 
 def run_load(case, check):
@@ -235,7 +235,7 @@ def run_load(case, check):
         net.blobs[name].set_data(array)
     net.forward()
     for name, array in case.group("out").items():
-        check.close("out", name, net.blobs[name].const_data, array)
+        check.close("out", name, net.blobs[name].host_data, array)
 
 
 def run_data(case, check):
@@ -252,7 +252,7 @@ def run_data(case, check):
             net.blobs[name].set_data(case[f"out/{name}"][i])
         net.forward()
         for name, values in outputs.items():
-            values.append(net.blobs[name].const_data.copy())
+            values.append(net.blobs[name].host_data.copy())
     net.close()
     for name, array in case.group("out").items():
         check.close("out", name, np.stack(outputs[name]), array)
@@ -292,9 +292,9 @@ def run_filler(case, check):
     info = case.info
     net = Net("net.prototxt", TRAIN, rng=RandomNumbers(info["seed"]))
     (top,) = net.tops[0]
-    check.close("at_setup", "top", top.const_data, case["at_setup"])
+    check.close("at_setup", "top", top.host_data, case["at_setup"])
     net.forward()
-    values, expected = top.const_data, case["after_forward"]
+    values, expected = top.host_data, case["after_forward"]
     if info["name"] in ("filler_gaussian", "filler_msra", "filler_msra_2d"):
         # NumPy draws other numbers of the same distribution; over n numbers, the standard error
         # of the mean is std / sqrt(n), that of the deviation std / sqrt(2 n).
@@ -347,4 +347,4 @@ def _set_weights(net, arrays):
 
 
 def _weights(net, name):
-    return blob_of(net, name).const_data
+    return blob_of(net, name).host_data

@@ -36,7 +36,7 @@ def compare_model(case, check, name):
         check.equal("model", "layers", layers, info["model_layers"])
     net = Net("net.prototxt", TRAIN, weights=name)
     for weight, array in case.group("final").items():
-        check.close("model", weight, blob_of(net, weight).const_data, array)
+        check.close("model", weight, blob_of(net, weight).host_data, array)
 
 
 def _describe(layer):

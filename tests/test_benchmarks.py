@@ -11,18 +11,22 @@ ROOT = Path(__file__).parents[1]
 QUICK = {
     "bench_infer.py": "--nets lenet --batch 1 --modes LOWERED_CCNMM --columns 0.8 --rounds 1",
     "bench_train.py": "--nets lenet --rounds 1",
+    "bench_ranks.py": "--nets lenet --rounds 1",
     "bench_layers.py": "lenet --batch 1 --train --rounds 1",
     "bench_columns.py": "--layers lenet/conv2 --batch 1 --percent 80 --rounds 1",
     "bench_sparse.py": "--entry lenet --batch 1 --rounds 1",
     "bench_scattered.py": "--layers lenet_conv2 --batch 1 --zeros 90 --rounds 1",
 }
+TIMED = ("bench_infer.py", "bench_train.py", "bench_ranks.py")
 
 
 @pytest.mark.parametrize("script", QUICK)
 def test_scripts_run(script):
+    if script == "bench_ranks.py":
+        pytest.importorskip("mpi4py", reason="the mpi extra is not installed")
     arguments = [sys.executable, ROOT / "tools" / script, *QUICK[script].split()]
     arguments += ["--threads", "1"]
-    arguments += ["--seconds", "0"] if script in ("bench_infer.py", "bench_train.py") else []
+    arguments += ["--seconds", "0"] if script in TIMED else []
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "conv2" in done.stdout or "sscaffe" in done.stdout

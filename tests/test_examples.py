@@ -1,5 +1,6 @@
 """The scripts of examples/ name solvers that are there, and the files that these write."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -75,3 +76,16 @@ def test_stage_starts_goes_on_and_ends(tmp_path):
     assert run_stage(tmp_path, *words)[-1] == f"{begun} --snapshot net_iter_50.solverstate"
     (tmp_path / "net_iter_100.caffemodel").touch()
     assert len(run_stage(tmp_path, *words)) == 3
+
+
+def test_the_slurm_script_launches_a_rank_on_each_node(tmp_path):
+    for name, text in {"scontrol": "#!/bin/sh\nprintf 'n1\\nn2\\n'\n", "fake": FAKE}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "16"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SSCAFFE": "./fake", "SOLVER": "s"}
+    script = ROOT / "examples" / "parallel" / "train.slurm"
+    subprocess.run([script], cwd=tmp_path, check=True, env=environment | slurm)
+    assert (tmp_path / "calls").read_text() == (
+        "launch -n 2 --hosts n1,n2 --max-restarts 3 -- train --solver s --snapshot auto\n"
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sscaffe import device
 from tests.golden_cases import (
     LOGGED_RUNNERS,
     RUNNERS,
@@ -33,6 +34,29 @@ DEVIATIONS = tomllib.loads((HERE / "golden_deviations.toml").read_text())["devia
 
 def case_id(entry):
     return f"{entry['kind']}-{entry['name']}"
+
+
+# What is about files and messages alone is the same wherever a net computes.
+ON_A_GPU = (
+    "conv_mode",
+    "connectivity",
+    "layer",
+    "lr",
+    "net",
+    "pycaffe",
+    "snapshot",
+    "solver",
+    "ssl",
+)
+CPU_ALONE = {"layer-dropout_train_seeded"}  # a GPU draws another stream
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def where(request, monkeypatch):
+    """Compute on the CPU, or a GPU or the stand-in for one."""
+    if request.param == "gpu":
+        monkeypatch.setattr(device._Chosen, "device", device.gpu(0))
+    return request.param
 
 
 @pytest.fixture
@@ -56,9 +80,11 @@ def log(caplog):
 
 
 @pytest.mark.parametrize("folder", CASES, indirect=True, ids=case_id)
-def test_golden(folder, log):
+def test_golden(folder, log, where):
     info = json.loads((folder / "case.json").read_text())
     kind = info["kind"]
+    if where == "gpu" and (kind not in ON_A_GPU or case_id(info) in CPU_ALONE):
+        pytest.skip("the same on every device, or drawn by the CPU's generator")
     if missing := missing_types(folder):
         pytest.skip(f"not built yet: {', '.join(missing)}")
     case, check = load(folder, info), Check(info)

@@ -12,13 +12,16 @@ from sscaffe import __version__
 from sscaffe.cli.flags import CaffeGroup
 from sscaffe.cli.streams import forget_readers, open_missing
 from sscaffe.errors import DivergedError, FullError, SscaffeError
+from sscaffe.parallel.world import joined
 
 # A command is imported when it is called, so that the help of all of them takes no time.
 COMMANDS = {
     "train": "Train a net, go on with its training, or fine-tune it.",
     "init": "Add SSL to a net: write nets and solvers.",
     "pipeline": "Train, sparsify, fine-tune, squeeze and time: one job.",
+    "launch": "Train on several ranks, on one machine or many.",
     "sweep": "Try many lambdas, and show what is best.",
+    "scaling": "Predict how well many ranks would train.",
     "squeeze": "Make a sparse net physically smaller.",
     "convert": "Turn nets and weights into other formats.",
     "test": "Score a trained net.",
@@ -86,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 1 for an error or a wrong flag, 3 for a training that diverged,
-        4 for a file for which there is no room, 130 and 143 for one that SIGINT or SIGTERM ended.
+        4 for a file for which there is no room, 75 for a rank that stood still, 130 and 143 for
+        one that SIGINT or SIGTERM ended.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = [word for word in words if word not in ("-debug", "--debug")]
@@ -96,10 +100,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         forget_readers()
         return 1  # as click does where it meets this
+    except SystemExit as end:  # of one rank, in the middle of things: the others would wait
+        joined().abort(end.code if isinstance(end.code, int) else 1)
+        raise
     except Exception as error:  # The one place where errors end.
+        joined().wait_turn()
         if len(arguments) < len(words):
             traceback.print_exception(error)
-        return _tell(_name(arguments), error)
+        status = _tell(_name(arguments), error)
+        joined().abort(status)
+        return status
 
 
 def _run(arguments: list[str]) -> int:
@@ -135,5 +145,7 @@ def _tell(name: str, error: Exception) -> int:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         what = f"sscaffe met a fault of its own: {type(error).__name__}: {reason}"
         what += "; run again with --debug to see where"
+    if joined().size > 1:
+        name = f"rank {joined().rank}: {name}"
     click.echo("\n".join([f"{name}: {what}", *getattr(error, "__notes__", [])]), err=True)
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)

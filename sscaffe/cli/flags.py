@@ -99,7 +99,9 @@ def _rewrite_flag(
     spelling, option = known[key]
     if not option.is_flag:
         given = value if equals else next(words, None)
-        return [spelling] if given is None else [f"{spelling}={given}"]
+        if given is None:
+            return [spelling]
+        return [f"{spelling}={given}"] if spelling.startswith("--") else [spelling, given]
     if not equals or value.lower() in _TRUE:
         return [spelling]
     if value.lower() in _FALSE:

@@ -16,6 +16,7 @@ from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.glog import GlogFormatter, log_to_stderr, logger
 from sscaffe.net import Net
 from sscaffe.net.modes import CONV_MODES, set_conv_mode
+from sscaffe.parallel.world import World
 from sscaffe.prototxt import read_net
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -187,6 +188,7 @@ def gpu_number(text: str) -> int | None:
 
 
 _ONE_GPU = "sscaffe computes on one GPU only; name it by its number, such as --gpu 0"
+_ONE_GPU += ", or train with mpiexec -n and --gpu all, which gives each process one"
 
 
 def device(gpu_text: str, *, tf32: bool = False) -> Device:
@@ -260,10 +262,17 @@ def open_net(
 
 
 @contextlib.contextmanager
-def logged(path: str = "") -> Iterator[None]:
-    """Log to stderr, and to a file if there is one, until the command ends."""
-    handlers: list[logging.Handler] = [log_to_file(path)] if path else []
+def logged(path: str = "", world: World | None = None) -> Iterator[None]:
+    """Log to stderr, and to a file if there is one, until the command ends.
+
+    Of several ranks, rank 0 does; the others only warn, and say who they are.
+    """
+    speaks = world is None or world.is_first
+    handlers: list[logging.Handler] = [log_to_file(path)] if path and speaks else []
     handlers.append(log_to_stderr())
+    if world is not None and not speaks:
+        handlers[0].setLevel(logging.WARNING)
+        handlers[0].setFormatter(GlogFormatter(f"rank {world.rank}: "))
     try:
         yield
     finally:

@@ -23,6 +23,8 @@ class Signals:
         What SIGINT and SIGTERM do: ``stop``, ``snapshot`` or ``none``.
     sighup_effect : str
         What SIGHUP and SIGUSR1 do.
+
+    SIGUSR2 stands for SIGINT, which Open MPI does not pass on.
     """
 
     def __init__(self, solver: Solver, sigint_effect: str, sighup_effect: str) -> None:
@@ -31,6 +33,7 @@ class Signals:
         self._effects = {
             signal.SIGINT: sigint_effect,
             signal.SIGTERM: sigint_effect,
+            signal.SIGUSR2: sigint_effect,
             signal.SIGHUP: sighup_effect,
             signal.SIGUSR1: sighup_effect,
         }
@@ -51,6 +54,7 @@ class Signals:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        number = signal.SIGINT if number == signal.SIGUSR2 else number
         effect = self._effects[signal.Signals(number)]
         if effect == "snapshot":
             self.solver.request_snapshot()

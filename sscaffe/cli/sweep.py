@@ -1,8 +1,8 @@
 """Try many lambdas, each in a run of its own, and show what is best."""
 
 import json
+import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +16,7 @@ from sscaffe.cli import options
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import SscaffeError
+from sscaffe.hosts import SHELL, Place, places
 from sscaffe.solver.lock import locked
 
 _EPILOG = (
@@ -23,6 +24,8 @@ _EPILOG = (
     "--lambda 1e-4:1e-2:log --trials 12 --jobs 2 --out runs/sweep"
 )
 _OF = "As in sscaffe pipeline."
+_HOSTS = "Run a trial at a time on each of these, over ssh: a,b. They share this folder and --out."
+_SHELL = f"What reaches them; by default {SHELL}."
 _SCORE = "The output of the test net to look at; higher is better, but for a loss."
 
 
@@ -33,6 +36,8 @@ _SCORE = "The output of the test net to look at; higher is better, but for a los
 @click.option("--out", required=True, metavar="DIR", help="The folder of the sweep.")
 @click.option("--trials", default=12, metavar="NUMBER", help="How many lambdas.")
 @click.option("--jobs", default=1, metavar="NUMBER", help="How many at a time.")
+@click.option("--hosts", default="", metavar="NAMES", help=_HOSTS)
+@click.option("--remote_shell", default=SHELL, metavar="WORDS", help=_SHELL)
 @click.option(
     "--sampler", type=click.Choice(["grid", "optuna"]), default="grid", help="Who chooses."
 )
@@ -48,6 +53,8 @@ def command(
     out: str,
     trials: int,
     jobs: int,
+    hosts: str,
+    remote_shell: str,
     sampler: str,
     score: str,
     as_json: bool,
@@ -61,7 +68,7 @@ def command(
     for name, number in (("trials", trials), ("jobs", jobs)):
         if number < 1:
             raise SscaffeError(f"{name}: expected 1 or more, got {number}")
-    found, folder = sweep.parse_range(span), Path(out)
+    found, folder, where = sweep.parse_range(span), Path(out), _places(jobs, hosts, remote_shell)
     choose = sweep.grid_sampler(found, trials) if sampler == "grid" else None
     with options.logged():
         choose = choose or sweep.optuna_sampler(found)
@@ -70,18 +77,28 @@ def command(
         except OSError as error:
             raise SscaffeError(f"out: {out} cannot be made: {error.strerror}") from error
         with locked(str(folder / "sweep"), "out", "sweep"):
-            words = _words(solver, folder, flags)
+            words = _words(solver, folder, flags, where[0])
             job = sweep.Sweep(folder, choose, words, _scorer(score))
             _check(job, found.grid(trials) if sampler == "grid" else [])
-            ended = job.run(trials, jobs)
+            ended = job.run(trials, where)
     _print(job, as_json, score)
     if not ended:
         click.echo("stopped: run the same command again to go on", err=True)
     return 0 if ended else 130
 
 
+def _places(jobs: int, hosts: str, remote_shell: str) -> list[Place]:
+    """Return where trials run, one in each."""
+    names = options.split(hosts)
+    if not names:
+        return [Place(threads=max(1, (os.cpu_count() or 1) // jobs))] * jobs
+    if jobs > 1:
+        raise SscaffeError("jobs: not together with hosts; name a host twice for two trials on it")
+    return places(names, remote_shell)
+
+
 def _words(
-    solver: str, folder: Path, flags: Mapping[str, Any]
+    solver: str, folder: Path, flags: Mapping[str, Any], place: Place
 ) -> Callable[[float, Path], Sequence[str]]:
     """Return what makes the command of a trial; train the baseline first if need be."""
     start = [sys.executable, "-m", "sscaffe", "pipeline", solver, "--ssl", flags["kinds"]]
@@ -90,7 +107,7 @@ def _words(
     for setting in flags["settings"]:
         start += ["--set", setting]
     start += ["--proximal"] if flags["proximal"] else []
-    weights = flags["weights"] or _baseline(start, folder / "baseline")
+    weights = flags["weights"] or _baseline(start, folder / "baseline", place)
 
     def words(strength: float, out: Path) -> list[str]:
         stages = ",".join(pipeline.TRAININGS)
@@ -102,9 +119,9 @@ def _words(
     return words
 
 
-def _baseline(start: Sequence[str], out: Path) -> str:
+def _baseline(start: Sequence[str], out: Path, place: Place) -> str:
     state, command = out / pipeline.STATE, [*start, "--out", str(out), "--stages", "baseline"]
-    status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+    status = place.run(command)
     if status:
         raise SscaffeError(f"baseline: {shlex.join(command[3:])} ended with status {status}")
     done = json.loads(state.read_text(encoding="utf-8"))["done"]

@@ -16,8 +16,13 @@ from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
 from sscaffe.cli.signals import EFFECTS, Signals
+from sscaffe.device import gpu_count
 from sscaffe.errors import DivergedError, SscaffeError
 from sscaffe.glog import logger
+from sscaffe.parallel.news import LAUNCH
+from sscaffe.parallel.team import Team
+from sscaffe.parallel.watchdog import Watchdog
+from sscaffe.parallel.world import World, current
 from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver import Solver
@@ -30,6 +35,7 @@ AUTO = "auto"  # the snapshot that is looked for
 _SNAPSHOT = "Go on from this solverstate; auto: from the newest whole one, if there is one."
 FAILURES = ("stop", "warn")
 _FAILURE = "Where there is no room for a snapshot: stop, or warn, go on and try the next."
+_SPLIT = "Divide the batch by the number of ranks; by default each has all of it, as in Caffe."
 _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --set max_iter=2000"
 
 
@@ -41,6 +47,7 @@ _EPILOG = "Example: sscaffe train --solver models/lenet/lenet_solver.prototxt --
 @click.option("--sigint_effect", type=click.Choice(EFFECTS), default="stop", help="Of Ctrl-C.")
 @click.option("--sighup_effect", type=click.Choice(EFFECTS), default="snapshot", help="Of SIGHUP.")
 @click.option("--snapshot_failure", type=click.Choice(FAILURES), default="stop", help=_FAILURE)
+@click.option("--split-batch", "split_batch", is_flag=True, help=_SPLIT)
 @options.conv_mode("every convolution of the test nets")
 @options.net_state
 @options.gpu_option
@@ -54,34 +61,60 @@ def command(as_json: bool, log: str, tensorboard: str, **flags: Any) -> int:
 
     Ctrl-C or SIGTERM: finish the iteration, take a snapshot, show how to go on; again: stop at
     once. SIGHUP or SIGUSR1: take a snapshot and go on.
+
+    Started by mpiexec, all processes train one net, each on its own records.
     """
-    with options.logged(log), _solver(flags) as solver:
+    world = current()
+    with (
+        options.logged(log, world),
+        _watched(world) as watchdog,
+        _solver(flags, Team(world, split_batch=flags["split_batch"], watchdog=watchdog)) as solver,
+    ):
         signals = Signals(solver, flags["sigint_effect"], flags["sighup_effect"])
         start = time.monotonic()
-        with signals.handled(), _shown(solver), _board(solver, tensorboard):
+        shows = contextlib.ExitStack()
+        with signals.handled(), shows:
+            if world.is_first:
+                shows.enter_context(_shown(solver))
+                shows.enter_context(_board(solver, tensorboard))
             _solve(solver, flags["snapshot"])
-        results = _results(solver, time.monotonic() - start, ended=not signals.status)
-        if signals.status:
-            more = flags | {"log": log, "tensorboard": tensorboard}
+        status = world.largest(signals.status)
+        results = _results(solver, time.monotonic() - start, ended=not status)
+        if status:
+            more = flags | {"log": log, "tensorboard": tensorboard, "ranks": world.size}
             results["resume"] = resume_command(more, solver.snapshot_path)
-    print_json(results) if as_json else _print(results)
-    return signals.status
+    if world.is_first:
+        print_json(results) if as_json else _print(results)
+    return status
 
 
 @contextlib.contextmanager
-def _solver(flags: dict[str, Any]) -> Iterator[Solver]:
+def _watched(world: World) -> Iterator[Watchdog]:
+    """Watch over this rank, where it may have to wait for others or somebody waits for it."""
+    watchdog = Watchdog(world.rank)
+    with watchdog if world.size > 1 or LAUNCH in os.environ else contextlib.nullcontext():
+        yield watchdog
+
+
+@contextlib.contextmanager
+def _solver(flags: dict[str, Any], team: Team) -> Iterator[Solver]:
     """Make the solver, alone at its snapshots; `flags` gets the snapshot that was found."""
+    world = team.world
     options.device(flags["gpu"])  # what is not there is refused first
     param = prototxt.read_solver(flags["solver"])
     wants_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
     number = flags["gpu"] or (str(param.device_id) if wants_gpu else "")
+    if number == "all" and world.size > 1:
+        number = str(world.place % max(gpu_count(), 1))  # a GPU for each rank of this machine
     place = options.device(number, tf32=flags["tf32"])
     apply_settings(param, flags["settings"])
-    require_writable(param.snapshot_prefix)
+    if world.is_first:
+        require_writable(param.snapshot_prefix)
     prefix = snapshot_prefix(param, root="", source=flags["solver"], net_name="")
-    with locked(prefix):
+    with locked(prefix) if world.is_first else contextlib.nullcontext():
         if flags["snapshot"] == AUTO:
-            flags["snapshot"] = newest_complete(prefix)
+            found = newest_complete(prefix) if world.is_first else ""
+            flags["snapshot"] = world.broadcast(found)
             if flags["snapshot"]:
                 flags["weights"] = ""
             else:
@@ -93,8 +126,9 @@ def _solver(flags: dict[str, Any]) -> Iterator[Solver]:
             source=flags["solver"],
             test_conv_mode=flags["conv_mode"],
             allow_python=flags["allow_python"],
+            team=team,
         ) as solver:
-            if param.snapshot or param.snapshot_after_train:
+            if world.is_first and (param.snapshot or param.snapshot_after_train):
                 solver.require_room()
             solver.goes_on_without_room = flags["snapshot_failure"] == "warn"
             yield solver
@@ -198,7 +232,9 @@ def require_writable(prefix: str) -> None:
 
 def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     """Return the command that goes on from a snapshot."""
-    words = ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
+    ranks = flags.get("ranks", 1)
+    words = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
+    words += ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
     for name in ("conv_mode", "level", "stage", "log", "tensorboard"):
@@ -208,6 +244,8 @@ def resume_command(flags: dict[str, Any], snapshot: str) -> str:
         words += ["--gpu", flags["gpu"]]
     if flags.get("tf32"):
         words.append("--tf32")
+    if flags.get("split_batch"):
+        words.append("--split-batch")
     if flags["allow_python"]:
         words.append("--allow-python-layers")
     for name, default in (

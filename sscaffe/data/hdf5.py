@@ -50,8 +50,13 @@ class Hdf5Rows:
         if rng is not None:
             self._file_order = rng.permutation(len(files))
         self._file = self._row = 0
+        self._rank, self._ranks = 0, 1
         self.arrays: list[Array] = []
         self._load()
+
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number."""
+        self._rank, self._ranks = rank, size
 
     def read_into(self, batch: Sequence[Array]) -> None:
         """Set arrays, one for each dataset, to the next rows.
@@ -61,7 +66,20 @@ class Hdf5Rows:
         DataError
             If the next file cannot be read, or its rows have another shape.
         """
-        done, count = 0, len(batch[0])
+        count = len(batch[0])
+        self._skip(self._rank * count)
+        self._read_into(batch, count)
+        self._skip((self._ranks - 1 - self._rank) * count)
+
+    def _skip(self, count: int) -> None:
+        while count:
+            if self._row == len(self._row_order):
+                self._next_file()
+            rows = min(count, len(self._row_order) - self._row)
+            self._row, count = self._row + rows, count - rows
+
+    def _read_into(self, batch: Sequence[Array], count: int) -> None:
+        done = 0
         while done < count:
             if self._row == len(self._row_order):
                 self._next_file()

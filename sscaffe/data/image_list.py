@@ -86,9 +86,16 @@ class ImageListSource:
                 self._next_epoch()
         return images, labels
 
+    def begin_at(self, record: int) -> None:
+        """Begin with an image of the first epoch, counted over and over."""
+        self._position = record % len(self._entries)
+
     def skip(self, count: int) -> None:
-        """Leave out so many images of the first epoch."""
-        self._position = count % len(self._entries)
+        """Leave out the next images."""
+        epochs, position = divmod(self._position + count, len(self._entries))
+        for _ in range(epochs):
+            self._next_epoch()
+        self._position = position
 
     def state(self) -> dict[str, Any]:
         """Return the place of the next image, to be given to `restore`; JSON can hold it."""

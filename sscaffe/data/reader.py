@@ -27,6 +27,9 @@ class Source(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Go to a place that `state` returned."""
 
+    def skip(self, count: int) -> None:
+        """Leave out the next records."""
+
 
 class BatchReader:
     """Read the images of a source, a batch at a time, and transform them.
@@ -46,6 +49,15 @@ class BatchReader:
 
     def __init__(self, source: Source, transformer: DataTransformer, batch_size: int) -> None:
         self._source, self._transformer, self._batch_size = source, transformer, batch_size
+        self._rank, self._ranks = 0, 1
+
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number.
+
+        The others are left out, with their random numbers: a record is transformed as it would be
+        where all batches are read.
+        """
+        self._rank, self._ranks = rank, size
 
     def fill(self, batch: Batch) -> None:
         """Read the next batch, and set its state.
@@ -64,8 +76,15 @@ class BatchReader:
 
     def read(self, batch: Batch) -> None:
         """Do as `fill`, but set no state, which takes longer than reading from memory."""
+        self._leave_out(self._rank)
         batch.images, batch.labels = self._source.read(self._batch_size)
         batch.draws = self._transformer.draw(len(batch.images))
+        self._leave_out(self._ranks - 1 - self._rank)
+
+    def _leave_out(self, batches: int) -> None:
+        if batches:
+            self._source.skip(batches * self._batch_size)
+            self._transformer.draw(batches * self._batch_size)
 
     def shape_of(self, batch: Batch) -> tuple[int, ...]:
         """Return the shape (N, C, H, W) of a batch when it is transformed.

@@ -2,7 +2,7 @@
 
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from sscaffe.errors import DataError, UnsupportedError
 
 Array = npt.NDArray[Any]
 Images: TypeAlias = Array | Sequence[Array]
+_Records: TypeAlias = Generator[tuple[bytes, bytes], int | None, None]
 
 # Databases whose pixels take no more bytes than this are read once and kept; what is kept takes no
 # more memory than the pages of the database would.
@@ -68,7 +69,8 @@ class LmdbSource:
         if not self.record_count:
             raise DataError(f"source: {path} holds no records")
         self._position = 0
-        self._records: Iterator[tuple[bytes, bytes]] | None = None
+        self._records: _Records | None = None
+        self._left_out = 0  # records that the next read passes over
         self._kept: tuple[Array, Array] | None = None
         self.first, _ = self._decode(*next(_iterate(self._database, 0)))
 
@@ -94,7 +96,13 @@ class LmdbSource:
 
     def skip(self, count: int) -> None:
         """Leave out so many records."""
-        self._go_to((self._position + count) % self.record_count)
+        end = self._position + count
+        if self._records is None or end >= self.record_count:
+            self._go_to(end % self.record_count)
+            return
+        # To go on from where one is takes less time than to start from the first record.
+        self._position = end
+        self._left_out += count
 
     def read(self, count: int) -> tuple[Images, Array]:
         """Return the next images and labels.
@@ -139,7 +147,7 @@ class LmdbSource:
 
     def _go_to(self, record: int) -> None:
         self._position = record
-        self._records = None
+        self._records, self._left_out = None, 0
 
     def _read_all(self) -> tuple[Array, Array] | None:
         """Return all images and labels, or None if they are too many or not alike."""
@@ -163,8 +171,10 @@ class LmdbSource:
     def _read_next(self, start: int, count: int) -> tuple[Images, Array]:
         chunk = list(itertools.islice(self._from(start), count))
         while len(chunk) < count:
-            self._records = None
+            self._records, self._left_out = None, 0
             chunk += itertools.islice(self._from(0), count - len(chunk))
+        if not self._position:
+            self._records = None
         alike = np.empty((count, *self.first.shape), np.uint8)
         labels = self._decoder.decode_alike([value for _, value in chunk], alike)
         if labels is not None:
@@ -175,7 +185,10 @@ class LmdbSource:
     def _from(self, record: int) -> Iterator[tuple[bytes, bytes]]:
         if self._records is None:
             self._records = _iterate(self._database, record)
-        return self._records
+        if not self._left_out:
+            return self._records
+        left_out, self._left_out = self._left_out, 0
+        return itertools.chain([self._records.send(left_out)], self._records)
 
     def _decode(self, key: bytes, record: bytes) -> tuple[Array, int]:
         try:
@@ -289,15 +302,18 @@ def _unpack(page: bytes) -> tuple[int, int, int, int, int]:
     return magic, version, page_size, last_page, transaction
 
 
-def _iterate(database: Any, record: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the records from one on, key and value."""
+def _iterate(database: Any, record: int) -> "_Records":
+    """Yield the records from one on, key and value; leave out as many as it is sent."""
     lmdb = import_lmdb()
     try:
         with database.begin() as transaction, transaction.cursor() as cursor:
-            cursor.first()
+            is_there = cursor.first()
             for _ in range(record):
-                cursor.next()
-            yield from cursor
+                is_there = cursor.next()
+            while is_there:
+                for _ in range((yield cursor.item()) or 0):
+                    cursor.next()
+                is_there = cursor.next()
     except lmdb.Error as error:
         raise DataError(f"source: {database.path()} is damaged: {error}") from error
 

@@ -150,6 +150,11 @@ class WindowReader:
         self._batch_size, self._mirror = batch_size, mirror
         self._groups = [(batch_size - objects, background), (objects, foreground)]
         self._kept: dict[int, Array] | None = {} if keep else None
+        self._rank, self._ranks = 0, 1
+
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number; the others are only drawn."""
+        self._rank, self._ranks = rank, size
 
     def load(self) -> bool:
         """Tell that the images stay in their files."""
@@ -171,7 +176,8 @@ class WindowReader:
         size = self._cutting.size
         images = np.empty((self._batch_size, self._file.channels, size, size), np.float32)
         labels = np.empty(self._batch_size, np.float32)
-        for i, (window, mirror) in enumerate(self._draw()):
+        drawn = [list(self._draw()) for _ in range(self._ranks)]
+        for i, (window, mirror) in enumerate(drawn[self._rank]):
             images[i] = self._cutting.cut(self._image(window.image), window, mirror)
             labels[i] = window.label
         batch.images, batch.labels = images, labels

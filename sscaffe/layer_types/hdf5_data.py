@@ -53,6 +53,10 @@ class HDF5DataLayer(Layer):
         for blob, array in zip(top, batch, strict=True):
             blob.set_data(array)
 
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number."""
+        self._rows.shard(rank, size)
+
     def data_state(self) -> dict[str, Any]:
         """Return the place of the row that the next forward pass starts with; JSON can hold it."""
         return self._rows.state()

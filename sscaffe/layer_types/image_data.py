@@ -43,7 +43,7 @@ class ImageDataLayer(PrefetchedLayer):
             seed=int(self.rng.raw(1)[0]) if param.shuffle else None,
         )
         if param.rand_skip:
-            source.skip(int(self.rng.raw(1)[0]) % param.rand_skip)
+            source.begin_at(int(self.rng.raw(1)[0]) % param.rand_skip)
         if transformer.is_random:
             transformer.seed(self.rng)
         self.rng.raw(1)

@@ -36,6 +36,9 @@ class Reader(Protocol):
     def transform(self, batch: Batch, out: Array) -> None:
         """Transform the images of a batch into an array of float32."""
 
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number."""
+
     def state(self) -> dict[str, Any]:
         """Return the place of the next batch; JSON can hold it."""
 
@@ -135,6 +138,10 @@ class PrefetchedLayer(Layer):
         images = np.empty(top.shape, np.float32)
         self._reader.transform(batch, images)
         top.set_data(images)
+
+    def shard(self, rank: int, size: int) -> None:
+        """Read, of each `size` batches, the one with this number."""
+        self._reader.shard(rank, size)
 
     def data_state(self) -> dict[str, Any]:
         """Return the place of the batch that the next forward pass gets; JSON can hold it."""

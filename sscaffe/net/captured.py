@@ -4,6 +4,7 @@ A pass over a net of small layers spends more time in Python than on the device.
 and no array changes, what it asks for is the same every time.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PASSES_BEFORE = 2  # that find their memory, choose kernels and prepare weights
 _MOST = 4  # recordings of one part: gradients may start from 0 or not
+
+_serial = itertools.count()
 
 
 @dataclass
@@ -46,12 +49,26 @@ class Recorded:
         Those of the device.
     by_version : bool
         Whether kernels prepare forms of the weights, so that other values are another recording.
+    forward : sequence of Recorded, optional
+        For layers that run backward, those that ran them forward.
+
+    Notes
+    -----
+    What layers keep from forward for backward is the arrays of the last pass or recording that
+    called them. So there is one recording forward at a time, and one backward belongs to it: it is
+    dropped when the layers were called forward since.
     """
 
     def __init__(
-        self, work: Callable[[], Any], steps: Sequence[Step], kernels: Kernels, by_version: bool
+        self,
+        work: Callable[[], Any],
+        steps: Sequence[Step],
+        kernels: Kernels,
+        by_version: bool,
+        forward: "Sequence[Recorded] | None" = None,
     ) -> None:
-        self._work, self._kernels = work, kernels
+        self._work, self._kernels, self._forward = work, kernels, forward
+        self.called = next(_serial)  # changes whenever the layers themselves run
         self._blobs = list(blobs_of(steps))
         self._weights = [blob for step in steps for blob in step.layer.blobs]
         self._by_version = by_version
@@ -63,7 +80,7 @@ class Recorded:
     def run(self) -> Any:
         """Run the layers, by a recording where there is one that still holds."""
         if not self._may_record:
-            return self._work()
+            return self._call()
         tensors = self._tensors()
         for tensor in filter(_is_on_host, tensors):
             tensor.read()
@@ -75,21 +92,32 @@ class Recorded:
         if (recording := self._recordings.get(key)) is not None:
             return _launched(recording)
         passes = self._passes[key] = self._passes.get(key, 0) + 1
+        if self._forward is None:
+            self._recordings = {}
         if passes <= PASSES_BEFORE or len(self._recordings) == _MOST:
-            result = self._work()
+            result = self._call()
             self._seen = self._look(self._tensors())
             return result
         return self._record(key)
+
+    def forget(self) -> None:
+        """Drop what is recorded, as the layers ran by themselves."""
+        self._passes, self._recordings, self._seen = {}, {}, None
+        self.called = next(_serial)
+
+    def _call(self) -> Any:
+        self.called = next(_serial)
+        return self._work()
 
     def _record(self, key: Any) -> Any:
         results: list[Any] = []
         before = _states(self._tensors())
         try:
-            launch = self._kernels.record(lambda: results.append(self._work()))
+            launch = self._kernels.record(lambda: results.append(self._call()))
         except UnsupportedError as error:
             logger.warning("the net runs layer by layer: %s", error)
             self._may_record = False
-            return self._work()
+            return self._call()
         now = _states(self._tensors())
         left = [(tensor, now[tensor][0]) for tensor in now if before.get(tensor) != now[tensor]]
         recording = self._recordings[key] = Recording(launch, left, results[0])
@@ -100,10 +128,13 @@ class Recorded:
         """Return what a recording depends on: shapes, where arrays are, perhaps the weights."""
         shapes = list(map(_get_shape, self._blobs))
         # The arrays themselves would be compared element by element.
-        return shapes, list(map(id, map(_get_array, tensors))), self._versions()
+        arrays, calls = list(map(id, map(_get_array, tensors))), self._forward or ()
+        return shapes, arrays, self._versions(), [one.called for one in calls]
 
     def _tensors(self) -> "list[DeviceTensor]":
-        tensors = data_tensors(self._blobs) + diff_tensors(self._blobs)
+        tensors = data_tensors(self._blobs)
+        if self._forward is not None:
+            tensors = tensors + diff_tensors(self._blobs)
         return cast(list["DeviceTensor"], tensors)
 
     def _versions(self) -> list[int]:
@@ -158,7 +189,7 @@ class RecordedPass:
         Returns its layers.
     run : function of a part
         Runs one, and returns its part of the loss.
-    kernels, by_version
+    kernels, by_version, forward
         As `Recorded` takes them.
     """
 
@@ -169,11 +200,14 @@ class RecordedPass:
         run: Callable[[Any], Any],
         kernels: Kernels,
         by_version: bool,
+        forward: "RecordedPass | None" = None,
     ) -> None:
         def on_host(part: Any) -> bool:
             return any(step.layer.uses_host for step in steps_of(part))
 
         self._work: list[Callable[[], Any]] = []
+        self.recorded: list[Recorded] = []
+        before = None if forward is None else forward.recorded
         for uses_host, group in groupby(parts, on_host):
             some = list(group)
             work = _all_of(some, run)
@@ -181,7 +215,8 @@ class RecordedPass:
                 self._work.append(work)
             else:
                 steps = [step for part in some for step in steps_of(part)]
-                self._work.append(Recorded(work, steps, kernels, by_version).run)
+                self.recorded.append(Recorded(work, steps, kernels, by_version, before))
+                self._work.append(self.recorded[-1].run)
 
     def run(self) -> Any:
         """Run the pass, and return the loss: a number, or an array () of the device."""

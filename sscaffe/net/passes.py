@@ -27,6 +27,7 @@ class DevicePasses:
         self._plan: Plan | None = None
         self._forward: RecordedPass | None = None
         self._backward: RecordedPass | None = None
+        self._backward_of: RecordedPass | None = None
         self._blobs: list[Blob] | None = None
 
     def forward(self, plan: Plan, run: Callable[[Unit], Any], by_version: bool) -> Any:
@@ -38,10 +39,17 @@ class DevicePasses:
 
     def backward(self, steps: Sequence[Step], run: Callable[[Step], float]) -> None:
         """Run the layers that need it from the last to the first."""
-        if self._backward is None:
+        if self._backward is None or self._backward_of is not self._forward:
             back = [step for step in reversed(steps) if step.needs_backward]
-            self._backward = RecordedPass(back, _of_step, run, self._kernels, False)
+            self._backward_of = self._forward
+            before = self._forward or RecordedPass([], _of_step, run, self._kernels, False)
+            self._backward = RecordedPass(back, _of_step, run, self._kernels, False, before)
         self._backward.run()
+
+    def forget(self) -> None:
+        """Drop what is recorded, as layers ran forward by themselves."""
+        for recorded in self._forward.recorded if self._forward else ():
+            recorded.forget()
 
     def publish(self, steps: Sequence[Step]) -> None:
         """Bring arrays of the host that somebody outside still holds up to date."""
@@ -104,6 +112,8 @@ class Passes:
 
     def _forward_between(self, first: int, last: int) -> float:
         loss: Any = 0.0
+        if self._device_passes is not None:
+            self._device_passes.forget()
         shares = self._shares_weights or self._graph.params.shared
         drops = self._plan.is_compact and not shares and self._device.is_cpu
         for unit in self._plan.between(first, last):

@@ -10,6 +10,7 @@ from sscaffe.glog import logger
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
 from sscaffe.net.modes import set_conv_mode
+from sscaffe.parallel.team import Team
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -37,6 +38,8 @@ class NetMaker:
         The solver's file, for errors.
     allow_python : bool
         Let layers of type Python run their code.
+    team : Team, optional
+        The ranks that train; this process alone by default.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class NetMaker:
         root: str,
         source: str,
         allow_python: bool = False,
+        team: Team | None = None,
     ) -> None:
         self._settings, self._device, self._rng = settings, device, rng
         self._root, self._source, self._allow_python = root, source, allow_python
+        self._team = team or Team()
 
     def train(self) -> Net:
         """Build the training net.
@@ -125,6 +130,8 @@ class NetMaker:
         whole = caffe_pb2.NetState(phase=caffe_pb2.Phase.Name(role))
         whole.MergeFrom(param.state)
         whole.MergeFrom(state)
+        if role == TRAIN:
+            self._team.share_out(param, whole)
         param.debug_info = param.debug_info or self._settings.debug_info
         if state.HasField("level"):
             param.state.level = state.level

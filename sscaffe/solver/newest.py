@@ -1,6 +1,7 @@
 """The newest snapshot that training can go on from."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from sscaffe.errors import SscaffeError, WeightsError
@@ -12,7 +13,17 @@ from sscaffe.solver.snapshot import find_model, read_state
 _NAME = re.compile(r"_iter_(\d+)\.solverstate(?:\.h5)?")
 
 
-def newest_complete(prefix: str, root: str = "") -> str:
+Stamp = tuple[str, int]
+"""The name of a solverstate, and when it was written."""
+
+
+def stamps(prefix: str, root: str = "") -> frozenset[Stamp]:
+    """Return the solverstates that are there now, whole or not, for `newest_complete`."""
+    start = Path(prefix)
+    return frozenset(_stamp(Path(root, start.with_name(n))) for n in _names(prefix, root))
+
+
+def newest_complete(prefix: str, root: str = "", older: Collection[Stamp] = ()) -> str:
     """Return the solverstate with the most iterations that is whole, as is its caffemodel.
 
     Parameters
@@ -21,6 +32,8 @@ def newest_complete(prefix: str, root: str = "") -> str:
         What the names of the snapshots start with.
     root : str
         The folder that relative paths start from.
+    older : collection of Stamp
+        Solverstates of another training, which count for nothing.
 
     Returns
     -------
@@ -34,8 +47,10 @@ def newest_complete(prefix: str, root: str = "") -> str:
     """
     start = Path(prefix)
     refused: list[str] = []
-    for name in _names(Path(root, start), start.name):
+    for name in _names(prefix, root):
         path = start.with_name(name)
+        if older and _stamp(Path(root, path)) in older:
+            continue
         try:
             _require_complete(Path(root, path), root)
         except SscaffeError as error:
@@ -52,8 +67,13 @@ def newest_complete(prefix: str, root: str = "") -> str:
     return ""
 
 
-def _names(path: Path, start: str) -> list[str]:
+def _stamp(path: Path) -> Stamp:
+    return path.name, path.stat().st_mtime_ns
+
+
+def _names(prefix: str, root: str) -> list[str]:
     """Return the names of the solverstates, the most iterations first, then the latest."""
+    path, start = Path(root, prefix), Path(prefix).name
     found: list[tuple[int, float, str]] = []
     for file in path.parent.glob("*.solverstate*"):
         match = _NAME.fullmatch(file.name.removeprefix(start))

@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sscaffe.blob import Blob
+from sscaffe.blob import Array, Blob
 from sscaffe.glog import logger
+from sscaffe.parallel.team import Team
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import architecture, display, room, snapshot
@@ -23,6 +24,7 @@ class Saving(Scripting):
 
     snapshot_path: str
     rng: RandomNumbers
+    team: Team
     _root: str
     _source: str
     _connectivity: Connectivity
@@ -60,7 +62,7 @@ class Saving(Scripting):
         return f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
 
     def snapshot(self) -> str:
-        """Write the weights and the state of training to files.
+        """Write the weights and the state of training to files; of several ranks, rank 0 does.
 
         Returns
         -------
@@ -78,24 +80,30 @@ class Saving(Scripting):
         """
         require_finite_weights(self.net, self.param, self.iter)
         self._connectivity.refresh()
-        self.require_room()
         model, state = self._names()
+        random_states = self.team.world.gather(self.rng.get_state())
+        with self.team.alone(patiently=True) as works:
+            if works:
+                self._save(model, state, random_states)
+        self.snapshot_path, self._snapshot_iter = state, self.iter
+        return state
+
+    def _save(self, model: str, state: str, random_states: Sequence[bytes]) -> None:
+        self.require_room()
         try:
-            self._write(model, state)
+            self._write(model, state, random_states)
         except MemoryError as error:
             sizes = "{} and {} bytes".format(*self._sizes())
             error.add_note(f"  snapshot: {state} and its caffemodel, up to {sizes}")
             raise
         logger.info("Snapshot complete: %s", state)
-        self.snapshot_path, self._snapshot_iter = state, self.iter
-        return state
 
-    def _write(self, model: str, state: str) -> None:
+    def _write(self, model: str, state: str, random_states: Sequence[bytes]) -> None:
         words = "HDF5" if model.endswith(".h5") else "binary proto"
         logger.info("Snapshotting to %s file %s", words, model)
         path = Path(self._root, model)
         self.net.save(path, diff=self.param.snapshot_diff)
-        proto = self._state()
+        proto = self._state(random_states)
         snapshot.describe_model(proto, path, model)
         logger.info("Snapshotting solver state to %s file %s", words, state)
         snapshot.write_state(Path(self._root, state), proto, self.history)
@@ -115,32 +123,37 @@ class Saving(Scripting):
             has no such place; then nothing was changed.
         """
         path = Path(self._root, path)
-        state = snapshot.read_state(path)
-        architecture.check(state.proto, self.net, path)
-        snapshot.check_state(state, self.history, self.param.type, path)
-        masks = snapshot.read_masks(state.proto, self.net.learnable_params)
-        model = snapshot.find_model(state, path, self._root)
+        model, state = path, snapshot.State(caffe_pb2.SolverState(), [])
+        if self.team.is_first:
+            state = snapshot.read_state(path)
+            architecture.check(state.proto, self.net, path)
+            snapshot.check_state(state, self.history, self.param.type, path)
+            model = snapshot.find_model(state, path, self._root)
+        proto = caffe_pb2.SolverState.FromString(
+            self.team.world.broadcast(state.proto.SerializeToString())
+        )
+        masks = snapshot.read_masks(proto, self.net.learnable_params)
         logger.info("Restoring from %s and %s", path, model)
         places = Places((self.net, *self.test_nets), self.rng)
         try:
-            restore_cursors(state.proto, self.net, self.test_nets)
-            self.net.copy_from(model)
+            restore_cursors(proto, self.net, self.test_nets)
+            if self.team.is_first:
+                self.net.copy_from(model)
         except BaseException:
             places.go_back()
             raise
-        for blob, array in zip(self.history, state.history, strict=True):
+        for blob, array in zip(self.history, state.history, strict=self.team.is_first):
             blob.set_data(blob.xp.asarray(array).reshape(blob.shape))
-        self._set_state(state.proto)
-        if masks:
-            for param in self.net.learnable_params:
-                param.mask = masks.get(param.name)
-            self._connectivity.take()
+        self.team.share_weights(self.net)
+        self.team.share_history(self.history)
+        self._set_state(proto, masks)
 
-    def _state(self) -> caffe_pb2.SolverState:
+    def _state(self, random_states: Sequence[bytes]) -> caffe_pb2.SolverState:
         proto = caffe_pb2.SolverState(
             iter=self.iter,
             current_step=self._step,
-            random_state=self.rng.get_state(),
+            random_state=random_states[0],
+            rank_random_state=random_states[1:],
             smoothed_losses=self._losses.losses,
             solver_type=self.param.type,
         )
@@ -149,10 +162,15 @@ class Saving(Scripting):
         save_cursors(proto, self.net, self.test_nets)
         return proto
 
-    def _set_state(self, proto: caffe_pb2.SolverState) -> None:
+    def _set_state(self, proto: caffe_pb2.SolverState, masks: dict[str, Array]) -> None:
         self.iter, self._step = proto.iter, proto.current_step
         self._snapshot_iter = self.iter
         self._speed.forget()
         self._losses.restore(proto.smoothed_losses)
         if proto.random_state:
-            self.rng.set_state(proto.random_state)
+            states = proto.random_state, *proto.rank_random_state
+            self.team.set_random_state(self.rng, states)
+        if masks:
+            for param in self.net.learnable_params:
+                param.mask = masks.get(param.name)
+            self._connectivity.take()

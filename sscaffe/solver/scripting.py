@@ -114,7 +114,7 @@ class Scripting:
         return f"{self.param.type} solver: iteration {self.iter}{end}, lr {self.lr:g}{loss}"
 
     def _is_test_due(self) -> bool:
-        return bool(self.test_nets) and self.iter % self.param.test_interval == 0
+        return bool(self.param.test_iter) and self.iter % self.param.test_interval == 0
 
     def _is_display_due(self) -> bool:
         return bool(self.param.display) and self.iter % self.param.display == 0

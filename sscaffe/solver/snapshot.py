@@ -224,8 +224,8 @@ def check_state(state: State, history: Sequence[Blob], solver_type: str, path: P
     if proto.iter < 0:
         raise WeightsError(f"iter: expected 0 or more, got {proto.iter} in {path}")
     try:
-        if proto.random_state:
-            RandomNumbers(0).set_state(proto.random_state)
+        for place in filter(None, (proto.random_state, *proto.rank_random_state)):
+            RandomNumbers(0).set_state(place)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
     if proto.HasField("solver_type") and proto.solver_type != solver_type:

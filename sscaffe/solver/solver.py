@@ -10,9 +10,9 @@ from sscaffe.device import Device
 from sscaffe.errors import FullError
 from sscaffe.glog import logger
 from sscaffe.net import Net
+from sscaffe.parallel.team import Team
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver
-from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import display
 from sscaffe.solver.connectivity import Connectivity, disconnected
 from sscaffe.solver.divergence import require_finite_loss, require_finite_weights, unwarned
@@ -46,6 +46,9 @@ class Solver(Saving):
         The conv_mode of every convolution of the test nets, whatever their prototxt says.
     allow_python : bool
         Let layers of type Python run their code.
+    team : Team, optional
+        The ranks that train together, each with a solver like this one; alone by default. Then all
+        of them call `solve`, `step`, `test_all`, `snapshot` and `restore` together.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class Solver(Saving):
         source: str = "",
         test_conv_mode: str | None = None,
         allow_python: bool = False,
+        team: Team | None = None,
     ) -> None:
         if not isinstance(param_or_path, caffe_pb2.SolverParameter):
             source = source or os.fspath(param_or_path)
@@ -94,6 +98,7 @@ class Solver(Saving):
         self.param = checked(param_or_path)
         self.param.type = self.type_name or self.param.type
         self._root, self._source, self._test_conv_mode = root, source, test_conv_mode
+        self.team = team or Team()
         self.iter = self._step = 0
         self.callbacks: list[Callable[[Solver], None]] = []
         self.calls = Calls()
@@ -101,29 +106,37 @@ class Solver(Saving):
         self.snapshot_path, self.goes_on_without_room = "", False
         self._snapshot_iter = -1
         self._losses, self._speed = SmoothedLoss(self.param.average_loss), display.Speed()
-        self._stop_requested = self._snapshot_requested = False
+        self._stop_requested = self._snapshot_requested = self._snapshot_agreed = False
         self.test_nets: list[Net] = []
         self._build(device_for(self.param, device), allow_python)
 
     def _build(self, device: Device, allow_python: bool) -> None:
-        self.rng = RandomNumbers(self.param.random_seed)
+        self.rng = self.team.random_numbers(self.param.random_seed)
         logger.info("random_seed: %d", self.rng.seed)
-        maker = NetMaker(self.param, device, self.rng, self._root, self._source, allow_python)
+        maker = NetMaker(
+            self.param, device, self.rng, self._root, self._source, allow_python, self.team
+        )
         self.net = maker.train()
         try:
             frozen = disconnected(self.net)
             self._updater = Updater(self.param, self.net, bool(frozen), self._root)
             self._connectivity = Connectivity(self.net, frozen, self._updater.freezing_threshold)
-            for names in self.param.weights:
-                for name in filter(None, map(str.strip, names.split(","))):
-                    logger.info("Finetuning from %s", name)
-                    self.net.copy_from(Path(self._root, name))
-            self.test_nets = maker.test(self._test_conv_mode)
-            share_weights(self.net, self.test_nets)
+            if self.team.is_first:
+                self._copy_weights()
+                self.test_nets = maker.test(self._test_conv_mode)
+                share_weights(self.net, self.test_nets)
+            self.team.join(self.net, self.param.iter_size)
+            self.team.part(self.rng)
             self.callbacks += targets(self.param, self.net, self._updater.regularizers)
         except BaseException:
             self.close()
             raise
+
+    def _copy_weights(self) -> None:
+        for names in self.param.weights:
+            for name in filter(None, map(str.strip, names.split(","))):
+                logger.info("Finetuning from %s", name)
+                self.net.copy_from(Path(self._root, name))
 
     @property
     def history(self) -> list[Blob]:
@@ -177,13 +190,14 @@ class Solver(Saving):
         if resume_file is not None:
             self.restore(resume_file)
         self._train(max(0, self.param.max_iter - self.iter))
-        if self._stop_requested:
-            if self._snapshot_iter != self.iter:
-                self.snapshot()
+        stopped = self._must_stop()
+        if (stopped or self.param.snapshot_after_train) and self.team.any(
+            self._snapshot_iter != self.iter
+        ):
+            self.snapshot()
+        if stopped:
             logger.info("Optimization stopped early.")
             return
-        if self.param.snapshot_after_train and self._snapshot_iter != self.iter:
-            self.snapshot()
         self._show_end()
         logger.info("Optimization Done.")
 
@@ -206,7 +220,7 @@ class Solver(Saving):
         self._speed.begin(self.iter)
         try:
             for _ in range(iterations):
-                if self._stop_requested or not self._iterate():
+                if self._must_stop() or not self._iterate():
                     break
                 self._take_due_snapshot()
                 if self.callbacks:
@@ -215,6 +229,10 @@ class Solver(Saving):
             self._connectivity.settle()
             for blob in self.history:
                 blob.publish()
+
+    def _must_stop(self) -> bool:
+        """Tell whether a stop was requested, on any of the ranks."""
+        return self.team.any(self._stop_requested)
 
     def _call_back(self) -> None:
         self._connectivity.settle()
@@ -229,13 +247,17 @@ class Solver(Saving):
             call()
         self.net.clear_param_diffs()
         wants_test = self._is_test_due() and (self.iter or self.param.test_initialization)
-        if wants_test and len(self.test_all()) < len(self.test_nets):
+        if wants_test and self.team.any(len(self.test_all()) < len(self.test_nets)):
             return False
         self.net.debug_info = self.param.debug_info and self._is_display_due()
         loss = 0.0
-        for _ in range(self.param.iter_size):
+        for remaining in range(self.param.iter_size - 1, -1, -1):
+            if not remaining:
+                self.team.begin_last_pass()
             loss += self.net.forward_backward()
-        loss /= self.param.iter_size
+        loss, self._snapshot_agreed = self.team.reduce(
+            loss / self.param.iter_size, self._snapshot_requested
+        )
         require_finite_loss(loss, self.net, self.param, self.iter)
         self._losses.add(loss)
         if self._is_display_due():
@@ -244,6 +266,7 @@ class Solver(Saving):
             call()
         self.apply_update()
         self.iter += 1
+        self.team.check(self.net, self.history, self.iter)
         return True
 
     def apply_update(self) -> None:
@@ -271,6 +294,7 @@ class Solver(Saving):
         list of dict of str to ndarray
             For each net, the mean of each output. Shorter if a stop was requested; then the data
             is again where it was before, so that the whole test can be run when training goes on.
+            Of several ranks, rank 0 alone has test nets.
 
         Raises
         ------
@@ -278,10 +302,15 @@ class Solver(Saving):
             If a layer cannot run.
         """
         share_weights(self.net, self.test_nets)
-        self.test_results = run_tests(
-            self.test_nets, self.param, self.iter, self.rng, lambda: self._stop_requested
-        )
+        with self.team.alone():
+            self.test_results = run_tests(
+                self.test_nets, self.param, self.iter, self.rng, self._gives_up_test
+            )
         return self.test_results
+
+    def _gives_up_test(self) -> bool:
+        self.team.still_alone()
+        return self._stop_requested
 
     def close(self) -> None:
         """Let go of the files and threads of data layers."""
@@ -295,7 +324,9 @@ class Solver(Saving):
         self.close()
 
     def _take_due_snapshot(self) -> None:
-        if self._is_snapshot_due() or self._snapshot_requested:
+        alone = self.team.is_alone
+        wanted = self._snapshot_requested if alone else self._snapshot_agreed
+        if self._is_snapshot_due() or wanted:
             self._snapshot_requested = False
             try:
                 self.snapshot()
@@ -314,7 +345,7 @@ class Solver(Saving):
     def _show_end(self) -> None:
         """Log how the trained net does, as Caffe does after the last update."""
         if self._is_display_due():
-            self._losses.add(self.net.run_forward())
+            self._losses.add(self.team.mean(self.net.run_forward()))
             display.log_loss(self.iter, self.smoothed_loss)
         if self._is_test_due():
             self.test_all()

@@ -95,3 +95,13 @@ def test_an_unknown_command_is_refused():
 def test_a_flag_without_its_value_is_refused():
     with pytest.raises(click.UsageError, match="'--max_side' requires an argument"):
         read("-max_side")
+
+
+@pytest.mark.parametrize("words", ["-n 4", "-n=4", "--n 4"])
+def test_a_flag_of_one_letter(words):
+    @click.command(cls=CaffeCommand)
+    @click.option("-n", "count", type=int)
+    def counted(count):
+        return count
+
+    assert read(words, of=counted) == 4

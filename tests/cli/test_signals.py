@@ -62,3 +62,11 @@ def test_handlers_are_put_back(recorder):
     with Signals(recorder, "stop", "snapshot").handled():
         assert [signal.getsignal(number) for number in NUMBERS] != before
     assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+def test_sigusr2_stands_for_sigint(recorder):
+    signals = Signals(recorder, "stop", "none")
+    with signals.handled():
+        signal.raise_signal(signal.SIGUSR2)
+    assert recorder.asked == ["stop"]
+    assert signals.status == 128 + signal.SIGINT

@@ -13,6 +13,8 @@ import pytest
 from sscaffe.errors import SscaffeError
 from sscaffe.solver.lock import locked
 from sscaffe.sweep import Range, Trial, optuna_sampler, pareto, parse_range
+from tests.cli.conftest import ROOT
+from tests.remote_shell import fake_shell
 
 COMMAND = "sweep solver.prototxt --ssl filter --lambda 0.01:1:log --proximal --out runs"
 
@@ -68,6 +70,65 @@ def test_one_sweep_for_each_folder(tiny, sscaffe):
     assert not list(Path("runs").iterdir())
 
 
+HOSTS = f"{COMMAND} --remote-shell ./shell"
+
+
+@pytest.fixture
+def hosts(tiny, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    fake_shell(tiny)
+
+
+def test_trials_on_hosts(hosts, sscaffe):
+    status, out, err = sscaffe(f"{HOSTS} --trials 3 --hosts a,b")
+    assert status == 0, err
+    assert [trial["status"] for trial in results()] == ["done"] * 3
+    assert [trial["host"] for trial in results()][:2] == ["a", "b"]
+    calls = Path("calls").read_text().split()
+    assert calls[0] == "a"  # the baseline
+    assert sorted(calls[1:3]) == ["a", "b"]
+    assert len(calls) == 4
+    assert "*: no other trial is better in both" in out
+
+
+def test_a_host_that_is_down_is_given_up(hosts, sscaffe):
+    status, _, err = sscaffe(f"{HOSTS} --trials 2 --hosts a,down")
+    assert status == 0
+    assert [(trial["status"], trial["host"]) for trial in results()] == [("done", "a")] * 2
+    assert "trial 1: host down is given up (no route to host)" in err
+
+
+def test_no_host_is_left(hosts, sscaffe):
+    assert sscaffe("train -solver solver.prototxt")[0] == 0
+    flags = "--weights tiny_iter_20.caffemodel --trials 1 --hosts down"
+    status, _, err = sscaffe(f"{HOSTS} {flags}")
+    assert status == 1
+    assert "hosts: none of them can be reached any more" in err
+    assert results()[0]["status"] == "begun"
+
+
+def test_a_host_that_shares_no_folder(hosts, sscaffe):
+    assert sscaffe("train -solver solver.prototxt")[0] == 0
+    Path("shell").write_text("#!/bin/sh\nexit 0\n")
+    flags = "--weights tiny_iter_20.caffemodel --trials 1 --hosts a"
+    status, _, err = sscaffe(f"{HOSTS} {flags}")
+    assert status == 1
+    assert "was written on a and is not here; expected a folder that all hosts share" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_trials_on_hosts_end_with_their_sweep(number, hosts, start, sscaffe):
+    assert sscaffe("train -solver solver.prototxt")[0] == 0
+    flags = "--weights tiny_iter_20.caffemodel --trials 1 --set max_iter=10000000 --hosts a"
+    process = start(f"{HOSTS} {flags}")
+    log = Path("runs/trial_000.log")
+    wait_until(lambda: log.exists() and "Solving" in log.read_text())
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_until(lambda: "stopped: run the same command again" in log.read_text())
+    assert list(Path("runs/trial_000").glob("net_ssl_iter_*.solverstate"))
+
+
 def wait_until(condition):
     end = time.monotonic() + 60
     while not condition():
@@ -108,6 +169,19 @@ def test_what_is_no_range(text):
         SscaffeError, match="lambda: expected LOW:HIGH:log or LOW:HIGH:lin, LOW above 0"
     ):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--hosts a,b --jobs 2", "jobs: not together with hosts; name a host twice"),
+        ("--hosts -x", "hosts: expected names with commas, got '-x'"),
+    ],
+)
+def test_hosts_that_cannot_be(tiny, sscaffe, flags, message):
+    status, _, err = sscaffe(f"{COMMAND} {flags}")
+    assert status == 1
+    assert message in err
 
 
 @pytest.mark.parametrize("flags", ["--trials 0", "--jobs 0"])

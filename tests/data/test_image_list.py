@@ -42,7 +42,7 @@ def test_images_come_in_order_over_and_over(tmp_path, entries):
     one = source(tmp_path, entries)
     assert one.first.shape == (3, 2, 3)
     assert numbers(one, 5) + numbers(one, 5) == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
-    one.skip(5)
+    one.begin_at(5)
     assert numbers(one, 3) == [5, 6, 0]
 
 

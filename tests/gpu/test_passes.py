@@ -117,3 +117,47 @@ def test_memory_comes_back_when_a_net_goes(rng):
     for _ in range(3):
         solver_on(gpu(0), rng).step(4)
     assert pool.used_bytes() <= used + (1 << 20)
+
+
+KEEPING = """
+layer { name: 'data' type: 'Input' top: 'data' top: 'label'
+  input_param { shape { dim: 4 dim: 5 } shape { dim: 4 dim: 3 } } }
+layer { name: 'a' type: 'InnerProduct' bottom: 'data' top: 'a' inner_product_param {
+  num_output: 6 weight_filler { type: 'xavier' } } }
+layer { name: 'scale' type: 'Scale' bottom: 'a' top: 'a'
+  scale_param { bias_term: true filler { type: 'gaussian' mean: 1 std: 0.3 } } }
+layer { name: 'prelu' type: 'PReLU' bottom: 'a' top: 'a' }
+layer { name: 'elu' type: 'ELU' bottom: 'a' top: 'elu' }
+layer { name: 'ip' type: 'InnerProduct' bottom: 'elu' top: 'ip' inner_product_param {
+  num_output: 3 weight_filler { type: 'xavier' } } }
+layer { name: 'loss' type: 'EuclideanLoss' bottom: 'ip' bottom: 'label' top: 'loss' }
+"""
+
+
+@pytest.mark.parametrize("special", ["forward", "partial", "debug", "unclear"])
+def test_passes_of_any_kind_and_order_give_the_gradients_of_the_cpu(special):
+    param = prototxt.parse_net(KEEPING)
+    nets = [Net(param, 0, device=d, rng=RandomNumbers(3)) for d in (cpu(), gpu(0))]
+    draw = np.random.default_rng(2)
+    end = len(nets[0].layers) - 1
+    for kind in [*["both"] * 7, special, special, "both"] * 3:
+        data = draw.standard_normal((4, 5)).astype(np.float32)
+        label = draw.standard_normal((4, 3)).astype(np.float32)
+        for net in nets:
+            net.blobs["data"].set_data(data)
+            net.blobs["label"].set_data(label)
+            if kind != "unclear":
+                net.clear_param_diffs()
+            net.debug_info = kind == "debug"
+            if kind == "partial":
+                net.run_forward(0, 2)
+                net.run_forward(3, end)
+            else:
+                net.run_forward()
+            if kind != "forward":
+                net.run_backward()
+        for a, b in zip(nets[0].learnable_params, nets[1].learnable_params, strict=True):
+            scale = max(1e-3, abs(a.blob.host_diff).max())
+            np.testing.assert_allclose(
+                b.blob.host_diff, a.blob.host_diff, rtol=0, atol=1e-4 * scale, err_msg=a.name
+            )

@@ -336,6 +336,7 @@ def test_what_a_net_says_of_itself(net, deploy):
     assert repr(net).startswith("<Net 'small' (TRAIN): 4 layers, 3,733 parameters, ")
     assert "inputs images (4, 3, 5, 6); outputs prob (4, 9)" in repr(deploy)
     net.params["conv"][0].data[:5] = 0
+    net.params["score"][0].data[...] = 1  # Drawn at random, one might be all but zero.
     table = net._repr_html_()
     assert table.count("<tr>") == 5
     assert "4 &times; 7 &times; 7 &times; 8" in table

@@ -50,13 +50,13 @@ def infer(spec):
     return run
 
 
-def train(spec):
-    """Return a function that does one step."""
+def train(spec, team=None):
+    """Return a function that does one step, of one of the ranks of a team if there is one."""
     _core.set_num_threads(spec["threads"])
     param = prototxt.parse_solver(SOLVER)
     text = net_text(spec["net"], NETS[spec["net"]](), spec["batch"], train=True)
     param.net_param.CopyFrom(prototxt.parse_net(text))
-    solver = Solver(param)
+    solver = Solver(param, team=team)
     solver.net.blobs["data"].set_data(image_batch(spec))
     solver.net.blobs["label"].set_data(label_batch(spec))
     return lambda: solver.step(1)

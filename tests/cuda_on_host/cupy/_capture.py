@@ -115,8 +115,7 @@ class Event:
     def synchronize(self):
         if self.recording in _open:
             raise RuntimeError("cudaErrorCapturedEvent: the event was recorded in a capture")
-        for copy in self.copies:
-            copy.finish()
+        _transfers.finish_copies(self.copies)
 
 
 Stream.null = Stream(null=True)

@@ -125,6 +125,13 @@ def finish(stream):
 
 
 @locked
+def finish_copies(copies):
+    """Wait for these."""
+    for copy in copies:
+        copy.finish()
+
+
+@locked
 def finish_all():
     """Wait for the device."""
     for stream in list(_streams):

@@ -1,0 +1,65 @@
+"""What ranks tell ``sscaffe launch``, amid what they write to stderr.
+
+Every MPI brings the stderr of its ranks to where it was started, from whatever host; so nothing
+else has to be opened or found. The launcher takes the news out of what it shows.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+LAUNCH = "SSCAFFE_LAUNCH"
+"""Set for the ranks that `sscaffe launch` started, to a word that no other launch has."""
+DEADLINE = "SSCAFFE_DEADLINE"
+"""The seconds that a step may take, if they were given."""
+
+_NEWS = re.compile(rb"\x1e(\w+) (\d+) ([\d.]+) (\d+)\x1f")
+_BEGUN = re.compile(rb"\x1e[\w .]{0,80}\Z")
+
+
+@dataclass(frozen=True)
+class News:
+    """What a rank tells.
+
+    Attributes
+    ----------
+    kind : str
+        ``alive``, now and then; ``expired``, if its watchdog ends it; ``left``, if it ends.
+    rank : int
+        Whose news it is.
+    silence : float
+        After so many seconds without news it is lost.
+    steps : int
+        How many it has done.
+    """
+
+    kind: str
+    rank: int
+    silence: float
+    steps: int
+
+
+def tell(news: News) -> None:
+    """Write news to stderr, if `sscaffe launch` is there to read them."""
+    if LAUNCH in os.environ:
+        text = f"\x1e{news.kind} {news.rank} {news.silence:.1f} {news.steps}\x1f"
+        os.write(2, text.encode())  # short enough to stay in one piece
+
+
+class Ear:
+    """Takes the news out of a stream of bytes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def listen(self, data: bytes) -> tuple[bytes, list[News]]:
+        """Return what is to be shown, and the news; what may be half of some waits."""
+        data = self._rest + data
+        begun = _BEGUN.search(data)
+        self._rest = begun[0] if begun else b""
+        data = data[: len(data) - len(self._rest)]
+        heard = [
+            News(kind.decode(), int(rank), float(silence), int(steps))
+            for kind, rank, silence, steps in _NEWS.findall(data)
+        ]
+        return _NEWS.sub(b"", data), heard

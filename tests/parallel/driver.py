@@ -1,0 +1,37 @@
+"""One rank of a training: ``driver.py [words]``; what it ends with goes to a file of its own.
+
+Words: a .solverstate to go on from; ``split``: divide the batches; ``fail`` and ``differ``: let
+rank 1 meet an error, or change a weight, after some iterations.
+"""
+
+import sys
+
+import numpy as np
+
+from sscaffe.parallel.team import Team
+from sscaffe.parallel.world import current
+from sscaffe.solver import Solver
+
+
+def fail(solver):
+    if solver.iter == 10:
+        raise ValueError("out of luck")
+
+
+def differ(solver):
+    if solver.iter == 20:
+        solver.net.params["ip1"][0].data[0, 0] += 1e-6
+
+
+words = sys.argv[1:]
+world = current()
+solver = Solver("solver.prototxt", team=Team(world, split_batch="split" in words))
+if world.rank == 1:
+    solver.callbacks += [one for one in (fail, differ) if one.__name__ in words]
+solver.solve(next((word for word in words if word.endswith(".solverstate")), None))
+
+found = {param.name: param.host_data for param in solver.net.learnable_params}
+found |= {f"history {i}": blob.host_data for i, blob in enumerate(solver.history)}
+masks = [param for param in solver.net.learnable_params if param.mask is not None]
+found |= {f"mask of {param.name}": param.mask for param in masks}
+np.savez(f"rank{world.rank}.npz", loss=solver.smoothed_loss, **found)

@@ -1,0 +1,197 @@
+"""Ranks that are started, watched and started again; with a stand-in for the training."""
+
+import os
+import random
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
+from tests.parallel.ranks import left_running, require_mpi, stand_in
+
+DEADLINE = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _mpi():
+    require_mpi()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Return the weights of two ranks that nobody disturbed, after 300 steps."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with stand_in(folder, "300") as job:
+        assert job.end() == 0, job.text()
+    return np.load(folder / "weights.npy")
+
+
+def test_ranks_run_to_their_end(expected, tmp_path):
+    with stand_in(tmp_path, "300") as job:
+        assert job.end() == 0
+        text = job.text()
+    assert "rank 0 is process" in text
+    assert "rank 1 is process" in text
+    assert "\x1e" not in text
+    np.testing.assert_array_equal(np.load(tmp_path / "weights.npy"), expected)
+
+
+def test_a_killed_rank_ends_the_others_at_once(tmp_path):
+    with stand_in(tmp_path, "100000") as job:
+        pids = job.pids(2)
+        job.wait_for("snapshot")
+        before = time.monotonic()
+        os.kill(pids[1], signal.SIGKILL)
+        assert job.end() == 128 + signal.SIGKILL
+        assert time.monotonic() - before < 5
+        assert "The training failed: a rank died of SIGKILL" in job.text()
+        assert not left_running(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_moments_change_nothing(expected, tmp_path, seed):
+    rng = random.Random(seed)
+    with stand_in(tmp_path, "300", "0.003", launcher=["--restarts", "3"]) as job:
+        for start in (1, 2):
+            found = job.pids(2 * start)
+            job.wait_for("snapshot")
+            time.sleep(rng.uniform(0, 0.3))
+            os.kill(found[rng.randrange(2)], signal.SIGKILL)
+            job.wait_for(f"restart {start} of 3")
+        assert job.end() == 0, job.text()
+    np.testing.assert_array_equal(np.load(tmp_path / "weights.npy"), expected)
+
+
+def test_restarts_are_used_up(tmp_path):
+    with stand_in(tmp_path, "300", "raise:1:55", launcher=["--restarts", "2"]) as job:
+        assert job.end() == 1
+        text = job.text()
+    assert text.count("rank 1: as asked") == 3
+    assert "restart 1 of 2 from state.npy" in text
+    assert "restart 2 of 2" in text
+
+
+def test_an_error_before_the_first_step_would_come_again(tmp_path):
+    with stand_in(tmp_path, "300", "raise:1:0", launcher=["--restarts", "2"]) as job:
+        assert job.end() == 1
+        assert "restart" not in job.text()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_stands_still_ends_within_its_deadline(tmp_path, rank):
+    with stand_in(tmp_path, "100000", launcher=["--deadline", str(DEADLINE)]) as job:
+        pid = job.pids(2)[rank]
+        job.wait_for("snapshot")
+        before = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        assert job.end() == 75
+        assert DEADLINE - 0.5 < time.monotonic() - before < DEADLINE + 5
+        text = job.text()
+        assert not left_running(tmp_path)
+    assert f"no step on rank {1 - rank} for" in text
+    assert "where 2.0 s are allowed, in stand_in.py:" in text
+
+
+def test_after_a_stall_the_training_goes_on(expected, tmp_path):
+    launcher = ["--deadline", str(DEADLINE), "--restarts", "1"]
+    with stand_in(tmp_path, "300", "0.003", launcher=launcher) as job:
+        pid = job.pids(2)[1]
+        job.wait_for("snapshot")
+        os.kill(pid, signal.SIGSTOP)
+        assert job.end() == 0, job.text()
+    np.testing.assert_array_equal(np.load(tmp_path / "weights.npy"), expected)
+
+
+def test_silence_of_all_ranks_is_heard(tmp_path):
+    with stand_in(tmp_path, "100000", launcher=["--deadline", str(DEADLINE)]) as job:
+        pids = job.pids(2)
+        job.wait_for("snapshot")
+        before = time.monotonic()
+        for pid in pids.values():
+            os.kill(pid, signal.SIGSTOP)
+        assert job.end() == 75
+        assert time.monotonic() - before < DEADLINE + 7
+        assert "was not heard for" in job.text()
+        assert not left_running(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_stops_with_one_snapshot(expected, tmp_path, number):
+    with stand_in(tmp_path, "300", "0.01", launcher=["--restarts", "1"]) as job:
+        job.wait_for("snapshot at 10\n")
+        job.process.send_signal(number)
+        assert job.end() == 128 + number
+        assert "restart" not in job.text()
+    assert np.load(tmp_path / "state.npy")[0] < 300
+    with stand_in(tmp_path, "300") as job:
+        assert job.end() == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "weights.npy"), expected)
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    with stand_in(tmp_path, "100000", "0.2", "stop:1:3") as job:
+        job.pids(2)
+        time.sleep(1)
+        job.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        job.process.send_signal(signal.SIGINT)
+        assert job.end(5) == 130
+        assert not left_running(tmp_path)
+
+
+def test_ranks_end_with_a_launch_that_is_killed(tmp_path):
+    with stand_in(tmp_path, "100000") as job:
+        job.pids(2)
+        job.wait_for("snapshot")
+        job.process.kill()
+        for _ in range(500):
+            if not left_running(tmp_path):
+                break
+            time.sleep(0.01)
+        assert not left_running(tmp_path)
+
+
+def test_the_words_of_hydra():
+    hydra = MpiExec(["mpiexec"], is_open_mpi=False)
+    assert hydra.command(["x"], 2) == ["mpiexec", "-n", "2", "x"]
+    words = hydra.command(["x", "y"], 5, ["a", "b"], {"K": "1"})
+    assert words == ["mpiexec", "-n", "5", "-hosts", "a:3,b:2", "-genv", "K", "1", "x", "y"]
+    assert hydra.command(["x"], 1, ["a", "b"])[:5] == ["mpiexec", "-n", "1", "-hosts", "a:1"]
+    assert hydra.passes_on(signal.SIGINT) == signal.SIGINT
+
+
+def test_the_words_of_open_mpi(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    words = MpiExec(["mpirun"], is_open_mpi=True).command(["x"], 3, ["a:1", "b:2"], {"K": "1"})
+    flags = "--oversubscribe --bind-to none --allow-run-as-root --host a:1,b:2 -x K"
+    assert words == f"mpirun -n 3 {flags} x".split()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "--allow-run-as-root" not in MpiExec(["mpirun"], is_open_mpi=True).command(["x"], 3)
+
+
+def test_ranks_of_a_host():
+    assert ranks_per_host([], 4) == 4
+    assert ranks_per_host(["a", "b"], 5) == 3
+    assert ranks_per_host(["a:1", "b:4"], 5) == 4
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [(["a:1", "b"], "name:ranks for each, got 'a:1,b'"), (["a:1", "b:1"], "3 ranks.*got 2")],
+)
+def test_hosts_that_do_not_fit(hosts, message):
+    with pytest.raises(SscaffeError, match=message):
+        ranks_per_host(hosts, 3)
+
+
+def test_an_mpiexec_that_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(UnsupportedError, match="no_such_mpiexec does not run"):
+        MpiExec.find(["no_such_mpiexec"])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnsupportedError, match=r"no mpiexec; pip install \"sscaffe\[mpi\]\""):
+        MpiExec.find()
