@@ -42,11 +42,14 @@ unit: $(VENV)/.installed-test build
 asan: $(VENV)/.installed-test
 	./tools/test_sanitized.sh $(BIN)/python $(WHAT)
 
-# Half an hour for each parser; FUZZ_SECONDS=60 for a look.
+# Half an hour for each parser; FUZZ_SECONDS=60 for a look. Without atheris, which not every Python
+# has, a plain mutator takes its place, and says so.
 FUZZ_SECONDS ?= 1800
-fuzz: $(VENV)/.installed-fuzz build
+FUZZ_FLAGS ?=
+fuzz: $(VENV)/.installed-test build
+	$(BIN)/python tools/build_requirements.py fuzz | xargs -d '\n' $(BIN)/python -m pip install --quiet || true
 	for target in prototxt caffemodel solverstate flags; do \
-	    $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	    $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_FLAGS) || exit 1; done
 
 bench: $(VENV)/.installed-test build
 	$(BIN)/python tools/bench_train.py --rounds 3
@@ -61,10 +64,11 @@ gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda$(CUDA) build
 	$(BIN)/python -m pytest -m gpu tests
 	$(BIN)/python tools/bench_gpu.py
 
-# Hours: what tests/trust does in minutes, with the numbers of a release.
+# What tests/trust does in minutes with the numbers of a release, then half an hour of fuzzing.
 soak: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 TRUST_KILLS=200 TRUST_SIGNALS=50 TRUST_ITERATIONS=50000 \
 		$(BIN)/python -m pytest tests/trust -s --timeout=36000
+	$(MAKE) fuzz FUZZ_SECONDS=450
 
 # Minutes: ranks killed, stopped and cut off, more often than in `make unit`.
 faults: $(VENV)/.installed-test $(VENV)/.installed-mpi build

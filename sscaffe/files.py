@@ -79,13 +79,28 @@ def replace_atomically(
         temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
-        what = f"{target}: cannot be written: {error.strerror or error}"
-        if error.errno not in _FULL:
-            raise SscaffeError(what) from error
-        needed = f"; {size} bytes are needed" if size else ""
-        raise FullError(f"{what}{needed}; make room, or choose another folder") from error
+        raise refusal(target, error, size) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refusal(path: Path, error: OSError, size: int = 0) -> SscaffeError:
+    """Return what to say of a file that cannot be written: a FullError if it lacks room.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    error : OSError
+        What the operating system said.
+    size : int
+        The bytes needed, if that is known.
+    """
+    what = f"{path}: cannot be written: {error.strerror or error}"
+    if error.errno not in _FULL:
+        return SscaffeError(what)
+    needed = f"; {size} bytes are needed" if size else ""
+    return FullError(f"{what}{needed}; make room, or choose another folder")
 
 
 def temporaries(folder: Path, start: str) -> list[Path]:

@@ -77,6 +77,24 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise WeightsError(f"{os.fspath(path)}: cannot be read as HDF5: {error}") from error
 
 
+def open_in_memory(path: str | os.PathLike[str]) -> Any:
+    """Return a new h5py.File that no disk gets: ``id.get_file_image()`` has it, once it is flushed.
+
+    HDF5's library crashes the process where a file that it writes cannot grow.
+
+    Parameters
+    ----------
+    path : path-like
+        What it calls itself in errors.
+
+    Raises
+    ------
+    UnsupportedError
+        If h5py is not installed.
+    """
+    return import_h5py().File(os.fspath(path), "w", **_IN_MEMORY)
+
+
 def write_hdf5(path: str | os.PathLike[str], arrays: dict[str, Array | None]) -> None:
     """Write arrays to a file, so that a crash leaves the old file or the new one.
 
@@ -98,10 +116,7 @@ def write_hdf5(path: str | os.PathLike[str], arrays: dict[str, Array | None]) ->
     UnsupportedError
         If h5py is not installed.
     """
-    h5py = import_h5py()
-
-    # In memory first: HDF5's library crashes where a file that it writes cannot grow.
-    with h5py.File(os.fspath(path), "w", **_IN_MEMORY) as file:
+    with open_in_memory(path) as file:
         for name, array in arrays.items():
             try:
                 if array is None:

@@ -18,6 +18,7 @@ from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver, write_text
 from sscaffe.solver import Solver, get_solver
+from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
 from sscaffe.solver.target import kept_flops
 from sscaffe.sparsity import kept_columns, kept_rows
@@ -212,14 +213,16 @@ class Pipeline:
         settings = read_solver(solver_file)
         if stage == "ssl" and self._apply_settings:
             self._apply_settings(settings, self.plan.settings)
-        state = newest_complete(settings.snapshot_prefix)
-        del settings.weights[:]
-        if not state and weights:
-            settings.weights.extend(weights.split(","))
-        with get_solver(settings) as solver:
-            if not self._train(solver, state):
-                return None
-            return self._found(solver, str(Path(solver.snapshot_path or state)))
+        with locked(settings.snapshot_prefix, "out"):
+            state = newest_complete(settings.snapshot_prefix)
+            del settings.weights[:]
+            if not state and weights:
+                settings.weights.extend(weights.split(","))
+            with get_solver(settings) as solver:
+                solver.require_room()
+                if not self._train(solver, state):
+                    return None
+                return self._found(solver, str(Path(solver.snapshot_path or state)))
 
     def _found(self, solver: Solver, path: str) -> Stage:
         """Return what there is to know of a net, and test it once more."""

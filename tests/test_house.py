@@ -62,6 +62,12 @@ def test_both_devices_keep_the_contract():
     assert {p.name for p in (PACKAGE / "kernels").glob("[cg]pu.py")} == {"cpu.py", "gpu.py"}
 
 
+def test_the_core_never_ends_the_process():
+    ends = re.compile(r"\b(?:abort|_?exit|quick_exit|terminate|assert) *\(")
+    for path in sorted((ROOT / "csrc").iterdir()):
+        assert not ends.search(path.read_text(encoding="utf-8")), path
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_stay_small(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE

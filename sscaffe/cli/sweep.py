@@ -17,6 +17,7 @@ from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import SscaffeError
 from sscaffe.hosts import SHELL, Place, places
+from sscaffe.solver.lock import locked
 
 _EPILOG = (
     "Example: sscaffe sweep models/lenet/lenet_solver.prototxt --ssl filter,shape "
@@ -75,10 +76,11 @@ def command(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SscaffeError(f"out: {out} cannot be made: {error.strerror}") from error
-        words = _words(solver, folder, flags, where[0])
-        job = sweep.Sweep(folder, choose, words, _scorer(score))
-        _check(job, found.grid(trials) if sampler == "grid" else [])
-        ended = job.run(trials, where)
+        with locked(str(folder / "sweep"), "out", "sweep"):
+            words = _words(solver, folder, flags, where[0])
+            job = sweep.Sweep(folder, choose, words, _scorer(score))
+            _check(job, found.grid(trials) if sampler == "grid" else [])
+            ended = job.run(trials, where)
     _print(job, as_json, score)
     if not ended:
         click.echo("stopped: run the same command again to go on", err=True)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sscaffe.errors import DataError, WeightsError
-from sscaffe.hdf5 import import_h5py, open_hdf5, read_array
+from sscaffe.data.waiting_file import WaitingFile
+from sscaffe.errors import DataError, FullError, SscaffeError, WeightsError
+from sscaffe.files import write_atomically
+from sscaffe.hdf5 import import_h5py, open_hdf5, open_in_memory, read_array
 from sscaffe.random_numbers import RandomNumbers
 
 Array = npt.NDArray[Any]
@@ -235,23 +237,42 @@ def append_rows(path: Path, arrays: dict[str, Array], *, new: bool) -> None:
     ------
     DataError
         If the file cannot be written, or its rows have another shape.
+    FullError
+        If there is no room for the rows; the file is as it was.
     UnsupportedError
         If h5py is not installed.
     """
     h5py = import_h5py()
     try:
-        with h5py.File(path, "w" if new else "a") as file:
-            for name, rows in arrays.items():
-                if name not in file:
-                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-                    continue
-                dataset = file[name]
-                if dataset.shape[1:] != rows.shape[1:]:
-                    raise DataError(
-                        f"{name}: expected rows of shape {dataset.shape[1:]} as before in {path}, "
-                        f"got {rows.shape[1:]}"
-                    )
-                dataset.resize(len(dataset) + len(rows), axis=0)
-                dataset[-len(rows) :] = rows
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        if new:
+            with open_in_memory(path) as file:
+                _append(file, arrays, path)
+                file.flush()
+                content = file.id.get_file_image()
+            write_atomically(path, content)
+            return
+        with WaitingFile(path) as waiting:
+            with h5py.File(waiting, "r+") as file:
+                _append(file, arrays, path)
+            waiting.apply()
+    except FullError as error:
+        raise FullError(f"file_name: {error}") from error
+    except DataError:
+        raise
+    except (SscaffeError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"file_name: {path} cannot be written as HDF5: {error}") from error
+
+
+def _append(file: Any, arrays: dict[str, Array], path: Path) -> None:
+    for name, rows in arrays.items():
+        if name not in file:
+            file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+            continue
+        dataset = file[name]
+        if dataset.shape[1:] != rows.shape[1:]:
+            raise DataError(
+                f"{name}: expected rows of shape {dataset.shape[1:]} as before in {path}, "
+                f"got {rows.shape[1:]}"
+            )
+        dataset.resize(len(dataset) + len(rows), axis=0)
+        dataset[-len(rows) :] = rows

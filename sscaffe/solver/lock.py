@@ -14,7 +14,7 @@ _ENOUGH = 32  # bytes that a number of a process has at most
 
 
 @contextlib.contextmanager
-def locked(prefix: str) -> Iterator[None]:
+def locked(prefix: str, field: str = "snapshot_prefix", what: str = "training") -> Iterator[None]:
     """Keep other trainings from writing snapshots with a prefix until the block ends.
 
     The lock is the operating system's, on ``<prefix>.lock``; so it ends with the process, however
@@ -25,6 +25,8 @@ def locked(prefix: str) -> Iterator[None]:
     ----------
     prefix : str
         What the names of the snapshots start with.
+    field, what : str
+        What chose the prefix, and what it is for, in errors; a sweep has a lock of its own.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def locked(prefix: str) -> Iterator[None]:
         If the file cannot be made.
     """
     path = Path(f"{prefix}.lock")
-    descriptor = _acquire(path)
+    descriptor = _acquire(path, field, what)
     try:
         before = _owner(descriptor)
         if before:
@@ -53,15 +55,14 @@ def locked(prefix: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, field: str, what: str) -> int:
     """Return the lock's file, locked."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise SscaffeError(
-                f"snapshot_prefix: {path} cannot be made: {error.strerror}; choose another "
-                "snapshot_prefix"
+                f"{field}: {path} cannot be made: {error.strerror}; choose another {field}"
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,11 +70,11 @@ def _acquire(path: Path) -> int:
             owner = _owner(descriptor) or "unknown"
             os.close(descriptor)
             raise InUseError(
-                f"snapshot_prefix: expected one training at a time, and process {owner} writes "
-                f"snapshots here; wait for it, or choose another snapshot_prefix ({path})"
+                f"{field}: expected one {what} at a time, and process {owner} writes "
+                f"here; wait for it, or choose another {field} ({path})"
             ) from None
         except OSError:
-            logger.warning("%s: this file system has no locks; start no second training", path)
+            logger.warning("%s: this file system has no locks; start no second %s", path, what)
             return descriptor
         if _is_still_there(path, descriptor):
             return descriptor

@@ -11,6 +11,7 @@ from sscaffe.net import Net
 
 _REST = 1 << 16  # bytes of names, shapes, random numbers, places in the data
 _GROUP = 1 << 13  # bytes that HDF5 spends on a layer, and more
+_LINE = 1 << 7  # bytes of a layer's line in a solverstate besides what it says itself
 _FLOAT = 4
 
 
@@ -28,9 +29,12 @@ def sizes(net: Net, history: Sequence[Blob], *, diff: bool) -> tuple[int, int]:
     """
     weights = sum(blob.count for layer in net.layers for blob in layer.blobs)
     masks = sum(param.blob.count // 8 + 64 for param in net.learnable_params)
-    texts = net.param.ByteSize() + _GROUP * len(net.layers)
+    texts = net.param.ByteSize()
     remembered = sum(blob.count for blob in history)
-    return _FLOAT * weights * (1 + diff) + texts + _REST, _FLOAT * remembered + masks + _REST
+    return (
+        _FLOAT * weights * (1 + diff) + texts + _GROUP * len(net.layers) + _REST,
+        _FLOAT * remembered + masks + texts + _LINE * len(net.layers) + _REST,
+    )
 
 
 def require_room(folder: Path, needed: Sequence[int]) -> None:

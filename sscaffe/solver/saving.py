@@ -9,7 +9,7 @@ from sscaffe.glog import logger
 from sscaffe.parallel.team import Team
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
-from sscaffe.solver import display, room, snapshot
+from sscaffe.solver import architecture, display, room, snapshot
 from sscaffe.solver.connectivity import Connectivity
 from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
 from sscaffe.solver.divergence import require_finite_weights
@@ -126,6 +126,7 @@ class Saving(Scripting):
         model, state = path, snapshot.State(caffe_pb2.SolverState(), [])
         if self.team.is_first:
             state = snapshot.read_state(path)
+            architecture.check(state.proto, self.net, path)
             snapshot.check_state(state, self.history, self.param.type, path)
             model = snapshot.find_model(state, path, self._root)
         proto = caffe_pb2.SolverState.FromString(
@@ -156,6 +157,7 @@ class Saving(Scripting):
             smoothed_losses=self._losses.losses,
             solver_type=self.param.type,
         )
+        architecture.save(proto, self.net)
         snapshot.save_masks(proto, self.net.learnable_params)
         save_cursors(proto, self.net, self.test_nets)
         return proto

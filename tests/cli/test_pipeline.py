@@ -1,6 +1,7 @@
 """sscaffe pipeline: one job, stopped and killed and run again."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
+from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
 
 LONG = 400
@@ -120,6 +122,17 @@ def test_weights_take_the_place_of_the_baseline(tiny, sscaffe):
     assert done["baseline"]["iterations"] == 0
     assert not list(Path("run").glob("baseline_iter*"))
     assert done["ssl"]["iterations"] <= 10
+
+
+def test_one_run_for_each_folder(tiny, sscaffe):
+    Path("run").mkdir()
+    with locked("run/baseline"):
+        status, _, err = sscaffe(f"{COMMAND} --stages baseline")
+    assert status == 1
+    assert f"out: expected one training at a time, and process {os.getpid()} writes here" in err
+    assert "Solving" not in err
+    assert sscaffe(f"{COMMAND} --stages baseline")[0] == 0
+    assert not list(Path("run").glob("*.lock"))
 
 
 def test_another_plan_needs_another_folder(tiny, sscaffe):

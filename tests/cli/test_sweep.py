@@ -1,6 +1,7 @@
 """sscaffe sweep: many lambdas, resumed, and the front of what came of them."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sscaffe.errors import SscaffeError
+from sscaffe.solver.lock import locked
 from sscaffe.sweep import Range, Trial, optuna_sampler, pareto, parse_range
 from tests.cli.conftest import ROOT
 from tests.remote_shell import fake_shell
@@ -57,6 +59,15 @@ def test_trials_end_with_their_sweep_and_leave_snapshots(number, tiny, start, ss
     wait_until(lambda: "stopped: run the same command again" in log.read_text())
     assert results()[0]["status"] == "begun"
     assert list(Path("runs/trial_000").glob("net_ssl_iter_*.solverstate"))
+
+
+def test_one_sweep_for_each_folder(tiny, sscaffe):
+    Path("runs").mkdir()
+    with locked("runs/sweep"):
+        status, _, err = sscaffe(f"{COMMAND} --trials 1")
+    assert status == 1
+    assert f"out: expected one sweep at a time, and process {os.getpid()} writes here" in err
+    assert not list(Path("runs").iterdir())
 
 
 HOSTS = f"{COMMAND} --remote-shell ./shell"

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import atheris
+from tests.fuzz.target import contents, from_file, fuzz, instrumented
 
-with atheris.instrument_imports(include=["sscaffe"]):
+with instrumented():
     from sscaffe.errors import SscaffeError
     from sscaffe.layer import TEST
     from sscaffe.net import Net
     from sscaffe.prototxt import parse_net
-from tests.fuzz.target import from_file, fuzz
 from tests.hostile.cases import DEPLOY
-from tests.hostile.models import good_model
+from tests.hostile.models import good_model, model_cases
 
 net = Net(parse_net(DEPLOY), TEST)
 blobs = [blob for layer in net.params.values() for blob in layer]
@@ -26,4 +25,4 @@ def load(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(from_file(load), good_model())
+    fuzz(from_file(load), good_model(), *contents(model_cases(120)))

@@ -5,12 +5,12 @@ import importlib
 import io
 import os
 
-import atheris
 import click
 
-with atheris.instrument_imports(include=["sscaffe"]):
+from tests.fuzz.target import fuzz, instrumented
+
+with instrumented():
     from sscaffe.cli import COMMANDS, commands
-from tests.fuzz.target import fuzz
 
 
 def parse(content: bytes) -> None:

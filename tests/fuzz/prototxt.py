@@ -1,12 +1,12 @@
 """Nets as text: parsed, upgraded, written, and parsed again."""
 
-import atheris
+from tests.fuzz.target import contents, fuzz, instrumented
 
-with atheris.instrument_imports(include=["sscaffe"]):
+with instrumented():
     from sscaffe.prototxt import format_net, parse_net
     from sscaffe.upgrade import upgrade_net
-from tests.fuzz.target import fuzz
 from tests.hostile.cases import DEPLOY
+from tests.hostile.prototxts import cases
 
 
 def parse(content: bytes) -> None:
@@ -15,4 +15,5 @@ def parse(content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(parse, DEPLOY.encode(), b'layers { name: "a" type: RELU blobs_lr: 1 }')
+    old = b'layers { name: "a" type: RELU blobs_lr: 1 }'
+    fuzz(parse, DEPLOY.encode(), old, *contents(cases(120)))

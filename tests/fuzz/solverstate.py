@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import atheris
+from tests.fuzz.target import contents, from_file, fuzz, instrumented
 
-with atheris.instrument_imports(include=["sscaffe"]):
+with instrumented():
     from sscaffe.solver.snapshot import check_state, find_model, read_state
-from tests.fuzz.target import from_file, fuzz
-from tests.hostile.models import good_state
+from tests.hostile.models import good_state, state_cases
 
 
 def load(path: Path) -> None:
@@ -17,4 +16,4 @@ def load(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(from_file(load), good_state())
+    fuzz(from_file(load), good_state(), *contents(state_cases(40)))

@@ -43,7 +43,7 @@ def test_a_history_of_another_length_is_refused():
 def test_a_history_of_another_net_is_refused():
     net = small_net()
     net.layer[4].inner_product_param.num_output = 5
-    Solver(settings(net=net)).snapshot()
+    plain_state(Solver(settings(net=net)).snapshot())
     message = r"history: expected shape \(3, 36\) for blob 2, got \(5, 36\)"
     restore_refused(message)
 

@@ -17,18 +17,6 @@ FORMATS = ("BINARYPROTO", "HDF5")
 LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount a disk of 3 MB, where that is allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def fill(folder, left=0):
     """Leave so many bytes on a disk."""
     count = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize - left

@@ -95,7 +95,7 @@ def test_a_second_training_is_refused_and_the_first_goes_on(job, undisturbed):
         status, _, refusal = train(job)
         first.send_signal(signal.SIGCONT)
         assert status == 1
-        assert f"process {first.pid} writes snapshots here; wait for it, or" in refusal
+        assert f"process {first.pid} writes here; wait for it, or" in refusal
         assert first.wait() == 0, log + first.stderr.read()
     assert not (job / "small.lock").exists()
     assert digest(job / "small_iter_400.caffemodel") == undisturbed
