@@ -9,6 +9,7 @@ folder=$PWD/build/sanitized
 mkdir -p "$folder"
 exec 9>"$folder/lock"
 flock 9
+[ $# -gt 0 ] || set -- tests/kernels tests/layer_types
 
 SSCAFFE_SANITIZE=1 SSCAFFE_BUILD_JOBS=${SSCAFFE_BUILD_JOBS:-2} "$python" setup.py --quiet \
     build_ext --build-lib "$folder" --build-temp "$folder/objects"
@@ -25,4 +26,4 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $(gcc -print-file-name=libstdc++.so)"
 export PYTHONPATH=$folder OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONDONTWRITEBYTECODE=1
 echo "testing $core"
-exec "$python" -X faulthandler -m pytest -p no:cacheprovider ${@:-tests/kernels tests/layer_types}
+exec "$python" -X faulthandler -m pytest -p no:cacheprovider "$@"
