@@ -48,7 +48,7 @@ FUZZ_SECONDS ?= 1800
 FUZZ_FLAGS ?=
 fuzz: $(VENV)/.installed-test build
 	$(BIN)/python tools/build_requirements.py fuzz | xargs -d '\n' $(BIN)/python -m pip install --quiet || true
-	for target in prototxt caffemodel solverstate flags; do \
+	for target in prototxt solver caffemodel solverstate flags; do \
 	    $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_FLAGS) || exit 1; done
 
 bench: $(VENV)/.installed-test build
@@ -68,7 +68,7 @@ gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda$(CUDA) build
 soak: $(VENV)/.installed-test build
 	OMP_NUM_THREADS=1 TRUST_KILLS=200 TRUST_SIGNALS=50 TRUST_ITERATIONS=50000 \
 		$(BIN)/python -m pytest tests/trust -s --timeout=36000
-	$(MAKE) fuzz FUZZ_SECONDS=450
+	$(MAKE) fuzz FUZZ_SECONDS=360
 
 # Minutes: ranks killed, stopped and cut off, more often than in `make unit`.
 faults: $(VENV)/.installed-test $(VENV)/.installed-mpi build

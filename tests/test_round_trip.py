@@ -11,7 +11,7 @@ from sscaffe.prototxt import format_net, parse_net
 from sscaffe.serialized import read_binary, write_binary
 
 CASES = settings(
-    max_examples=200,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     database=None,

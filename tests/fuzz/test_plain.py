@@ -42,7 +42,7 @@ def test_a_slow_input_is_a_fault(monkeypatch):
         plain.fuzz(bool, [b"a"], 60, seed=1)
 
 
-@pytest.mark.parametrize("target", ["prototxt", "caffemodel", "solverstate", "flags"])
+@pytest.mark.parametrize("target", ["prototxt", "solver", "caffemodel", "solverstate", "flags"])
 def test_each_parser_is_tried_without_atheris(target):
     program = WITHOUT.format(flags=["-max_total_time=1", "-seed=5"], target=target)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
