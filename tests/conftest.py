@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sscaffe import kernels
-from sscaffe.device import cpu, gpu
+from sscaffe.device import _Chosen, cpu, gpu
 from sscaffe.glog import logger
 from tests.cuda_on_host import place
 
@@ -26,6 +26,7 @@ def without_cupy(monkeypatch):
     monkeypatch.delattr(kernels, "gpu_runtime", raising=False)
     monkeypatch.delitem(sys.modules, "sscaffe.kernels.gpu_runtime", raising=False)
     monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr(_Chosen, "gpu", None)
     gpu.cache_clear()
     yield
     gpu.cache_clear()
