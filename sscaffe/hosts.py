@@ -7,6 +7,7 @@ closes it, or is no more.
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -92,6 +93,9 @@ class Place:
                 process.stdin.close()
 
 
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
 def places(names: Sequence[str], shell: str = SHELL) -> list[Place]:
     """Return a place for each host.
 
@@ -104,7 +108,7 @@ def places(names: Sequence[str], shell: str = SHELL) -> list[Place]:
     if not words:
         raise SscaffeError("remote_shell: expected a program such as ssh, got none")
     for name in names:
-        if name.startswith("-") or not name.isprintable() or " " in name:
+        if not _NAME.fullmatch(name):
             raise SscaffeError(f"hosts: expected names with commas, got {name!r}")
     return [Place(name, words) for name in names]
 

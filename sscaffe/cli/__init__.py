@@ -11,8 +11,8 @@ import click
 from sscaffe import __version__
 from sscaffe.cli.flags import CaffeGroup
 from sscaffe.cli.streams import forget_readers, open_missing
-from sscaffe.errors import DivergedError, FullError, SscaffeError
-from sscaffe.parallel.world import joined
+from sscaffe.errors import DivergedError, FullError, SscaffeError, UnsupportedError
+from sscaffe.parallel.world import joined, started_with
 
 # A command is imported when it is called, so that the help of all of them takes no time.
 COMMANDS = {
@@ -112,8 +112,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
+# What several processes may be asked for at once.
+_TOGETHER = ("train", "device_query", "doctor")
+
+
+def _require_alone(arguments: list[str]) -> None:
+    name = arguments[0] if arguments else ""
+    if (count := started_with()) > 1 and name in COMMANDS and name not in _TOGETHER:
+        raise UnsupportedError(
+            f"MPI started {count} processes, each of which would do all of it; leave "
+            "mpiexec out, as only train works together"
+        )
+
+
 def _run(arguments: list[str]) -> int:
     try:
+        _require_alone(arguments)
         status = commands.main(arguments or ["--help"], prog_name="sscaffe", standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:

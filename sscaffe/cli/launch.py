@@ -46,13 +46,20 @@ def command(
     snapshot.
     """
     if words[:1] != ("train",):
-        raise SscaffeError(f"launch: expected -- train and its flags, got {shlex.join(words)!r}")
+        raise SscaffeError(f"expected -- train and its flags, got {shlex.join(words)!r}")
     limit = options.positive("deadline", deadline) if deadline else None
     with options.logged():
         resume = _resume(words[1:])
-        found = MpiExec.find(shlex.split(mpiexec))
+        found = MpiExec.find(_words(mpiexec))
         launcher = Launcher(found, ranks, options.split(hosts), max_restarts, limit)
         return launcher.launch(_program(words), resume)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise SscaffeError(f"mpiexec: {command!r} cannot be read: {error}") from error
 
 
 def _program(words: Sequence[str]) -> list[str]:

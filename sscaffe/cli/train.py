@@ -19,7 +19,7 @@ from sscaffe.cli.signals import EFFECTS, Signals
 from sscaffe.device import gpu_count
 from sscaffe.errors import DivergedError, SscaffeError
 from sscaffe.glog import logger
-from sscaffe.parallel.news import LAUNCH
+from sscaffe.parallel.news import LAUNCH, LAUNCHED
 from sscaffe.parallel.team import Team
 from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import World, current
@@ -233,8 +233,11 @@ def require_writable(prefix: str) -> None:
 def resume_command(flags: dict[str, Any], snapshot: str) -> str:
     """Return the command that goes on from a snapshot."""
     ranks = flags.get("ranks", 1)
-    words = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
-    words += ["sscaffe", "train", "--solver", flags["solver"], "--snapshot", snapshot]
+    if launched := os.environ.get(LAUNCHED, ""):
+        words = [*shlex.split(launched), "train"]
+    else:
+        words = [*(["mpiexec", "-n", str(ranks)] if ranks > 1 else []), "sscaffe", "train"]
+    words += ["--solver", flags["solver"], "--snapshot", snapshot]
     for setting in flags["settings"]:
         words += ["--set", setting]
     for name in ("conv_mode", "level", "stage", "log", "tensorboard"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -9,7 +10,7 @@ from types import FrameType
 from sscaffe.glog import logger
 from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
 from sscaffe.launch.run import Ended, Run
-from sscaffe.parallel.news import DEADLINE
+from sscaffe.parallel.news import DEADLINE, LAUNCHED
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PASSED_ON = (*_STOPS, signal.SIGHUP, signal.SIGUSR1)
@@ -49,8 +50,13 @@ class Launcher:
         self._max_restarts = max_restarts
         threads = max(1, (os.cpu_count() or 1) // ranks_per_host(hosts, ranks))
         self._known = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+        again = ["sscaffe", "launch", "-n", str(ranks)]
+        again += ["--hosts", ",".join(hosts)] if hosts else []
+        again += ["--max-restarts", str(max_restarts)] if max_restarts else []
         if deadline is not None:
             self._known[DEADLINE] = str(deadline)
+            again += ["--deadline", f"{deadline:g}"]
+        self._known[LAUNCHED] = shlex.join([*again, "--"])
         self._run: Run | None = None
         self._stopped_by: signal.Signals | None = None
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,7 @@ class MpiExec:
                 timeout=_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UnsupportedError(f"launch: {words[0]} does not run: {error}") from error
+            raise UnsupportedError(f"{words[0]} does not run: {error}") from error
         version = run.stdout + run.stderr
         return cls(words, "Open MPI" in version or "OpenRTE" in version or "PRRTE" in version)
 
@@ -111,6 +112,9 @@ class MpiExec:
         return (_OPEN_MPI if self.is_open_mpi else _HYDRA).get(number, number)
 
 
+_HOST = re.compile(r"[A-Za-z0-9][\w.-]*(:\d+)?", re.ASCII)
+
+
 def ranks_per_host(hosts: Sequence[str], ranks: int) -> int:
     """Return how many ranks the host with the most of them has."""
     return max((int(place.rpartition(":")[2]) for place in _slots(hosts, ranks)), default=ranks)
@@ -124,6 +128,11 @@ def _slots(hosts: Sequence[str], ranks: int) -> list[str]:
     SscaffeError
         If numbers were given, and they are not those of all ranks.
     """
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise SscaffeError(
+                f"hosts: expected names, or name:ranks for each, with commas, got {host!r}"
+            )
     named = [host.rpartition(":") for host in hosts]
     if all(not colon for _, colon, _ in named):
         each = math.ceil(ranks / len(hosts)) if hosts else 0

@@ -89,7 +89,7 @@ class Run:
                 preexec_fn=end_with_parent,
             )
         except OSError as error:
-            raise UnsupportedError(f"launch: {words[0]} does not run: {error.strerror}") from error
+            raise UnsupportedError(f"{words[0]} does not run: {error.strerror}") from error
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self._process.stderr,))
         self._reader.daemon = True

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 LAUNCH = "SSCAFFE_LAUNCH"
 """Set for the ranks that `sscaffe launch` started, to a word that no other launch has."""
 DEADLINE = "SSCAFFE_DEADLINE"
+# How `sscaffe launch` was called, up to the --, for who wants to go on.
+LAUNCHED = "SSCAFFE_LAUNCHED"
 """The seconds that a step may take, if they were given."""
 
 _NEWS = re.compile(rb"\x1e(\w+) (\d+) ([\d.]+) (\d+)\x1f")

@@ -11,7 +11,7 @@ from sscaffe.parallel import sharding
 from sscaffe.parallel.agreement import INTERVAL, require_agreement
 from sscaffe.parallel.reduction import Reduction
 from sscaffe.parallel.watchdog import Watchdog
-from sscaffe.parallel.world import World
+from sscaffe.parallel.world import World, started_with
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import LARGEST, RandomNumbers
 
@@ -186,3 +186,14 @@ class Team:
         if not self.is_alone and iteration % INTERVAL == 0:
             require_agreement(self.world, net, history, iteration)
         self._watchdog.step()
+
+
+def warn_if_alone() -> None:
+    """Warn where MPI started several processes, and each is about to train by itself."""
+    if (count := started_with()) > 1:
+        logger.warning(
+            "MPI started %d processes, and this solver trains alone, as each of them does on the "
+            "same records and files; to train together: Solver(..., team=Team(current())), from "
+            "sscaffe.parallel.team and sscaffe.parallel.world",
+            count,
+        )

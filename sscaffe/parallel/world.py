@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 # What launchers tell a process of how many it is one: MPICH's and Intel's, Open MPI's, Slurm's.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+# Of the processes on this machine: MPICH and Intel MPI, Open MPI, Slurm.
+_HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
 _PLACES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
 _HEARD = 0.5  # seconds after which the launcher has passed on what was said
 _TURN = 1.0  # seconds after which rank 0 has spoken and ended the job
@@ -187,7 +189,25 @@ def current() -> World:
     if _world.size == 1 and started > 1:
         _world = _join(started)
         sys.excepthook = _tell_and_abort
+        share_processors()
     return _world
+
+
+def started_with() -> int:
+    """Return how many processes an MPI launcher started along with this one; 1 if none did."""
+    return max(1, _first_number(os.environ, _SIZES))
+
+
+def share_processors() -> None:
+    """Use this rank's share of the machine's processors, where OMP_NUM_THREADS says nothing.
+
+    As many threads on each rank as there are processors would wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        from sscaffe import _core
+
+        here = max(1, _first_number(os.environ, _HERE))
+        _core.set_num_threads(max(1, len(os.sched_getaffinity(0)) // here))
 
 
 def joined() -> World:

@@ -51,7 +51,8 @@ def locked(prefix: str, field: str = "snapshot_prefix", what: str = "training") 
             left.unlink(missing_ok=True)
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # A folder that is read-only by now has its own error.
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -10,7 +10,7 @@ from sscaffe.device import Device
 from sscaffe.errors import FullError
 from sscaffe.glog import logger
 from sscaffe.net import Net
-from sscaffe.parallel.team import Team
+from sscaffe.parallel.team import Team, warn_if_alone
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_solver
 from sscaffe.solver import display
@@ -99,6 +99,8 @@ class Solver(Saving):
         self.param.type = self.type_name or self.param.type
         self._root, self._source, self._test_conv_mode = root, source, test_conv_mode
         self.team = team or Team()
+        if team is None:
+            warn_if_alone()
         self.iter = self._step = 0
         self.callbacks: list[Callable[[Solver], None]] = []
         self.calls = Calls()

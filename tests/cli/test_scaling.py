@@ -68,7 +68,7 @@ def test_sizes_go_up_to_that_of_the_gradient():
         ),
         ("--network 5", "network: expected LATENCY_US,GB_PER_S, got '5'"),
         ("--network 5,0", "network: expected a number above 0, got '0'"),
-        ("--mpiexec nothing-here", "launch: nothing-here does not run: [Errno 2] No such file"),
+        ("--mpiexec nothing-here", "nothing-here does not run: [Errno 2] No such file"),
         ("--mpiexec false", "ended with 1: no reason given"),
     ],
 )

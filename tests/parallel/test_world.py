@@ -5,8 +5,12 @@ import sys
 
 import pytest
 
-from sscaffe.errors import UnsupportedError
+from sscaffe.cli import main
+from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.hosts import places
+from sscaffe.launch.mpiexec import ranks_per_host
 from sscaffe.parallel import world
+from sscaffe.parallel.team import warn_if_alone
 from tests.parallel import jobs
 
 
@@ -57,3 +61,39 @@ def test_the_launcher_of_another_mpi_is_refused(tmp_path):
     assert run.returncode == 1
     assert "2 processes were started, and mpi4py's MPI sees 1 of them" in run.stderr
     assert "use the mpiexec of: " in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("here", "known", "threads"), [("2", None, 2), ("9", None, 1), ("2", "3", 7)]
+)
+def test_ranks_share_the_processors_unless_the_environment_says(monkeypatch, here, known, threads):
+    asked = [7]
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if known:
+        monkeypatch.setenv("OMP_NUM_THREADS", known)
+    monkeypatch.setenv("MPI_LOCALNRANKS", here)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)), raising=False)
+    monkeypatch.setattr("sscaffe._core.set_num_threads", asked.append)
+    world.share_processors()
+    assert asked[-1] == threads
+
+
+def test_a_solver_without_a_team_warns_under_mpi(monkeypatch, caplog):
+    monkeypatch.setenv("PMI_SIZE", "3")
+    warn_if_alone()
+    assert "MPI started 3 processes, and this solver trains alone" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["summary", "sweep", "time"])
+def test_what_would_be_done_by_each_rank_is_refused(monkeypatch, capsys, name):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    assert main([name, "--model", "a.prototxt"]) == 1
+    assert capsys.readouterr().err.startswith(f"sscaffe {name}: MPI started 2 processes")
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "", "a;b", "ä"])
+def test_what_is_no_name_of_a_host_is_refused(host):
+    with pytest.raises(SscaffeError, match="hosts: expected names"):
+        ranks_per_host([host, "b"], 2)
+    with pytest.raises(SscaffeError, match="hosts: expected names"):
+        places([host])
