@@ -1,18 +1,16 @@
 """Passes over one or two arrays on the GPU, the sum of squares, and dropout."""
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sscaffe.kernels.gpu_runtime import BLOCK, launch, launch_each, to_device, xp
+from sscaffe.kernels.gpu_runtime import launch_each, to_device, xp
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
     from sscaffe.tensor import Tensor
 
 _FILE = "elementwise.cu"
-_MOST_SUMS = 1024  # blocks of a sum, each with one of its parts
 _LARGEST = 4294967295  # of a 32-bit draw
 
 
@@ -65,29 +63,6 @@ def multiply(source: "Tensor", factors: "Tensor", out: "Tensor") -> None:
     other = factors.read()
     x, y = source_and_target(source, out)
     launch_packs(_FILE, "multiply", out.count, (x, other, y), out.dtype)
-
-
-def sum_of_squares(tensor: "Tensor", out: Any = None) -> Any:
-    """Return the sum of the squares of a tensor's elements: a float64 of no axes on the device.
-
-    It is made in double precision and in one order; nothing waits for it. It goes to `out` if that
-    is given: a captured graph wants memory that stays where it is.
-    """
-    x = tensor.read()
-    packs = -(-tensor.count // 4)
-    blocks = min(-(-packs // BLOCK), _MOST_SUMS)
-    sums = _room_for_sums(xp.cuda.runtime.getDevice(), _MOST_SUMS)
-    total = xp.empty((), np.float64) if out is None else out
-    arguments = packs, tensor.count, x, sums
-    launch(_FILE, "sums_of_squares", (blocks,), (BLOCK,), arguments, tensor.dtype)
-    launch(_FILE, "total_of_sums", (1,), (BLOCK,), (blocks, sums, total), tensor.dtype)
-    return total
-
-
-@functools.cache
-def _room_for_sums(device: int, count: int) -> Any:
-    """Return memory that stays where it is, as a captured graph wants it."""
-    return xp.empty(count, np.float64)
 
 
 class Dropout:

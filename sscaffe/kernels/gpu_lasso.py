@@ -1,4 +1,4 @@
-"""Group lassos, sums of squares and thresholds on the GPU, one array at a time."""
+"""Group lassos and sums of squares on the GPU, one array at a time."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +70,6 @@ def finish_squares(partial: Any, out: Any, limit: float) -> Any:
     arguments = partial, partial.size, np.float64(limit), out
     launch("lasso.cu", "finish_squares", (1,), (_THREADS,), arguments)
     return out
-
-
-def threshold(tensor: "Tensor", limit: float) -> None:
-    """See `Kernels.threshold`."""
-    if tensor.count:
-        arguments = float(limit), tensor.write()
-        launch_each("update.cu", "threshold", tensor.count, arguments, tensor.dtype)
 
 
 def _block_factors(

@@ -100,19 +100,3 @@ def test_arrays_that_begin_anywhere(start, dtype, rng):
     expected = x.copy()
     expected[start:-1] *= 3
     np.testing.assert_array_equal(to_host(array), expected)
-
-
-@pytest.mark.parametrize("most", [1, 3, 1024])
-@pytest.mark.parametrize("count", [*COUNTS, 10_001, 300_000])
-def test_sum_of_squares(count, most, dtype, rng, monkeypatch):
-    monkeypatch.setattr(gpu_elementwise, "_MOST_SUMS", most)
-    x = draw(rng, count, dtype)
-    tensor = blob_of(x).data_tensor
-    total = gpu_elementwise.sum_of_squares(tensor)
-    assert total.shape == ()
-    assert total.dtype == np.float64
-    # In double precision whatever the elements are.
-    expected = np.square(x.astype(np.float64)).sum()
-    np.testing.assert_allclose(to_host(total), expected, rtol=1e-14)
-    again = gpu_elementwise.sum_of_squares(tensor)
-    assert to_host(total) == to_host(again)

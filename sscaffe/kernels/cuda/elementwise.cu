@@ -58,40 +58,6 @@ extern "C" __global__ void threshold(int packs, int count, Real* x, Real limit) 
             [=](Real value) { return value < limit && -value < limit ? Real(0) : value; });
 }
 
-// The sum of what the 256 threads of a block have, in one order; thread 0 gets it.
-__device__ double sum_of_block(double value) {
-    __shared__ double sums[256];
-    sums[threadIdx.x] = value;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    return sums[0];
-}
-
-// One sum for each block.
-extern "C" __global__ void sums_of_squares(int packs, int count, const Real* x, double* sums) {
-    double sum = 0;
-    FOR_EACH(p, packs) {
-        const Pack values = load_pack(x, 4 * p, count);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const double value = values.at[i];
-            sum += value * value;
-        }
-    }
-    const double total = sum_of_block(sum);
-    if (threadIdx.x == 0) sums[blockIdx.x] = total;
-}
-
-// By one block.
-extern "C" __global__ void total_of_sums(int count, const double* sums, double* total) {
-    double sum = 0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
-    const double whole = sum_of_block(sum);
-    if (threadIdx.x == 0) total[0] = whole;
-}
-
 struct Draws {
     unsigned int at[4];
 };

@@ -132,7 +132,3 @@ extern "C" __global__ void __launch_bounds__(256)
         update_chunk<kAdam>(job, s, lassos, factors, int(begin), int(end));
     }
 }
-
-extern "C" __global__ void threshold(int count, Real limit, Real* x) {
-    FOR_EACH(i, count) if (fabs(x[i]) < limit) x[i] = Real(0);
-}
