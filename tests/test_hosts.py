@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 # Writes what SIGINT does to it, and what it knows.
 PROGRAM = """
 import os, signal, sys, time
+# What runs in the background of a shell inherits that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print(os.getcwd(), os.environ.get("SSCAFFE_X"), sys.argv[1:], flush=True)
     time.sleep(60)

@@ -43,6 +43,7 @@ def prepared(folder, more="", net=NET, last=LAST):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """Return the SHA-256 of the last caffemodel and of the last solverstate."""
+    require_mpi()
     folder = prepared(tmp_path_factory.mktemp("undisturbed") / "job")
     with launch_train(folder) as job:
         assert job.end() == 0, job.text()

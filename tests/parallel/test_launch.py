@@ -24,6 +24,7 @@ def _mpi():
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Return the weights of two ranks that nobody disturbed, after 300 steps."""
+    require_mpi()
     folder = tmp_path_factory.mktemp("undisturbed")
     with stand_in(folder, "300") as job:
         assert job.end() == 0, job.text()
