@@ -93,7 +93,7 @@ class Place:
                 process.stdin.close()
 
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_NAME = re.compile(r"([A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def places(names: Sequence[str], shell: str = SHELL) -> list[Place]:

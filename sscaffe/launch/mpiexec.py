@@ -112,7 +112,7 @@ class MpiExec:
         return (_OPEN_MPI if self.is_open_mpi else _HYDRA).get(number, number)
 
 
-_HOST = re.compile(r"[A-Za-z0-9][\w.-]*(:\d+)?", re.ASCII)
+_HOST = re.compile(r"([A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*(:\d+)?", re.ASCII)
 
 
 def ranks_per_host(hosts: Sequence[str], ranks: int) -> int:

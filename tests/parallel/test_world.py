@@ -91,7 +91,7 @@ def test_what_would_be_done_by_each_rank_is_refused(monkeypatch, capsys, name):
     assert capsys.readouterr().err.startswith(f"sscaffe {name}: MPI started 2 processes")
 
 
-@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "", "a;b", "ä"])
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "-v@a", "a b", "", "a;b", "ä"])
 def test_what_is_no_name_of_a_host_is_refused(host):
     with pytest.raises(SscaffeError, match="hosts: expected names"):
         ranks_per_host([host, "b"], 2)
