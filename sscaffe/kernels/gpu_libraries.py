@@ -148,8 +148,8 @@ class SparseMatrix:
         return _pointer(self._buffers[width])
 
 
-def _pointer(array: Array) -> c_void_p:
-    return c_void_p(array.data.ptr)  # type: ignore[attr-defined]
+def _pointer(array: Any) -> c_void_p:
+    return c_void_p(array.data.ptr)
 
 
 def _matrices(array: Array) -> tuple[c_void_p, int, int]:

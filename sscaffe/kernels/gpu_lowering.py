@@ -77,7 +77,8 @@ def places(geometry: "ConvGeometry", rows: Array | None = None, channels: int = 
 
 @functools.lru_cache(maxsize=256)
 def _all_places(device: int, geometry: "ConvGeometry", channels: int) -> Array:
-    return to_device(places(geometry, channels=channels))  # type: ignore[no-any-return]
+    table: Array = to_device(places(geometry, channels=channels))
+    return table
 
 
 def every_place(geometry: "ConvGeometry", channels: int = 0) -> Array:

@@ -81,8 +81,13 @@ class World:
         """Begin to replace a contiguous array by the sum of those of all ranks.
 
         Each rank gets the same bits. The array is not to be touched until the sum is done.
+
+        Raises
+        ------
+        UnsupportedError
+            If the process is alone: it has nothing to add up.
         """
-        raise NotImplementedError
+        raise UnsupportedError("start_sum: this process is alone, with nobody to add up with")
 
     def tell_others(self, more: bool) -> None:
         """Tell the others, as rank 0, whether it goes on working alone; see `hear_first`."""
@@ -243,7 +248,7 @@ def _tell_and_abort(
     world.wait_turn()
     where = [] if isinstance(error, SscaffeError) else traceback.format_tb(trace)
     what = "".join([*where, *traceback.format_exception_only(error)])
-    print(f"rank {world.rank}: {what}", file=sys.stderr, end="")  # noqa: T201
+    print(f"rank {world.rank}: {what}", file=sys.stderr, end="")  # noqa: T201 (an excepthook)
     world.abort(_INTERRUPTED if issubclass(kind, KeyboardInterrupt) else 1)
 
 

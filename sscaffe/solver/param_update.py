@@ -81,7 +81,7 @@ class ParamUpdate(ABC):
         """Return what the device is to do along with the jobs of other parameters."""
         return None
 
-    def finish(self, rate: float) -> None:  # noqa: B027
+    def finish(self, rate: float) -> None:  # noqa: B027 (most have nothing to do)
         """Do what comes after `job`."""
 
     def _packed_mask(self) -> PackedMask | None:

@@ -74,7 +74,7 @@ class ProximalUpdate(ParamUpdate):
         param = self._param
         total = sum(lasso.value(param) for lasso in self._lassos) if want_value else 0.0
         # Blocks are of the row-major matrix: what is plain now, the update leaves plain.
-        param.mutable_data  # noqa: B018
+        param.mutable_data  # noqa: B018 (asking makes them plain)
         return total + self._update.begin(clip, rate, iteration, want_value)
 
     def job(self, rate: float, iteration: int) -> UpdateJob | None:

@@ -1,5 +1,6 @@
 // What goes with a product by dense weights: bias, sum and rectifier after it, bias gradients.
 #include "common.cuh"
+#include "sums.cuh"
 
 // y = max(y + bias + add, 0), each part where it is wanted; y is (N, channels, inner).
 extern "C" __global__ void finish(int count, Real* __restrict__ y, const Real* __restrict__ bias,
@@ -13,17 +14,6 @@ extern "C" __global__ void finish(int count, Real* __restrict__ y, const Real* _
     }
 }
 
-__device__ __forceinline__ Real block_sum(Real value) {
-    __shared__ Real sums[256];
-    sums[threadIdx.x] = value;
-    __syncthreads();
-    for (int half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-        __syncthreads();
-    }
-    return sums[0];
-}
-
 // Block (c, part): the sum of a part of channel c of dy, which is (batch, channels, inner).
 extern "C" __global__ void bias_sums(const Real* __restrict__ dy, Real* __restrict__ partial,
                                      int batch, int channels, int inner) {
@@ -34,8 +24,8 @@ extern "C" __global__ void bias_sums(const Real* __restrict__ dy, Real* __restri
         const int n = j / inner;
         sum += dy[((size_t)n * channels + c) * inner + (j - n * inner)];
     }
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) partial[c * parts + blockIdx.y] = sum;
+    const double total = sum_of_block(sum);
+    if (threadIdx.x == 0) partial[c * parts + blockIdx.y] = Real(total);
 }
 
 // diff[c] (+)= the sum of the parts of channel c.

@@ -1,6 +1,7 @@
 // Norms of the blocks of group lassos, and sums of squares: in double precision, and in one order
 // of summation, so that the bits are the same every time.
 #include "common.cuh"
+#include "sums.cuh"
 
 constexpr int kThreads = 256;  // of each block of these kernels
 constexpr int kWarp = 32, kWarps = kThreads / kWarp;
@@ -17,18 +18,6 @@ struct Lasso {
 __device__ inline double warp_sum(double value) {
     for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_down_sync(0xffffffffu, value, step);
     return value;
-}
-
-// The sum over all threads of a block, in thread 0.
-__device__ inline double block_sum(double value) {
-    __shared__ double sums[kWarps];
-    value = warp_sum(value);
-    __syncthreads();  // The sums of a call before this one may still be read.
-    if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = value;
-    __syncthreads();
-    double total = 0;
-    for (int w = 0; w < kWarps; ++w) total += sums[w];
-    return total;
 }
 
 __device__ inline double squared(Real value) { return double(value) * double(value); }
@@ -75,7 +64,7 @@ __device__ inline double squares_of_columns(const Lasso& t, long long tile, long
 __device__ inline double norm_of(const Lasso& t, long long tile, long long* block) {
     if (t.team == 1) return sqrt(squares_of_columns(t, tile, block));
     if (t.team == kThreads) {
-        const double sum = block_sum(squares_of_block(t, tile, threadIdx.x, kThreads));
+        const double sum = sum_of_block(squares_of_block(t, tile, threadIdx.x, kThreads));
         *block = threadIdx.x == 0 ? tile : -1;
         return sqrt(sum);
     }
@@ -154,7 +143,7 @@ __device__ inline double squares_of_chunk(const Real* x, long long begin, long l
     double sum = 0;
 #pragma unroll 4
     for (long long i = begin + threadIdx.x; i < end; i += kThreads) sum += squared(x[i]);
-    return block_sum(sum);
+    return sum_of_block(sum);
 }
 
 // partial[b] = the sum of squares of a chunk of the array owner[b]
@@ -180,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(256)
     finish_squares(const double* partial, int count, double limit, double* out) {
     double sum = 0;
     for (int i = threadIdx.x; i < count; i += kThreads) sum += partial[i];
-    sum = block_sum(sum);
+    sum = sum_of_block(sum);
     if (threadIdx.x == 0) {
         const double norm = sqrt(sum);
         out[0] = norm <= limit ? 1.0 : limit / norm;
