@@ -175,12 +175,20 @@ class Net(Passes, Scripting):
         ShapeError
             If a layer cannot take the new shape; a note says which.
         """
+        # A reshape loses what layers keep. Where passes are recorded, only those that need it are
+        # reshaped: many a script asks for it before each pass.
+        passes, changed = self._device_passes, False
         for step in self._steps:
             try:
-                step.reshape()
+                if passes is not None and step.bottom:
+                    changed |= step.settle()
+                else:
+                    step.reshape()
             except Exception as error:
                 self._locate(error, step)
                 raise
+        if passes is not None and changed:
+            passes.forget()
 
     def copy_from(self, path: PathLike) -> None:
         """Copy weights from a caffemodel, binary or HDF5, into the layers of the same names.

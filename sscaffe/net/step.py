@@ -100,10 +100,12 @@ class Step:
             loss.fill_diff()
         self._seen = self._look()
 
-    def settle(self) -> None:
-        """Reshape the layer if its bottoms are not what they were."""
-        if self.bottom and self._seen != self._look():
+    def settle(self) -> bool:
+        """Reshape the layer if its bottoms are not what they were; return whether they are not."""
+        changed = bool(self.bottom) and self._seen != self._look()
+        if changed:
             self.reshape()
+        return changed
 
     def forward(self) -> Any:
         """Run the layer, reshaped if its bottoms are not what they were; return its loss."""
