@@ -49,6 +49,12 @@ void bind_memory(py::module_& m) {
         .def_property_readonly("is_plain", &Layout::is_plain)
         .def_property_readonly("count", &Layout::count)
         .def_property_readonly("stored", &Layout::stored)
+        .def_property_readonly("form",
+                               [](const Layout& l) {
+                                   const auto form = l.form();
+                                   return form ? py::object(py::tuple(py::cast(*form)))
+                                               : py::object(py::none());
+                               })
         .def_property_readonly(
             "channel_block",
             [](const Layout& l) {
@@ -76,6 +82,11 @@ void bind_memory(py::module_& m) {
         .def(py::init(&wrap), "array"_a.noconvert(), "dims"_a)
         .def(py::init(&lay_out), "layout"_a, "array"_a.noconvert())
         .def_property_readonly("layout", &Memory::layout)
+        .def_property_readonly("values",
+                               [](const py::object& self) {
+                                   const auto& memory = self.cast<const Memory&>();
+                                   return Floats({memory.layout().stored()}, memory.data(), self);
+                               })
         .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>())
         .def("move_to", &Memory::move_to, "other"_a, py::call_guard<py::gil_scoped_release>());
 

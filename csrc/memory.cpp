@@ -69,6 +69,17 @@ bool Layout::operator==(const Layout& other) const {
     return desc_ == other.desc_;
 }
 
+std::optional<Dims> Layout::form() const {
+    if (desc_.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
+    Dims form;
+    for (const Dims& part : {desc_.get_dims(), desc_.get_padded_dims(), desc_.get_strides(),
+                             desc_.get_inner_blks(), desc_.get_inner_idxs()}) {
+        form.push_back(static_cast<int64_t>(part.size()));
+        form.insert(form.end(), part.begin(), part.end());
+    }
+    return form;
+}
+
 Memory::Memory(const Layout& layout)
     : layout_(layout),
       owner_(allocate(layout.stored())),
@@ -99,6 +110,10 @@ Layout Layout::with_channel_block(const Dims& dims, int64_t) {
 
 bool Layout::operator==(const Layout& other) const {
     return dims_ == other.dims_;
+}
+
+std::optional<Dims> Layout::form() const {
+    return dims_;
 }
 
 Memory::Memory(const Layout& layout)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #ifdef SSCAFFE_ONEDNN
@@ -29,6 +30,8 @@ class Layout {
     // Elements in memory, with the padding that blocked layouts add.
     int64_t stored() const;
     bool operator==(const Layout& other) const;
+    // Numbers that are the same for the same layout in any process; none where nobody can say.
+    std::optional<Dims> form() const;
 
 #ifdef SSCAFFE_ONEDNN
     explicit Layout(const dnnl::memory::desc& desc);

@@ -7,6 +7,7 @@ alone, which count them.
 import functools
 import statistics
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,20 @@ def place() -> str:
     runtime = xp.cuda.runtime
     name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
     return f"{name}, CUDA {runtime.runtimeGetVersion()}, tf32 {settings.allow_tf32}"
+
+
+def bus_id() -> str:
+    """Return the place of the GPU in its machine, such as ``0000:0A:00.0``."""
+    found: str = xp.cuda.Device().pci_bus_id
+    return found
+
+
+def nccl() -> Any:
+    """Return CuPy's module for NCCL; its `available` tells whether the library was found."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it was not found
+        from cupy.cuda import nccl as module
+    return module
 
 
 def synchronize() -> None:

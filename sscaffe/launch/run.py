@@ -16,7 +16,7 @@ from typing import IO
 from sscaffe.errors import UnsupportedError
 from sscaffe.machine import end_with_parent
 from sscaffe.parallel.news import LAUNCH, Ear, News
-from sscaffe.parallel.watchdog import STALLED
+from sscaffe.parallel.watchdog import LONGEST_TICK, STALLED
 
 START = 300.0  # seconds in which each rank must be heard
 _POLL = 0.05
@@ -78,6 +78,7 @@ class Run:
         self._patience = dict.fromkeys(range(ranks), start)
         self._silence = dict.fromkeys(range(ranks), 0.0)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._latest: dict[int, News] = {}
         self._steps, self._leaving = 0, 0.0
         try:
             self._process = subprocess.Popen(
@@ -139,8 +140,9 @@ class Run:
         while not self._news.empty():
             one = self._news.get()
             self._steps = max(self._steps, one.steps)
+            self._latest[one.rank] = one
             if one.kind == "expired":
-                return f"rank {one.rank} waited too long for a step"
+                return self._who_stalled(one)
             if one.kind == "left":
                 self._silence.pop(one.rank, None)
             elif one.rank in self._silence:
@@ -153,6 +155,20 @@ class Run:
             if silence > self._patience[rank]:
                 return f"rank {rank} was not heard for {silence:.1f} s"
         return ""
+
+    def _who_stalled(self, expired: News) -> str:
+        """Return who let the others wait, as far as what was heard tells."""
+        if expired.at:
+            return f"rank {expired.rank} made no step; it stood in {expired.at}"
+        late = [
+            f"rank {rank}, not heard for {silence:.1f} s"
+            if silence > 2 * LONGEST_TICK
+            else f"rank {rank}, which stood in {self._latest[rank].at}"
+            for rank, silence in self._silence.items()
+            if silence > 2 * LONGEST_TICK or (rank in self._latest and self._latest[rank].at)
+        ]
+        waited = f"rank {expired.rank} waited too long for a step"
+        return f"{waited}, to which others did not come: {'; '.join(late)}" if late else waited
 
     def _read(self, stream: IO[bytes]) -> None:
         ear = Ear()

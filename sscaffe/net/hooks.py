@@ -16,6 +16,8 @@ class Hooks:
     after_forward: list[Call] = field(default_factory=list)
     before_backward: list[Call] = field(default_factory=list)
     after_backward: list[Call] = field(default_factory=list)
+    # After each layer where they run one by one, which these calls are no reason for.
+    alongside_backward: list[Call] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         lists = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)

@@ -152,6 +152,7 @@ class Passes:
             call_all(self.hooks.before_backward, (place,))
             self._run_back(step)
             call_all(self.hooks.after_backward, (place,))
+            call_all(self.hooks.alongside_backward, (place,))
             if self.debug_info and step.needs_backward:
                 debug.log_backward(step)
         if self.debug_info and len(steps) == len(self._steps):

@@ -15,8 +15,10 @@ DEADLINE = "SSCAFFE_DEADLINE"
 LAUNCHED = "SSCAFFE_LAUNCHED"
 """The seconds that a step may take, if they were given."""
 
-_NEWS = re.compile(rb"\x1e(\w+) (\d+) ([\d.]+) (\d+)\x1f")
-_BEGUN = re.compile(rb"\x1e[\w .]{0,80}\Z")
+_NEWS = re.compile(rb"\x1e(\w+) (\d+) ([\d.]+) (\d+) ([\w.:-]*)\x1f")
+_BEGUN = re.compile(rb"\x1e[\w .:-]{0,120}\Z")
+_ODD = re.compile(r"[^\w.:-]", re.ASCII)
+_LONGEST = 60  # characters of a place
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,22 @@ class News:
         After so many seconds without news it is lost.
     steps : int
         How many it has done.
+    at : str
+        The line of Python that it runs; empty if it waits for other ranks.
     """
 
     kind: str
     rank: int
     silence: float
     steps: int
+    at: str = ""
 
 
 def tell(news: News) -> None:
     """Write news to stderr, if `sscaffe launch` is there to read them."""
     if LAUNCH in os.environ:
-        text = f"\x1e{news.kind} {news.rank} {news.silence:.1f} {news.steps}\x1f"
+        at = _ODD.sub("_", news.at[-_LONGEST:])
+        text = f"\x1e{news.kind} {news.rank} {news.silence:.1f} {news.steps} {at}\x1f"
         os.write(2, text.encode())  # short enough to stay in one piece
 
 
@@ -61,7 +67,7 @@ class Ear:
         self._rest = begun[0] if begun else b""
         data = data[: len(data) - len(self._rest)]
         heard = [
-            News(kind.decode(), int(rank), float(silence), int(steps))
-            for kind, rank, silence, steps in _NEWS.findall(data)
+            News(kind.decode(), int(rank), float(silence), int(steps), at.decode())
+            for kind, rank, silence, steps, at in _NEWS.findall(data)
         ]
         return _NEWS.sub(b"", data), heard

@@ -9,6 +9,7 @@ from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.parallel import sharding
 from sscaffe.parallel.agreement import INTERVAL, require_agreement
+from sscaffe.parallel.means import GpuMeans, HostMeans, nccl_of
 from sscaffe.parallel.reduction import Reduction
 from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import World, started_with
@@ -93,7 +94,11 @@ class Team:
         if self.is_alone:
             return
         sharding.shard(net, self.world)
-        self._reduction = Reduction(net, self.world, numbers=2)
+        nccl = nccl_of(self.world, net.device)
+        if nccl is not None:
+            self._watchdog.before_leaving.append(nccl.abort)
+        means = GpuMeans(nccl, net.device) if nccl else HostMeans(self.world, net.device)
+        self._reduction = Reduction(net, self.world, means=means)
         self.share_weights(net)
         logger.info(sharding.sentence(self.world, net, passes, self.split_batch))
 
@@ -117,11 +122,13 @@ class Team:
 
     def any(self, flag: bool) -> bool:
         """Tell whether a flag is set on some rank."""
-        return bool(self.world.largest(int(flag)))
+        with self._watchdog.waiting():
+            return bool(self.world.largest(int(flag)))
 
     def mean(self, value: float) -> float:
         """Return the mean of the ranks' values."""
-        return sum(self.world.gather(value)) / self.world.size
+        with self._watchdog.waiting():
+            return sum(self.world.gather(value)) / self.world.size
 
     @contextlib.contextmanager
     def alone(self, *, patiently: bool = False) -> Iterator[bool]:
@@ -133,8 +140,9 @@ class Team:
             It will not call `still_alone`.
         """
         with self._watchdog.patiently() if patiently else contextlib.nullcontext():
-            while not self.is_first and self.world.hear_first():
-                self._watchdog.feed()
+            with self._watchdog.waiting():
+                while not self.is_first and self.world.hear_first():
+                    self._watchdog.feed()
             self._watchdog.feed()
             try:
                 yield self.is_first
@@ -172,7 +180,8 @@ class Team:
         """
         if self._reduction is None:
             return loss, flag
-        loss, share = self._reduction.finish(loss, float(flag))
+        with self._watchdog.waiting():
+            loss, share = self._reduction.finish(loss, float(flag))
         return loss, share > 0
 
     def check(self, net: Net, history: Sequence[Blob], iteration: int) -> None:

@@ -25,8 +25,9 @@ FLOOR = 60.0  # seconds that a step may always take
 PATIENCE = 600.0  # and what comes before the first, and a snapshot
 FACTOR = 10  # how many times the median a step may take
 REMEMBERED = 101  # steps that the median is of
-_LONGEST_TICK = 1.0
+LONGEST_TICK = 1.0  # seconds from one look to the next
 _LOGGING = 1.0  # seconds to say why
+_GIVING_WAY = 1.0  # seconds for the rank that others wait for to say why
 
 
 class Watchdog:
@@ -48,6 +49,8 @@ class Watchdog:
     ----------
     deadline : float
         The seconds that a step may take now.
+    before_leaving : list of callable
+        Called before it ends the process; it does not wait for them long.
     """
 
     def __init__(
@@ -62,7 +65,8 @@ class Watchdog:
         self.deadline = FLOOR if self._given is None else self._given
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._begin = time.monotonic()  # of this step
-        self._meals = self._steps = self._patient = 0
+        self.before_leaving: list[Callable[[], object]] = []
+        self._meals = self._steps = self._patient = self._waiting = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._main = threading.get_ident()
@@ -72,6 +76,15 @@ class Watchdog:
         """The seconds that may pass now."""
         is_patient = self._patient or not self._steps
         return max(PATIENCE, self.deadline) if is_patient else self.deadline
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Note that the block waits for other ranks: whoever is too late, it is not this one."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def step(self) -> None:
         """Tell that a step has ended, and the next begins."""
@@ -118,7 +131,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         waited, seen, last = 0.0, -1, time.monotonic()
-        tick = min(_LONGEST_TICK, self.deadline / 10)
+        tick = min(LONGEST_TICK, self.deadline / 10)
         self._tell("alive")
         while not self._closed.wait(tick):
             now = time.monotonic()
@@ -126,7 +139,7 @@ class Watchdog:
             waited, last = waited + min(now - last, 2 * tick), now
             if seen != self._meals:
                 waited, seen = 0.0, self._meals
-            if waited > self.limit:
+            if waited > self.limit + (_GIVING_WAY if self._waiting else 0):
                 self._expire(waited)
                 return
             self._tell("alive")
@@ -135,7 +148,7 @@ class Watchdog:
     def _tell(self, kind: str) -> None:
         # This thread speaks while a snapshot is taken too.
         silence = self.deadline if self._steps else PATIENCE
-        tell(News(kind, self._rank, silence, self._steps))
+        tell(News(kind, self._rank, silence, self._steps, "" if self._waiting else self._place()))
 
     def _expire(self, waited: float) -> None:
         # Whoever stalls may hold the lock of the log, or nobody reads it.
@@ -147,18 +160,24 @@ class Watchdog:
     def _explain(self, waited: float) -> None:
         self._tell("expired")
         logger.error(
-            "no step on rank %d for %.1f s after step %d, where %.1f s are allowed%s; another rank "
-            "or the network stands still; this rank ends",
+            "no step on rank %d for %.1f s after step %d, where %.1f s are allowed: it %s %s; %s; "
+            "this rank ends",
             self._rank,
             waited,
             self._steps,
             self.limit,
+            "waits in" if self._waiting else "stands in",
             self._place(),
+            "another rank did not come, or the network is cut"
+            if self._waiting
+            else "all others have to wait for it",
         )
+        for call in self.before_leaving:
+            call()
 
     def _place(self) -> str:
         frame = sys._current_frames().get(self._main)
-        return f", in {Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""
+        return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "no line"
 
 
 def given_deadline() -> float | None:

@@ -1,7 +1,8 @@
 """One rank of a training: ``driver.py [words]``; what it ends with goes to a file of its own.
 
-Words: a .solverstate to go on from; ``split``: divide the batches; ``fail`` and ``differ``: let
-rank 1 meet an error, or change a weight, after some iterations.
+Words: a .solverstate to go on from; ``split``: divide the batches; ``fail``, ``differ``, ``lose``:
+let rank 1 meet an error, change a weight, or NCCL lose a process, after some iterations; ``gpu``:
+train on GPUs, and then those of `on_gpus.place`, and ``singly``: layers one by one.
 """
 
 import sys
@@ -23,15 +24,28 @@ def differ(solver):
         solver.net.params["ip1"][0].data[0, 0] += 1e-6
 
 
+def lose(solver):
+    on_gpus.lose_another(solver)
+
+
 words = sys.argv[1:]
 world = current()
-solver = Solver("solver.prototxt", team=Team(world, split_batch="split" in words))
+place = None
+if "gpu" in words:
+    from tests.parallel import on_gpus
+
+    place = on_gpus.place(words, world)
+team = Team(world, split_batch="split" in words)
+solver = Solver("solver.prototxt", device=place, team=team)
 if world.rank == 1:
-    solver.callbacks += [one for one in (fail, differ) if one.__name__ in words]
+    solver.callbacks += [one for one in (fail, differ, lose) if one.__name__ in words]
+if "singly" in words:
+    on_gpus.one_by_one(solver)
 solver.solve(next((word for word in words if word.endswith(".solverstate")), None))
 
 found = {param.name: param.host_data for param in solver.net.learnable_params}
 found |= {f"history {i}": blob.host_data for i, blob in enumerate(solver.history)}
 masks = [param for param in solver.net.learnable_params if param.mask is not None]
 found |= {f"mask of {param.name}": param.mask for param in masks}
+found["begun"] = getattr(solver, "begun", [])
 np.savez(f"rank{world.rank}.npz", loss=solver.smoothed_loss, **found)

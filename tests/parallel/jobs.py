@@ -57,14 +57,20 @@ def environment():
     return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
+def with_gpus(count):
+    """Return what lets a process find so many GPUs, those of the stand-in for CuPy."""
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'cuda_on_host'}"
+    return {"PYTHONPATH": path, "CUDA_ON_HOST_GPUS": str(count)}
+
+
 @contextlib.contextmanager
-def ranks(count, folder, *words):
+def ranks(count, folder, *words, known=None):
     """Start ranks of ``python words``; what is left of them is killed."""
     program = [sys.executable, *map(str, words)]
     process = subprocess.Popen(
         [MPIEXEC, "-n", str(count), *program] if count > 1 else program,
         cwd=folder,
-        env=environment(),
+        env=environment() | (known or {}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,9 +84,9 @@ def ranks(count, folder, *words):
         process.communicate()
 
 
-def run(count, folder, *words, status=0, timeout=60):
+def run(count, folder, *words, status=0, timeout=60, known=None):
     """Run ranks to their end, and return what they wrote: stdout and stderr."""
-    with ranks(count, folder, *words) as process:
+    with ranks(count, folder, *words, known=known) as process:
         output = process.communicate(timeout=timeout)
     assert process.returncode == status, "\n".join(output)
     return output
@@ -96,6 +102,11 @@ def train(count, folder, *flags, **options):
 def drive(count, folder, *words, **options):
     """Train by `driver.py`, and return for each rank what it ended with, by name."""
     run(count, folder, DRIVER, *words, **options)
+    return ends_of(count, folder)
+
+
+def ends_of(count, folder):
+    """Return for each rank of `driver.py` what it ended with, by name."""
     ends = []
     for rank in range(count):
         with np.load(folder / f"rank{rank}.npz") as file:

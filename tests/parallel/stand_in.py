@@ -41,11 +41,13 @@ def main(comm, watchdog, steps, pause=0.0, size=100, fault=""):
             if fault.startswith("raise"):
                 raise RuntimeError("as asked")
             os.kill(os.getpid(), signal.SIGSTOP)
-        comm.Allreduce(MPI.IN_PLACE, gradient)
+        with watchdog.waiting():
+            comm.Allreduce(MPI.IN_PLACE, gradient)
         weights = 0.99 * weights + 0.1 * gradient
         time.sleep(pause)
         watchdog.step()
-        is_stopped = comm.allreduce(len(stops), MPI.MAX)
+        with watchdog.waiting():
+            is_stopped = comm.allreduce(len(stops), MPI.MAX)
         if comm.rank == 0 and (is_stopped or (step + 1) % EVERY == 0):
             save(STATE, np.concatenate([[step + 1], weights]))
             sys.stderr.write(f"snapshot at {step + 1}\n")

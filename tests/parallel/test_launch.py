@@ -94,7 +94,8 @@ def test_a_rank_that_stands_still_ends_within_its_deadline(tmp_path, rank):
         text = job.text()
         assert not left_running(tmp_path)
     assert f"no step on rank {1 - rank} for" in text
-    assert "where 2.0 s are allowed, in stand_in.py:" in text
+    assert "where 2.0 s are allowed: it waits in stand_in.py:" in text
+    assert f"to which others did not come: rank {rank}, not heard for" in text
 
 
 def test_after_a_stall_the_training_goes_on(expected, tmp_path):

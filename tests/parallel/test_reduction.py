@@ -45,6 +45,12 @@ class ThreadWorld(World):
         self.rank, self.size, self._meeting = rank, meeting.size, meeting
         self.events, self._number = [], 0
 
+    def gather(self, value):
+        number, self._number = self._number, self._number + 1
+        self._meeting.arrays[number, self.rank] = value
+        self._meeting.barrier.wait()
+        return [self._meeting.arrays[number, rank] for rank in range(self.size)]
+
     def start_sum(self, array):
         number, self._number = self._number, self._number + 1
         self.events.append(("start", array.size))
@@ -84,14 +90,21 @@ def on_all(size, work):
         return list(pool.map(lambda rank: work(ThreadWorld(rank, meeting)), range(size)))
 
 
-@pytest.mark.parametrize("bucket", [1, 100, 1 << 20])
+@pytest.mark.parametrize("bucket", [1, 100, 300, 1 << 20])
 @pytest.mark.parametrize("passes", [1, 2])
 def test_gradients_and_statistics_become_means(bucket, passes):
     def reduce(world):
         own, net = small_net(world.rank), small_net(world.rank)
+        reduction = Reduction(net, world, bucket)
+        for one in (own, net):
+            one.forward_backward()
+        reduction.finish()  # the first time they agree on layouts
+        for one in (own, net):
+            one.clear_param_diffs()
+            for blob in one.params["norm"]:
+                blob.set_data(0)
         for _ in range(passes):
             own.forward_backward()
-        reduction = Reduction(net, world, bucket, numbers=1)
         for left in range(passes - 1, -1, -1):
             if not left:
                 reduction.arm()
@@ -115,8 +128,12 @@ def test_gradients_and_statistics_become_means(bucket, passes):
 def test_sums_begin_while_backward_runs():
     def watch(world):
         net = small_net(1)
-        reduction = Reduction(net, world, 1, numbers=1)
+        reduction = Reduction(net, world, 1)
         names = [layer.name for layer in net.layers]
+        reduction.arm()
+        net.forward_backward()
+        reduction.finish(0)
+        world.events.clear()
         net.hooks.after_backward.insert(0, lambda place: world.events.append(names[place]))
         reduction.arm()
         net.forward_backward()
@@ -125,17 +142,67 @@ def test_sums_begin_while_backward_runs():
 
     [events] = on_all(1, watch)
     starts = [i for i, event in enumerate(events) if event[0] == "start"]
-    # Each blob a bucket: those of ip4, the bias of ip3, those of ip2; what is last waits.
-    assert [events[i][1] for i in starts] == [16, 4, 4, 16, 4, 16 + 4 + 4 + 1 + 1]
+    # Each blob a bucket: those of ip4, the bias of ip3, those of ip2; then what is shared,
+    # statistics and a number.
+    assert [events[i][1] for i in starts] == [16, 4, 4, 16, 4, 16, 4 + 4 + 1, 1]
     assert events.index("ip4") < starts[0] < starts[1] < events.index("ip3") < starts[2]
     assert starts[2] < events.index("ip2") < starts[3] < starts[4] < events.index("ip1")
+    assert events.index("ip1") < starts[5]
     assert ("progress", 16) in events[: starts[2]]
+
+
+CONV = """
+layer { name: "in" type: "DummyData" top: "data" dummy_data_param {
+  shape { dim: 2 dim: 32 dim: 9 dim: 9 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
+  num_output: 64 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param {
+  num_output: 48 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }
+"""
+
+
+@pytest.mark.parametrize("odd", [None, 1])
+def test_large_gradients_stay_in_the_layout_that_all_ranks_have(odd):
+    def reduce(world):
+        nets = [
+            Net(prototxt.parse_net(CONV), TRAIN, rng=RandomNumbers(world.rank)) for _ in range(2)
+        ]
+        reduction = Reduction(nets[1], world, 1 << 16)
+        tensors = [nets[1].params[name][0].diff_tensor for name in ("conv", "ip")]
+        held = nets[1].params["conv"][0].diff if world.rank == odd else None
+        for _ in range(3):
+            for net in nets:
+                net.clear_param_diffs()
+            nets[0].forward_backward()
+            reduction.arm()
+            nets[1].forward_backward()
+            if world.rank == odd and reduction._means.needs_agreement:
+                for tensor in tensors:
+                    tensor.write()  # as a layer might that knows no layouts
+            reduction.finish()
+        if held is not None:
+            np.testing.assert_array_equal(held, nets[1].params["conv"][0].host_diff)
+        alone = nets[0].params["conv"][0].diff_tensor.is_plain
+        plain = tensors[0].is_plain
+        return gradients(nets[0]), gradients(nets[1]), alone, plain
+
+    found = on_all(2, reduce)
+    for name in found[0][0]:
+        expected = np.mean([one[0][name] for one in found], axis=0)
+        for one in found:
+            np.testing.assert_allclose(one[1][name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(found[0][1][name], found[1][1][name])
+    assert found[0][3] == (odd is not None or found[0][2])
 
 
 class EqualWorld(World):
     """Three ranks that have the same."""
 
     size = 3
+
+    def gather(self, value):
+        return [value] * 3
 
     def start_sum(self, array):
         array *= 3
@@ -145,7 +212,7 @@ class EqualWorld(World):
 @pytest.mark.gpu
 def test_gradients_of_a_gpu_go_by_way_of_the_host():
     net = Net(prototxt.parse_net(NET), TRAIN, rng=RandomNumbers(1), device=gpu())
-    reduction = Reduction(net, EqualWorld(), 1, numbers=1)
+    reduction = Reduction(net, EqualWorld(), 1)
     for _ in range(5):  # until passes are recorded
         net.clear_param_diffs()
         reduction.arm()

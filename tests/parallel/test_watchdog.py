@@ -33,7 +33,22 @@ def test_it_bites_if_no_step_ends(left, caplog):
         assert left.event.wait(5)
     assert left.status == 75
     assert 0.15 < time.monotonic() - before < 2
-    assert "no step on rank 3 for 0.2 s after step 1, where 0.2 s are allowed, in " in caplog.text
+    words = "no step on rank 3 for 0.2 s after step 1, where 0.2 s are allowed: it stands in "
+    assert words in caplog.text
+    assert "all others have to wait for it" in caplog.text
+
+
+def test_who_waits_gives_way_to_whom_others_wait_for(left, caplog):
+    called = []
+    with Watchdog(3, 0.2, leave=left) as dog:
+        dog.before_leaving.append(lambda: called.append(left.status))
+        dog.step()
+        with dog.waiting():
+            assert not left.event.wait(0.9)
+            assert left.event.wait(5)
+    assert "it waits in threading.py:" in caplog.text
+    assert "another rank did not come, or the network is cut" in caplog.text
+    assert called == [None]
 
 
 def test_the_first_step_may_take_long(left):
@@ -110,18 +125,22 @@ def test_news_are_told_to_a_launcher_alone(capfd, monkeypatch):
     tell(News("alive", 0, 1.0, 2))
     assert capfd.readouterr().err == ""
     monkeypatch.setenv(LAUNCH, "here")
-    news = News("alive", 12, 60.5, 1000)
-    tell(news)
-    assert Ear().listen(capfd.readouterr().err.encode()) == (b"", [news])
+    for at, heard in [("", ""), ("a.py:12", "a.py:12"), ("<é> x.py:1", "____x.py:1")]:
+        tell(News("alive", 12, 60.5, 1000, at))
+        news = News("alive", 12, 60.5, 1000, heard)
+        assert Ear().listen(capfd.readouterr().err.encode()) == (b"", [news])
 
 
-@pytest.mark.parametrize("at", range(36))
+STREAM = b"one\x1ealive 0 60.0 5 x-y.py:12\x1f\x1eleft 1 2.5 7 \x1ftwo"
+
+
+@pytest.mark.parametrize("at", range(len(STREAM)))
 def test_news_are_taken_out_of_the_stream_wherever_it_is_cut(at):
-    stream = b"one\x1ealive 0 60.0 5\x1f\x1eleft 1 2.5 7\x1ftwo"
     ear = Ear()
-    first, second = ear.listen(stream[:at]), ear.listen(stream[at:])
+    first, second = ear.listen(STREAM[:at]), ear.listen(STREAM[at:])
     assert first[0] + second[0] == b"onetwo"
-    assert first[1] + second[1] == [News("alive", 0, 60.0, 5), News("left", 1, 2.5, 7)]
+    alive, left = News("alive", 0, 60.0, 5, "x-y.py:12"), News("left", 1, 2.5, 7)
+    assert first[1] + second[1] == [alive, left]
 
 
 def test_what_only_looks_like_news_is_shown():

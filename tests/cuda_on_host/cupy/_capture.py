@@ -1,6 +1,7 @@
 """Streams, and what a capturing stream notes down instead of doing it."""
 
 import threading
+import weakref
 
 from cupy import _transfers
 
@@ -18,8 +19,12 @@ class Stream:
         self.is_null, self.non_blocking = null, non_blocking
         self.pending = _transfers.Pending(self)
         self.recording = None
+        self.late = None
+        self.line = self if null or non_blocking else Stream.null  # others go in step with it
+        self.work, self.seen = 0, {}  # how much was asked for, and what of others was waited for
         self.ptr = 0 if null else id(self)
         self._before = []
+        _streams[self.ptr] = self
 
     def __enter__(self):
         self._before.append(_local.stream)
@@ -49,6 +54,9 @@ class Stream:
 
     def wait_event(self, event):
         """Go on after the event, and into the capture that the event was recorded in."""
+        _transfers.finish_late(event.copies)
+        if event.line is not None:
+            self.line.seen[event.line] = max(self.line.seen.get(event.line, 0), event.work)
         if event.recording is not None:
             self.recording = event.recording
             event.recording.streams.add(self)
@@ -87,6 +95,7 @@ class Graph:
         stream = stream or get_current_stream()
         if stream.recording is not None:
             raise RuntimeError(UNSUPPORTED)
+        stream.line.work += 1
         with stream:
             for step in self.steps:
                 step()
@@ -101,6 +110,7 @@ class Event:
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self.recording = None
         self.copies = ()
+        self.line, self.work = None, 0
         self.is_timing = not disable_timing
 
     @property
@@ -111,6 +121,7 @@ class Event:
     def record(self, stream=None):
         stream = stream or get_current_stream()
         self.recording, self.copies = stream.recording, tuple(stream.pending.copies)
+        self.line, self.work = stream.line, stream.line.work
 
     def synchronize(self):
         if self.recording in _open:
@@ -118,6 +129,44 @@ class Event:
         _transfers.finish_copies(self.copies)
 
 
+class Late:
+    """What a stream does when others have come; whoever does not wait for it sees nothing of it.
+
+    That is put off until another stream, or the host, waits for the stream.
+    """
+
+    def __init__(self, stream):
+        self.stream, self.steps = stream, []
+
+    def finish(self):
+        if self.stream.late is self:
+            self.stream.late = None
+        while self.steps:
+            self.steps.pop(0)()
+
+
+def put_off(stream, step):
+    """Let a stream do a step, and what comes after it, when somebody waits for it."""
+    if stream.late is None:
+        stream.late = Late(stream)
+        stream.pending.add(stream.late)
+    stream.late.steps.append(step)
+
+
+def stream_at(pointer):
+    return _streams[pointer]
+
+
+def require_waited_for(stream):
+    """Refuse a stream that does not wait for all that the default stream was asked for."""
+    if stream.line is not Stream.null and stream.seen.get(Stream.null, 0) < Stream.null.work:
+        raise RuntimeError(
+            "a stream reads what the default stream may not have written yet; let it wait for an "
+            "event that was recorded after that"
+        )
+
+
+_streams = weakref.WeakValueDictionary()  # by pointer
 Stream.null = Stream(null=True)
 Stream.ptds = Stream.null
 
@@ -151,12 +200,14 @@ def recording():
         raise RuntimeError(
             "cudaErrorStreamCaptureImplicit: work on the default stream while another captures"
         )
-    return stream.recording
+    if stream.recording is None:
+        stream.line.work += 1
+    return stream.recording or stream.late
 
 
 def refuse(what):
     """Raise if the current stream captures: the host cannot wait for what is not done."""
-    if recording() is not None:
+    if recording() is not None and _local.stream.recording is not None:
         raise RuntimeError(f"{UNSUPPORTED} ({what})")
 
 

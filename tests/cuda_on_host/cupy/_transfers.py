@@ -88,6 +88,10 @@ class Pending:
         _streams.add(stream)
 
     @locked
+    def add(self, late):
+        self.copies.append(late)
+
+    @locked
     def set(self, array, host):
         pinned = _bytes_of(host)
         if pinned is None:
@@ -129,6 +133,13 @@ def finish_copies(copies):
     """Wait for these."""
     for copy in copies:
         copy.finish()
+
+
+def finish_late(copies):
+    """Do what streams have put off until now."""
+    for copy in copies:
+        if not isinstance(copy, ToDevice | ToHost):
+            copy.finish()
 
 
 @locked

@@ -20,22 +20,21 @@ def is_available():
 
 
 class Device:
-    """The one device."""
+    """A device; a process computes on one."""
 
     compute_capability = "90"
     mem_info = (64 << 30, 80 << 30)
     attributes = runtime.ATTRIBUTES
 
-    def __init__(self, device=0):
-        self.id = int(device)
-        if self.id != 0:
-            raise runtime.CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+    def __init__(self, device=None):
+        self.id = runtime.getDevice() if device is None else int(device)
+        self.pci_bus_id = runtime.deviceGetPCIBusId(self.id)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        """Nothing to go back to: there is one device."""
+        """Nothing to go back to."""
 
     def __int__(self):
         return self.id
@@ -50,6 +49,7 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
     def use(self):
+        runtime.setDevice(self.id)
         return self
 
     def synchronize(self):

@@ -1,6 +1,7 @@
 """Some of CUDA's runtime."""
 
 import ctypes
+import os
 
 from cupy import _capture, _transfers
 
@@ -32,31 +33,46 @@ _PROPERTIES = {
 }
 
 
+GPUS = "CUDA_ON_HOST_GPUS"  # in the environment, how many there are
+
+_current = [0]
+
+
 class CUDARuntimeError(RuntimeError):
     """What a call of the runtime failed with."""
 
 
 def getDevice():
-    return 0
+    return _current[0]
 
 
 def setDevice(device):
-    if device != 0:
+    _require(device)
+    _current[0] = device
+
+
+def _require(device):
+    if not 0 <= device < getDeviceCount():
         raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
 
 def getDeviceCount():
-    return 1
+    return int(os.environ.get(GPUS, "1"))
 
 
 def getDeviceProperties(device):
-    setDevice(device)
+    _require(device)
     return dict(_PROPERTIES)
 
 
 def deviceGetAttribute(attribute, device):
-    setDevice(device)
+    _require(device)
     return 0
+
+
+def deviceGetPCIBusId(device):
+    _require(device)
+    return f"0000:{device:02X}:00.0"
 
 
 def driverGetVersion():

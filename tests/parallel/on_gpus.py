@@ -1,0 +1,40 @@
+"""How a rank of `driver.py` trains on a GPU of the stand-in, and what goes wrong there."""
+
+from sscaffe import device
+from sscaffe.glog import log_to_stderr
+from sscaffe.kernels import gpu_nccl
+
+
+def place(words, world):
+    """Return the device of a rank, and do to NCCL what the words say.
+
+    ``shared``: all ranks use one GPU; ``deaf``: nobody waits for means; ``hasty``: means are begun
+    before gradients are there.
+    """
+    log_to_stderr()
+    if "deaf" in words:
+        gpu_nccl.Mean.wait = lambda self: None
+    if "hasty" in words:
+        gpu_nccl.xp.cuda.Stream.wait_event = lambda self, event: None
+    return device.gpu(0 if "shared" in words else world.rank)
+
+
+def lose_another(solver):
+    """Let NCCL find, after some iterations, that another process is gone."""
+    if solver.iter == 3:
+        solver.team._reduction._means._nccl._comm._error = 6
+
+
+def one_by_one(solver):
+    """Let layers run by themselves, so that means begin beside them; count those that do."""
+    net = solver.net
+    solver.begun = []
+    reduction = solver.team._reduction
+    start = reduction._start
+
+    def begin(bucket):
+        solver.begun.append(reduction._is_armed)
+        start(bucket)
+
+    reduction._start = begin
+    net.before_forward(lambda name: None)
