@@ -11,8 +11,10 @@ from sscaffe.cli import options, train
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.settings import apply_settings
 from sscaffe.errors import SscaffeError
+from sscaffe.glog import logger
 from sscaffe.launch import Launcher, MpiExec
 from sscaffe.launch.launcher import Resume
+from sscaffe.launch.reach import require_hosts
 from sscaffe.solver.newest import newest_complete, stamps
 from sscaffe.solver.snapshot import prefix as snapshot_prefix
 
@@ -49,8 +51,9 @@ def command(
         raise SscaffeError(f"expected -- train and its flags, got {shlex.join(words)!r}")
     limit = options.positive("deadline", deadline) if deadline else None
     with options.logged():
-        resume = _resume(words[1:])
+        resume = _resume(words[1:], max_restarts)
         found = MpiExec.find(_words(mpiexec))
+        require_hosts(options.split(hosts), found.words)
         launcher = Launcher(found, ranks, options.split(hosts), max_restarts, limit)
         return launcher.launch(_program(words), resume)
 
@@ -66,17 +69,23 @@ def _program(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "sscaffe", *words]
 
 
-def _resume(flags: Sequence[str]) -> Resume:
+def _resume(flags: Sequence[str], max_restarts: int) -> Resume:
     """Return what finds the snapshots that the training will have written."""
     context = train.command.make_context("sscaffe train", list(flags))
     param = prototxt.read_solver(context.params["solver"])
     apply_settings(param, context.params["settings"])
     prefix = snapshot_prefix(param, root="", source=context.params["solver"], net_name="")
+    if max_restarts and not param.snapshot:
+        logger.warning(
+            "max-restarts: the solver takes no snapshots on the way, so each restart begins anew; "
+            "set snapshot in it"
+        )
     older = () if context.params["snapshot"] == train.AUTO else stamps(prefix)
 
     def resume() -> tuple[str, list[str]]:
         snapshot = newest_complete(prefix, older=older)
-        more = ["--snapshot", snapshot, "--weights", ""] if snapshot else []
+        more = ["--snapshot", snapshot] if snapshot else []
+        more += ["--weights", ""] if snapshot and context.params["weights"] else []
         return snapshot, _program(["train", *flags, *more])
 
     return resume

@@ -4,9 +4,11 @@ import contextlib
 import os
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
 from sscaffe.launch.run import Ended, Run
@@ -16,6 +18,8 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PASSED_ON = (*_STOPS, signal.SIGHUP, signal.SIGUSR1)
 _ERROR = 1
 _FINAL = (0, 3, 4)  # done, diverged, disk full: another time it would be the same
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before another try
+_TICK = 0.05
 
 Resume = Callable[[], tuple[str, Sequence[str]]]
 """Returns the snapshot to go on from, if there is one, and the program that does so."""
@@ -36,6 +40,11 @@ class Launcher:
         How often the program may be started again after a failure.
     deadline : float, optional
         The seconds that a step may take; see `Watchdog`.
+
+    Notes
+    -----
+    Before another try there is a pause of a second, twice as long after each that came no further
+    than the one before, up to 30 s.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class Launcher:
             The exit status: that of the program, 128 and the number of a signal, or 75 if a rank
             stood still.
         """
+        last, pause = "", 0.0
         with self._signals():
             for restart in range(1, self._max_restarts + 2):
                 ended = self._start(program)
@@ -86,9 +96,34 @@ class Launcher:
                     self._max_restarts,
                     f"from {snapshot}" if snapshot else "from the beginning, without a snapshot",
                 )
+                came_further = snapshot != last or not pause
+                pause = _PAUSE if came_further else min(2 * pause, _LONGEST_PAUSE)
+                last = snapshot
+                if self._is_stopped_within(pause):
+                    return 128 + (self._stopped_by or 0)
         if ended.status:
             logger.error("The training failed: %s", ended.reason)
+        if _may_pass(ended):
+            self._say_how_to_go_on(resume)
         return ended.status
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not self._stopped_by and time.monotonic() < end:
+            time.sleep(_TICK)
+        return self._stopped_by is not None
+
+    def _say_how_to_go_on(self, resume: Resume) -> None:
+        try:
+            snapshot, program = resume()
+        except SscaffeError as error:
+            logger.error("There is nothing to go on from: %s", error)
+            return
+        if not snapshot:
+            logger.error("There is no snapshot to go on from; set snapshot in the solver")
+            return
+        typed = program[3:] if program[1:3] == ["-m", "sscaffe"] else program
+        logger.error("go on with: %s %s", self._known[LAUNCHED], shlex.join(typed))
 
     def _start(self, program: Sequence[str]) -> Ended:
         words = self._mpiexec.command(program, self._ranks, self._hosts, self._known)

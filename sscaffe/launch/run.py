@@ -25,6 +25,7 @@ _LEAVING = 60.0  # seconds for mpiexec to end once all ranks have told that they
 _GRACE = 1.0  # for mpiexec to end by itself once a rank has given up
 _CHUNK = 1 << 16
 # Hydra ends with the number of the signal that a rank died of; others are classes of MPI's errors.
+_FAILED = 255  # Hydra's status, and that of ssh, where ranks cannot be started or are lost
 _DEADLY = (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)
 
 
@@ -127,7 +128,9 @@ class Run:
 
     def _ended(self, code: int) -> Ended:
         reason = f"it ended with status {code}" if code else ""
-        if code < 0:
+        if code == _FAILED and not self._latest:
+            code, reason = 1, "no rank was heard of; what mpiexec wrote above says more"
+        elif code < 0:
             code, reason = 128 - code, f"mpiexec died of {signal.Signals(-code).name}"
         elif code % 128 in _DEADLY:
             code, reason = 128 + code % 128, f"a rank died of {signal.Signals(code % 128).name}"

@@ -143,6 +143,11 @@ class PrefetchedLayer(Layer):
         """Read, of each `size` batches, the one with this number."""
         self._reader.shard(rank, size)
 
+    @property
+    def record_count(self) -> int:
+        """How many records there are; 0 if nobody knows."""
+        return int(getattr(self._source, "record_count", 0))
+
     def data_state(self) -> dict[str, Any]:
         """Return the place of the batch that the next forward pass gets; JSON can hold it."""
         return dict(self._reader.state() if self._state is None else self._state)

@@ -6,6 +6,7 @@ rank, and means the same on any number of them.
 """
 
 from sscaffe.errors import UnsupportedError
+from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.net.rules import is_included
 from sscaffe.parallel.world import World
@@ -32,10 +33,20 @@ def shard(net: Net, world: World) -> None:
     UnsupportedError
         If one would read the same on all ranks, or write to the same file.
     """
-    for layer in net.layers:
+    for layer, top in zip(net.layers, net.tops, strict=True):
         own = getattr(layer, "shard", None)
         if own is not None:
             own(world.rank, world.size)
+            records, batch = getattr(layer, "record_count", 0), top[0].shape[0]
+            if world.is_first and 0 < records < world.size * batch:
+                logger.warning(
+                    "layer %r: %d ranks x batch %d is more than the %d records that there are, so "
+                    "each iteration sees some of them several times",
+                    layer.name,
+                    world.size,
+                    batch,
+                    records,
+                )
         elif layer.type == "Python" and not layer.layer_param.bottom:
             raise UnsupportedError(
                 f"layer {layer.name!r}: a Python layer that reads data needs a method "

@@ -68,7 +68,22 @@ class Team:
             rng.seed = seed
 
     def set_random_state(self, rng: RandomNumbers, states: Sequence[bytes]) -> None:
-        """Go to a place that ranks were at; those that there were not, to one of their own."""
+        """Go to a place that ranks were at; those that there were not, to one of their own.
+
+        Warns if there were more of them, or less.
+        """
+        if self.is_first and len(states) != self.world.size:
+            logger.warning(
+                "The snapshot was taken by %d %s, and %d %s on: data goes on from the same record, "
+                "but a step has %d batches instead of %d (--split-batch: parts of one batch), and "
+                "crops, mirrors and dropout are drawn anew; it is not the same training bit for bit",
+                len(states),
+                "ranks" if len(states) > 1 else "rank",
+                self.world.size,
+                "go" if self.world.size > 1 else "goes",
+                self.world.size,
+                len(states),
+            )
         if self.world.rank < len(states):
             rng.set_state(states[self.world.rank])
             return

@@ -1,15 +1,19 @@
 """One rank of a training: ``driver.py [words]``; what it ends with goes to a file of its own.
 
-Words: a .solverstate to go on from; ``split``: divide the batches; ``fail``, ``differ``, ``lose``:
-let rank 1 meet an error, change a weight, or NCCL lose a process, after some iterations; ``gpu``:
-train on GPUs, and then those of `on_gpus.place`, and ``singly``: layers one by one.
+Words: a .solverstate to go on from; ``split``: divide the batches; ``fail``, ``differ``, ``lose``,
+``stall``: let rank 1 meet an error, change a weight, or NCCL lose a process, or stand still, after
+some iterations; ``gpu``: train on GPUs, and then those of `on_gpus.place`, and ``singly``: layers
+one by one.
 """
 
 import sys
+import time
 
 import numpy as np
 
+from sscaffe.glog import log_to_stderr
 from sscaffe.parallel.team import Team
+from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import current
 from sscaffe.solver import Solver
 
@@ -28,6 +32,11 @@ def lose(solver):
     on_gpus.lose_another(solver)
 
 
+def stall(solver):
+    if solver.iter == 3:
+        time.sleep(60)
+
+
 words = sys.argv[1:]
 world = current()
 place = None
@@ -35,12 +44,16 @@ if "gpu" in words:
     from tests.parallel import on_gpus
 
     place = on_gpus.place(words, world)
-team = Team(world, split_batch="split" in words)
+watchdog = Watchdog(world.rank)
+team = Team(world, split_batch="split" in words, watchdog=watchdog)
 solver = Solver("solver.prototxt", device=place, team=team)
 if world.rank == 1:
-    solver.callbacks += [one for one in (fail, differ, lose) if one.__name__ in words]
+    solver.callbacks += [one for one in (fail, differ, lose, stall) if one.__name__ in words]
 if "singly" in words:
     on_gpus.one_by_one(solver)
+if "stall" in words:
+    log_to_stderr()
+    watchdog.start()
 solver.solve(next((word for word in words if word.endswith(".solverstate")), None))
 
 found = {param.name: param.host_data for param in solver.net.learnable_params}

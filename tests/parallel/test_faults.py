@@ -6,13 +6,15 @@
 import os
 import random
 import re
+import shlex
 import signal
+import sys
 import time
 
 import pytest
 
 from tests.parallel import jobs
-from tests.parallel.ranks import launch_train, left_running, ranks_of, require_mpi
+from tests.parallel.ranks import launch_train, launched, left_running, ranks_of, require_mpi
 from tests.trust.jobs import NET, SOLVER, digest, prepare, say
 
 KILLS = int(os.environ.get("FAULT_KILLS", "3"))
@@ -108,7 +110,7 @@ def test_a_stall_ends_within_its_deadline(tmp_path, rank):
         assert DEADLINE - 0.5 < took < DEADLINE + 5
         assert not left_running(folder)
         # The other says so, if it is not in a snapshot of rank 0, which may take longer.
-        heard = f"no step on rank {1 - rank} for", f"rank {rank} was not heard for"
+        heard = f"did not come: rank {rank}, not heard for", f"rank {rank} was not heard for"
         assert any(words in job.text() for words in heard)
     say(f"\na stall of rank {rank} ended after {took:.1f} s of {DEADLINE:.1f}")
 
@@ -134,6 +136,42 @@ def test_a_bad_record_of_one_rank_ends_all_with_its_message(tmp_path):
         assert time.monotonic() - before < 5
         assert re.search(r"rank \d: sscaffe train: ", job.text())
         assert not left_running(folder)
+
+
+def test_the_log_says_how_to_go_on(tmp_path):
+    folder = prepared(tmp_path / "job", last=300)
+    with launch_train(folder, "--set", "max_iter=10000000") as job:
+        job.wait_for("Snapshot complete")
+        os.kill(ranks_of(folder)[1], signal.SIGKILL)
+        assert job.end() == 128 + signal.SIGKILL
+        [words] = re.findall(r"go on with: sscaffe (launch .*)", job.text())
+    assert "launch -n 2 -- train --solver solver.prototxt" in words
+    assert re.search(r"--snapshot small_iter_\d+\.solverstate$", words)
+    words = words.replace("max_iter=10000000", "max_iter=300")
+    with launched([sys.executable, "-m", "sscaffe", *shlex.split(words)], folder) as job:
+        assert job.end() == 0, job.text()
+        assert "Restoring from small_iter_" in job.text()
+
+
+def test_restarts_without_snapshots_get_a_warning(tmp_path):
+    folder = prepared(tmp_path / "job", last=3)
+    flags = ["-n", "2", "--max-restarts", "1"]
+    with launch_train(folder, "--set", "snapshot=0", launcher=flags) as job:
+        assert job.end() == 0, job.text()
+        assert "each restart begins anew; set snapshot in it" in job.text()
+
+
+def test_a_host_that_is_not_there_is_an_error_of_one_sentence(tmp_path):
+    folder = prepared(tmp_path / "job", last=3)
+    shell = tmp_path / "ssh"
+    shell.write_text('#!/bin/sh\necho "no host $1" >&2\nexit 255\n')
+    shell.chmod(0o755)
+    mpiexec = f"{jobs.MPIEXEC} -launcher-exec {shell}"
+    flags = ["-n", "2", "--hosts", "localhost,nowhere", "--mpiexec", mpiexec]
+    with launch_train(folder, launcher=flags) as job:
+        assert job.end() == 1
+        assert "sscaffe launch: host nowhere: it cannot be reached (no host nowhere)" in job.text()
+        assert "rank" not in job.text()
 
 
 def test_what_would_come_again_is_not_tried_again(tmp_path):
@@ -173,6 +211,15 @@ def test_ctrl_c_takes_one_snapshot(tmp_path):
     with launch_train(other, "--set", "snapshot=0") as job:
         assert job.end() == 0, job.text()
     assert digest(model) == digest(other / model.name)
+
+
+def test_the_message_names_the_rank_that_others_wait_for(tmp_path):
+    folder = jobs.prepare_net(tmp_path / "job", "max_iter: 10000000")
+    with jobs.ranks(2, folder, jobs.DRIVER, "stall", known={"SSCAFFE_DEADLINE": "2"}) as process:
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "no step on rank 1 for" in log
+    assert "it stands in driver.py:" in log
 
 
 def test_a_long_test_is_no_stall(tmp_path):

@@ -4,13 +4,16 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 
 from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.launch import launcher, reach
 from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
+from sscaffe.launch.run import Ended
 from tests.parallel.ranks import left_running, require_mpi, stand_in
 
 DEADLINE = 2.0
@@ -74,6 +77,71 @@ def test_restarts_are_used_up(tmp_path):
     assert text.count("rank 1: as asked") == 3
     assert "restart 1 of 2 from state.npy" in text
     assert "restart 2 of 2" in text
+
+
+def test_pauses_grow_while_a_training_comes_no_further(monkeypatch):
+    now, ends = [0.0], iter([(9, 5)] * 7 + [(0, 9)])
+    snapshots = iter(["a", "a", "a", "b", "b", "b", "b"])
+    starts = []
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    def start(self, program):
+        starts.append(now[0])
+        status, steps = next(ends)
+        return Ended(status, "as asked", steps)
+
+    monkeypatch.setattr(launcher.time, "sleep", sleep)
+    monkeypatch.setattr(launcher.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(launcher.Launcher, "_start", start)
+    one = launcher.Launcher(MpiExec(["mpiexec"], is_open_mpi=False), 2, max_restarts=9)
+    assert one.launch(["x"], lambda: (next(snapshots), ["x"])) == 0
+    np.testing.assert_allclose(np.diff(starts), [1, 2, 4, 1, 2, 4, 8], atol=0.1)
+
+
+def test_a_signal_ends_a_pause(monkeypatch):
+    monkeypatch.setattr(
+        launcher.Launcher, "_start", lambda self, program: Ended(137, "a rank died", 5)
+    )
+    monkeypatch.setattr(launcher, "_PAUSE", 60.0)
+    one = launcher.Launcher(MpiExec(["mpiexec"], is_open_mpi=False), 2, max_restarts=9)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    before = time.monotonic()
+    assert one.launch(["x"], lambda: ("", ["x"])) == 128 + signal.SIGTERM
+    assert time.monotonic() - before < 30
+
+
+@pytest.mark.parametrize(
+    ("flags", "known", "shell"),
+    [
+        ({}, {}, ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]),
+        ({"launcher": "ssh", "launcher-exec": "/my/ssh"}, {}, ["/my/ssh"]),
+        ({"launcher": "slurm"}, {}, []),
+        ({}, {"HYDRA_LAUNCHER_EXEC": "/my/ssh"}, ["/my/ssh"]),
+        ({}, {"HYDRA_LAUNCHER": "rsh"}, []),
+        ({}, {"SLURM_JOB_ID": "7"}, []),
+    ],
+)
+def test_the_remote_shell_of_an_mpi(monkeypatch, flags, known, shell):
+    for name in ("HYDRA_LAUNCHER", "HYDRA_LAUNCHER_EXEC", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    assert reach._shell(flags) == shell
+
+
+def test_a_host_that_cannot_be_reached(tmp_path):
+    shell = tmp_path / "ssh"
+    shell.write_text('#!/bin/sh\n[ "$1" = good ] || { echo "no host $1" >&2; exit 255; }\n')
+    shell.chmod(0o755)
+    mpiexec = ["mpiexec", "-launcher-exec", str(shell)]
+    reach.require_hosts(["good:2", "localhost"], mpiexec)
+    words = rf"host bad: it cannot be reached \(no host bad\); .*: {shell} bad true"
+    with pytest.raises(SscaffeError, match=words):
+        reach.require_hosts(["good", "bad"], mpiexec)
+    with pytest.raises(SscaffeError, match="nowhere: No such file or directory"):
+        reach.require_hosts(["good"], ["mpiexec", "-launcher-exec", "nowhere"])
 
 
 def test_an_error_before_the_first_step_would_come_again(tmp_path):

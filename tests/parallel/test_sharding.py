@@ -73,6 +73,17 @@ def batches(net, count):
     return found
 
 
+@pytest.mark.parametrize("layer", [DATA, IMAGES])
+def test_more_records_than_there_are_get_a_warning(folder, layer, caplog):
+    for rank in (1, 0):
+        with open_net(folder, layer) as net:
+            sharding.shard(net, Rank(rank, 5))
+            sharding.shard(net, Rank(rank, 6))
+    [record] = caplog.records
+    words = "layer 'in': 6 ranks x batch 3 is more than the 17 records that there are"
+    assert record.getMessage().startswith(words)
+
+
 def assert_same(first, second):
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)

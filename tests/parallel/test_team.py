@@ -35,6 +35,19 @@ def test_ranks_that_a_state_does_not_know_have_numbers_of_their_own():
     assert len({int(number) for row in draws for number in row}) == 16
 
 
+def test_another_number_of_ranks_is_said(caplog):
+    states = [RandomNumbers(seed).get_state() for seed in (1, 2, 3)]
+    for rank in (0, 1):
+        Team(Rank(rank, 2)).set_random_state(RandomNumbers(7), states)
+    Team(Rank(0, 3)).set_random_state(RandomNumbers(7), states)
+    [record] = caplog.records
+    words = "The snapshot was taken by 3 ranks, and 2 go on: data goes on from the same record, but "
+    assert record.getMessage().startswith(words + "a step has 2 batches instead of 3")
+    caplog.clear()
+    Team().set_random_state(RandomNumbers(7), states)
+    assert "taken by 3 ranks, and 1 goes on" in caplog.text
+
+
 def test_a_team_of_one_changes_nothing():
     team, rng = Team(), RandomNumbers(7)
     team.part(rng)
