@@ -100,12 +100,13 @@ def _watched(world: World) -> Iterator[Watchdog]:
 def _solver(flags: dict[str, Any], team: Team) -> Iterator[Solver]:
     """Make the solver, alone at its snapshots; `flags` gets the snapshot that was found."""
     world = team.world
-    options.device(flags["gpu"])  # what is not there is refused first
+    asked = flags["gpu"]
+    if asked == "all" and world.size > 1:
+        asked = str(world.place % max(gpu_count(), 1))  # a GPU for each rank of this machine
+    options.device(asked)  # what is not there is refused first
     param = prototxt.read_solver(flags["solver"])
     wants_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
-    number = flags["gpu"] or (str(param.device_id) if wants_gpu else "")
-    if number == "all" and world.size > 1:
-        number = str(world.place % max(gpu_count(), 1))  # a GPU for each rank of this machine
+    number = asked or (str(param.device_id) if wants_gpu else "")
     place = options.device(number, tf32=flags["tf32"])
     apply_settings(param, flags["settings"])
     if world.is_first:

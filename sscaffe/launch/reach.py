@@ -1,5 +1,6 @@
 """Whether the hosts of a launch can be reached, before an MPI says in its own words that not."""
 
+import itertools
 import os
 import shlex
 import socket
@@ -34,7 +35,7 @@ def require_hosts(hosts: Sequence[str], mpiexec: Sequence[str]) -> None:
     """
     flags = {
         word.lstrip("-"): value
-        for word, value in zip(mpiexec[1:], [*mpiexec[2:], ""], strict=True)
+        for word, value in itertools.pairwise([*mpiexec[1:], ""])
         if word.startswith("-")
     }
     shell = _shell(flags)

@@ -76,7 +76,7 @@ class Team:
             logger.warning(
                 "The snapshot was taken by %d %s, and %d %s on: data goes on from the same record, "
                 "but a step has %d batches instead of %d (--split-batch: parts of one batch), and "
-                "crops, mirrors and dropout are drawn anew; it is not the same training bit for bit",
+                "crops, mirrors and dropout are drawn anew: it is not the same training any more",
                 len(states),
                 "ranks" if len(states) > 1 else "rank",
                 self.world.size,

@@ -2,8 +2,8 @@
 
 Words: a .solverstate to go on from; ``split``: divide the batches; ``fail``, ``differ``, ``lose``,
 ``stall``: let rank 1 meet an error, change a weight, or NCCL lose a process, or stand still, after
-some iterations; ``gpu``: train on GPUs, and then those of `on_gpus.place`, and ``singly``: layers
-one by one.
+some iterations; ``gpu``: train on GPUs, and then those of `on_gpus.place`, ``singly``: layers one
+by one, and ``stuck``: one waits in NCCL.
 """
 
 import sys
@@ -51,7 +51,9 @@ if world.rank == 1:
     solver.callbacks += [one for one in (fail, differ, lose, stall) if one.__name__ in words]
 if "singly" in words:
     on_gpus.one_by_one(solver)
-if "stall" in words:
+if "stuck" in words:
+    on_gpus.get_stuck(solver)
+if {"stall", "stuck"} & {*words}:
     log_to_stderr()
     watchdog.start()
 solver.solve(next((word for word in words if word.endswith(".solverstate")), None))

@@ -1,8 +1,11 @@
 """How a rank of `driver.py` trains on a GPU of the stand-in, and what goes wrong there."""
 
+import time
+
 from sscaffe import device
-from sscaffe.glog import log_to_stderr
+from sscaffe.glog import log_to_stderr, logger
 from sscaffe.kernels import gpu_nccl
+from sscaffe.kernels.gpu_runtime import xp
 
 
 def place(words, world):
@@ -23,6 +26,25 @@ def lose_another(solver):
     """Let NCCL find, after some iterations, that another process is gone."""
     if solver.iter == 3:
         solver.team._reduction._means._nccl._comm._error = 6
+
+
+def get_stuck(solver):
+    """Let rank 1 begin no mean after some iterations, and rank 0 wait for it in NCCL."""
+    comm = solver.team._reduction._means._nccl._comm
+    reduce, abort = comm.allReduce, comm.abort
+
+    def give_up():
+        logger.info("NCCL is given up")
+        abort()
+
+    def wait(*arguments):
+        if solver.iter == 3 and solver.team.world.rank == 1:
+            time.sleep(60)
+        reduce(*arguments)
+        xp.cuda.Stream.null.wait_event(solver.team._reduction._means._nccl._stream.record())
+
+    comm.allReduce, comm.abort = wait, give_up
+    solver.team._watchdog.before_leaving[:] = [give_up]
 
 
 def one_by_one(solver):

@@ -41,7 +41,9 @@ def test_another_number_of_ranks_is_said(caplog):
         Team(Rank(rank, 2)).set_random_state(RandomNumbers(7), states)
     Team(Rank(0, 3)).set_random_state(RandomNumbers(7), states)
     [record] = caplog.records
-    words = "The snapshot was taken by 3 ranks, and 2 go on: data goes on from the same record, but "
+    words = (
+        "The snapshot was taken by 3 ranks, and 2 go on: data goes on from the same record, but "
+    )
     assert record.getMessage().startswith(words + "a step has 2 batches instead of 3")
     caplog.clear()
     Team().set_random_state(RandomNumbers(7), states)

@@ -42,7 +42,7 @@ if available:
     class NcclCommunicator:
         """The device of one process among those of all that MPI started."""
 
-        def __init__(self, ndev, commId, rank, config=None):  # noqa: N803
+        def __init__(self, ndev, commId, rank, config=None):
             from mpi4py import MPI
 
             if not isinstance(commId, bytes) or len(commId) != _ID_BYTES:
@@ -57,7 +57,7 @@ if available:
             if len({one[3] for one in everyone}) < ndev:
                 raise NcclError(5)  # two ranks on one device
 
-        def allReduce(self, sendbuf, recvbuf, count, datatype, op, stream):  # noqa: N802
+        def allReduce(self, sendbuf, recvbuf, count, datatype, op, stream):
             if op != NCCL_SUM or self._comm is None:
                 raise NcclError(4)
             found = _capture.stream_at(stream)
