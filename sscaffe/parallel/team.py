@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from sscaffe.blob import Blob
 from sscaffe.glog import logger
@@ -15,6 +16,8 @@ from sscaffe.parallel.watchdog import Watchdog
 from sscaffe.parallel.world import World, started_with
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import LARGEST, RandomNumbers
+
+T = TypeVar("T")
 
 _REMINDERS = 10  # of rank 0 that it works, within a deadline
 _APART = 0x9E3779B1  # odd, so that ranks below 2**32 have seeds of their own
@@ -140,10 +143,14 @@ class Team:
         with self._watchdog.waiting():
             return bool(self.world.largest(int(flag)))
 
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all ranks, in their order."""
+        with self._watchdog.waiting():
+            return self.world.gather(value)
+
     def mean(self, value: float) -> float:
         """Return the mean of the ranks' values."""
-        with self._watchdog.waiting():
-            return sum(self.world.gather(value)) / self.world.size
+        return sum(self.gather(value)) / self.world.size
 
     @contextlib.contextmanager
     def alone(self, *, patiently: bool = False) -> Iterator[bool]:
@@ -208,7 +215,8 @@ class Team:
             On all ranks, if they differ.
         """
         if not self.is_alone and iteration % INTERVAL == 0:
-            require_agreement(self.world, net, history, iteration)
+            with self._watchdog.waiting():
+                require_agreement(self.world, net, history, iteration)
         self._watchdog.step()
 
 

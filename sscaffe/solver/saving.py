@@ -81,7 +81,7 @@ class Saving(Scripting):
         require_finite_weights(self.net, self.param, self.iter)
         self._connectivity.refresh()
         model, state = self._names()
-        random_states = self.team.world.gather(self.rng.get_state())
+        random_states = self.team.gather(self.rng.get_state())
         with self.team.alone(patiently=True) as works:
             if works:
                 self._save(model, state, random_states)
