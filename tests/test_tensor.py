@@ -225,3 +225,25 @@ def test_zeros_move_without_a_plain_array(blocked):
     assert not back.read().any()
     tensor.memory_in(blocked, SHAPE)
     assert not tensor.is_zero
+
+
+def test_the_values_of_a_memory_are_its_own(blocked, values):
+    memory, plain = _core.Memory(blocked), _core.Memory(values.copy(), SHAPE)
+    plain.copy_to(memory)
+    stored = memory.values
+    assert stored.shape == (blocked.stored,)
+    assert stored.sum() == pytest.approx(values.sum(), rel=1e-3)
+    stored *= 2
+    memory.copy_to(plain)
+    np.testing.assert_array_equal(plain.values, 2 * values)
+    kept = _core.Memory(blocked).values  # which outlives the name of its memory
+    assert not kept.any()
+
+
+def test_the_form_of_a_layout_tells_it_from_others(blocked):
+    block = 16 if blocked.channel_block != 16 else 8
+    others = [_core.Layout(SHAPE), _core.Layout.with_channel_block(SHAPE, block)]
+    others.append(_core.Layout((2, 20, 144)))
+    same = _core.Layout.with_channel_block(SHAPE, blocked.channel_block)
+    assert (blocked.form == same.form) == (blocked == same)
+    assert len({layout.form for layout in [blocked, *others]}) == 4
