@@ -199,8 +199,8 @@ def check_explained(error):
         *(
             (
                 f"name: 'a'\n{marker} HEAD\nforce_backward: true",
-                f"expected a field name, got the '{marker}' of a merge that was not ended; keep one "
-                "of the two versions, and none of these lines",
+                f"expected a field name, got the '{marker}' of a merge that was not ended; keep "
+                "one of the two versions, and none of these lines",
             )
             for marker in ("<<<<<<<", "=======", ">>>>>>>")
         ),

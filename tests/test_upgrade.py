@@ -394,7 +394,7 @@ def test_the_refusal_says_which_file_and_line(text, line, message, tmp_path):
 def test_the_refusal_of_a_solver_says_where(tmp_path):
     path = tmp_path / "solver.prototxt"
     path.write_text("type: 'SGD'\nsolver_type: ADAM")
-    with pytest.raises(PrototxtError, match="solver.prototxt:2:1: solver_type: type is set"):
+    with pytest.raises(PrototxtError, match=r"solver\.prototxt:2:1: solver_type: type is set"):
         read_solver(path)
 
 

@@ -2,10 +2,9 @@
 
 python tools/check_prototxts.py [--build] [--at-least PERCENT] FOLDER...
 
-A file is parsed if it is read as a net or as a solver, in the form of any year, and upgraded.
-Label maps, whose first field is `item`, are neither and are left out. With --build, nets are built
-as well, in TRAIN and in TEST: with random images of a usual size where data is not here, and one
-image a batch. The exit status is 1 if less than PERCENT of the files are parsed (98 by default).
+A file is parsed if it is read as a net or solver of any year, and upgraded. Label maps, whose first
+field is `item`, are left out. With --build, nets are built in TRAIN and in TEST: with random images
+where data is not here, one a batch. The exit status is 1 if less than PERCENT are parsed (98).
 """
 
 import argparse
@@ -28,8 +27,8 @@ BATCHES = ("data_param", "image_data_param", "window_data_param", "hdf5_data_par
 
 def reason_of(error, path):
     """Say why in one line; of the place, only where in the file it is."""
-    lines = [str(error), *getattr(error, "__notes__", [])[:1]]
-    return " ".join(" ".join(lines).split()).replace(f"{path}:", "line ", 1)
+    words = " ".join([str(error), *getattr(error, "__notes__", [])[:1]]).split()
+    return " ".join(words).replace(f"{path}: ", "").replace(f"{path}:", "line ")
 
 
 def build(net, phase):
@@ -94,8 +93,8 @@ def main():
         print(f"{len(paths)} x {reason}\n    {paths[0]}")
     percent = 100 * total["parsed"] / max(1, total["files"] - total["label maps"])
     print(f"{percent:.1f} % parsed")
-    sys.exit(percent < args.at_least)
+    return percent < args.at_least
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
