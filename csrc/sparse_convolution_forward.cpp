@@ -31,13 +31,32 @@ void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, c
     }
 }
 
+// Channels that are staged at once.
+int64_t channels_at_once(const ChannelBlocks& images) {
+    return std::min(images.block, kMostLanes);
+}
+
+// A few channels of an image: `count` neighbours, from one position to the next `block` further on.
+struct Staged {
+    int64_t image, first, count;
+    const float* source;
+};
+
+Staged staged_at(const ChannelBlocks& images, int64_t channels, int64_t positions, int64_t item) {
+    const int64_t most = channels_at_once(images), items = divide_up(channels, most);
+    const int64_t first = item % items * most, place = first % images.block;
+    return {item / items, first, std::min({most, channels - first, images.block - place}),
+            images.data + (first - place) * positions + place};
+}
+
 }  // namespace
 
 void SparseConvolution::make_rooms(Plan& plan, int64_t elements) {
     const SparseTiling& t = plan.tiling;
     const int64_t lanes = kernel_.lanes;
     // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind = (t.plane_rows * phases_.columns + t.plane_columns + lanes) * lanes;
+    const int64_t behind =
+        (t.plane_rows * phases_.columns + t.plane_columns + lanes) * plan.position;
     make_room(plan.split, plan.split_size, elements * channels_ * phases_.channel_size() + behind);
     int64_t most = 0;
     for (const Part& part : plan.parts) most = std::max(most, part.count);
@@ -74,28 +93,27 @@ void SparseConvolution::stage_plane(const float* source, const int64_t* images,
     }
 }
 
-// Put a block of channels of `lanes` images side by side.
+// Put a few channels of `lanes` images side by side.
 void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
     const ChannelBlocks& bottom = call.bottom;
     const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size() * lanes;
-    const int64_t blocks = divide_up(channels_, bottom.block);
-    const int64_t time = item / blocks, first = item % blocks * bottom.block;
+    const int64_t lanes = kernel_.lanes;
+    const Staged staged = staged_at(bottom, channels_, down.input * across.input, item);
     int64_t images[kMostLanes];
     for (int64_t i = 0; i < lanes; ++i) {
         // What has no image gets the last one's, which nobody will look at.
-        images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
+        images[i] = std::min(staged.image * lanes + i, call.images - 1) * bottom.image;
     }
-    const float* source = bottom.data + first * down.input * across.input;
-    float* target = plan.split.get() + (time * channels_ + first) * channel;
+    const float* source = staged.source;
+    float* target = plan.split.get() + staged.image * split_image(lanes) +
+                    staged.first * plan.channel;
     if (bottom.block == 1) return stage_plane(source, images, target);
-    const int64_t count = std::min(bottom.block, channels_ - first);
     for (int64_t y = 0; y < down.input; ++y) {
         for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
-            float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
-            for (int64_t c = 0; c < count; c += lanes) {
-                kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * channel,
-                               channel);
+            float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
+            for (int64_t c = 0; c < staged.count; c += lanes) {
+                kernel_.gather(source + c, images, std::min(lanes, staged.count - c),
+                               place + c * plan.channel, plan.channel);
             }
         }
     }
@@ -109,29 +127,26 @@ void SparseConvolution::copy_channel(const float* plane, float* split) const {
                       phases_.columns);
 }
 
-// Split a block of channels of one image into their phases.
+// Split a few channels of one image into their phases.
 void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
                                      float* planes) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
-    const int64_t positions = phases_.down.input * phases_.across.input;
-    const int64_t blocks = divide_up(channels_, bottom.block);
-    const int64_t image = item / blocks, first = item % blocks * bottom.block;
-    const float* source = bottom.data + image * bottom.image + first * positions;
-    float* target = plan.split.get() + (image * channels_ + first) * channel;
-    if (bottom.block == 1) return copy_channel(source, target);
-    const int64_t count = std::min(bottom.block, channels_ - first), plane = positions + lanes;
+    const int64_t lanes = kernel_.lanes, positions = phases_.down.input * phases_.across.input;
+    const Staged staged = staged_at(call.bottom, channels_, positions, item);
+    const float* source = staged.source + staged.image * call.bottom.image;
+    float* target = plan.split.get() + staged.image * split_image(1) + staged.first * plan.channel;
+    if (call.bottom.block == 1) return copy_channel(source, target);
+    const int64_t plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
         for (int64_t i = 0; i < lanes; ++i)
-            places[i] = std::min(p + i, positions - 1) * bottom.block;
-        for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
-                           plane);
+            places[i] = std::min(p + i, positions - 1) * call.bottom.block;
+        for (int64_t c = 0; c < staged.count; c += lanes) {
+            kernel_.gather(source + c, places, std::min(lanes, staged.count - c),
+                           planes + c * plane + p, plane);
         }
     }
-    for (int64_t c = 0; c < count; ++c) {
-        copy_channel(planes + c * plane, target + c * channel);
+    for (int64_t c = 0; c < staged.count; ++c) {
+        copy_channel(planes + c * plane, target + c * plan.channel);
     }
 }
 
@@ -179,10 +194,10 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
     const std::vector<SparseSource>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
-    const int64_t element = strips ? 1 : kernel_.lanes, time = strips ? 0 : unit.time;
-    const int64_t channels = channels_ / groups_, channel = phases_.channel_size() * element;
-    const float* source = plan.split.get() + (time * channels_ + part.group * channels) * channel +
-                          (unit.y * phases_.columns + unit.x) * element;
+    const int64_t channels = channels_ / groups_;
+    const float* source = plan.split.get() + (strips ? 0 : unit.time * split_image(kernel_.lanes)) +
+                          part.group * channels * plan.channel +
+                          (unit.y * phases_.columns + unit.x) * plan.position;
     const auto vectors_from = [&](int64_t first) {
         return std::clamp<int64_t>(channels - first, 0, t.channels) * t.channel_vectors();
     };
@@ -192,7 +207,7 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        kernel_.pack(vectors_from(first), plan.places.data(), source + first * channel, runs.size(),
+        kernel_.pack(vectors_from(first), plan.places.data(), source + first * plan.channel, runs.size(),
                      runs.data(), kernel_.lanes, room.packed.get());
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
@@ -201,7 +216,7 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         tile.values = part.values.data() + place * 4;
         // The phases of a few images are in the second cache as it is.
         tile.ahead_count = strips ? 0 : vectors_from(next);
-        tile.ahead = source + next * channel;
+        tile.ahead = source + next * plan.channel;
         kernel_.tile(tile);
     }
     if (strips) {
@@ -221,25 +236,20 @@ void SparseConvolution::write_images(const Call& call, const Unit& unit, const f
     int64_t places[kMostLanes];
     for (int64_t i = 0; i < images; ++i) places[i] = i * top.image;
     float* data = top.data + unit.time * lanes * top.image;
-    for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
-        const float* source = sums + (c - part.first) * filter;
-        for (int64_t y = 0; y < unit.rows; ++y) {
-            float* target = data + c / top.block * plane + c % top.block +
-                            ((unit.y + y) * width + unit.x) * top.block;
-            if (top.block > 1) {
-                for (int64_t x = 0; x < unit.columns; ++x) {
-                    kernel_.scatter(source + (y * unit.columns + x) * lanes, filter, count, places,
-                                    images, call.least, target + x * top.block);
-                }
-                continue;
-            }
-            for (int64_t x = 0; x < unit.columns; x += lanes) {
-                kernel_.scatter(source + (y * unit.columns + x) * lanes, lanes,
-                                std::min(lanes, unit.columns - x), places, images, call.least,
-                                target + x);
-            }
+    // The channels of a position may be neighbours, and so may the positions of a plain channel.
+    const int64_t step = top.block > 1 ? 1 : lanes;
+    for (int64_t y = 0; y < unit.rows; ++y) {
+        for (int64_t x = 0; x < unit.columns; x += step) {
+            const float* source = sums + (y * unit.columns + x) * lanes;
+            float* target = data + ((unit.y + y) * width + unit.x + x) * top.block;
+            for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
+                const int64_t run = top.block > 1 ? count : std::min(lanes, unit.columns - x);
+                kernel_.scatter(source + (c - part.first) * filter, top.block > 1 ? filter : lanes,
+                                run, places, images, call.least,
+                                target + c / top.block * plane + c % top.block);
+            });
         }
-    });
+    }
 }
 
 void SparseConvolution::write_strips(const Plan& plan, const Call& call, const Unit& unit,
@@ -270,8 +280,9 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
     make_rooms(plan, strips ? times : times * kernel_.lanes);
-    const int64_t items = times * divide_up(channels_, call.bottom.block);
-    const int64_t staged = phases_.down.input * phases_.across.input * call.bottom.block;
+    const int64_t at_once = channels_at_once(call.bottom);
+    const int64_t items = times * divide_up(channels_, at_once);
+    const int64_t staged = split_image(strips ? 1 : kernel_.lanes) / channels_ * at_once;
     parallel_for(0, items, grain_of(staged), [&](int64_t first, int64_t last) {
         float* planes = rooms_[omp_get_thread_num()].planes.get();
         for (int64_t item = first; item < last; ++item) {
@@ -314,11 +325,11 @@ void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, cons
     const int64_t work = nnz() * phases_.down.output() * phases_.across.output() + 1;
     const int64_t most = std::max<int64_t>(1, kWorthStarting / work) * kernel_.lanes;
     for (int64_t first = 0; first < side_by_side; first += most) {
-        prepare(image_plan_, Lanes::kImages, std::min(side_by_side, most), top);
+        prepare(image_plan_, Lanes::kImages, part(0, std::min(side_by_side, most)));
         run(image_plan_, part(first, std::min(most, side_by_side - first)));
     }
     if (strips) {
-        prepare(strip_plan_, Lanes::kStrips, rest, top);
+        prepare(strip_plan_, Lanes::kStrips, part(side_by_side, rest));
         run(strip_plan_, part(side_by_side, rest));
     }
 }
