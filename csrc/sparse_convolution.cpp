@@ -139,8 +139,14 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const
     }
     for (int64_t c = 0; c < t.channels; ++c) {
         for (int64_t v = 0; v < t.channel_vectors(); ++v) {
-            plan.places.push_back(c * plan.channel + t.source(phases_, v) * plan.position);
+            plan.places.push_back({c * plan.channel + t.source(phases_, v) * plan.position,
+                                   (c * t.channel_vectors() + v) * kernel_.lanes});
         }
+    }
+    if (plan.channel < plan.position) {
+        // Read neighbours one after the other.
+        std::sort(plan.places.begin(), plan.places.end(),
+                  [](SparseSource a, SparseSource b) { return a.source < b.source; });
     }
     if (lanes == Lanes::kStrips) {
         plan.tile_columns =

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <tuple>
 
 #include "parallel.h"
 #include "sparse_convolution.h"
@@ -31,22 +32,11 @@ void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, c
     }
 }
 
-// Channels that are staged at once.
-int64_t channels_at_once(const ChannelBlocks& images) {
-    return std::min(images.block, kMostLanes);
-}
-
-// A few channels of an image: `count` neighbours, from one position to the next `block` further on.
-struct Staged {
-    int64_t image, first, count;
-    const float* source;
-};
-
-Staged staged_at(const ChannelBlocks& images, int64_t channels, int64_t positions, int64_t item) {
-    const int64_t most = channels_at_once(images), items = divide_up(channels, most);
-    const int64_t first = item % items * most, place = first % images.block;
-    return {item / items, first, std::min({most, channels - first, images.block - place}),
-            images.data + (first - place) * positions + place};
+// First and size of one of so many parts of a whole, the larger ones before the smaller ones: the
+// threads that are ready early take what is small.
+std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index) {
+    const int64_t size = whole / parts, larger = whole % parts;
+    return {size * index + std::min(index, larger), size + (index < larger)};
 }
 
 }  // namespace
@@ -93,28 +83,28 @@ void SparseConvolution::stage_plane(const float* source, const int64_t* images,
     }
 }
 
-// Put a few channels of `lanes` images side by side.
+// Put a plain channel, or a row of a block of channels, of `lanes` images side by side.
 void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
     const ChannelBlocks& bottom = call.bottom;
     const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes;
-    const Staged staged = staged_at(bottom, channels_, down.input * across.input, item);
+    const int64_t lanes = kernel_.lanes, rows = bottom.block == 1 ? 1 : down.input;
+    const int64_t blocks = divide_up(channels_, bottom.block);
+    const int64_t y = item % rows, first = item / rows % blocks * bottom.block;
+    const int64_t time = item / rows / blocks;
     int64_t images[kMostLanes];
     for (int64_t i = 0; i < lanes; ++i) {
         // What has no image gets the last one's, which nobody will look at.
-        images[i] = std::min(staged.image * lanes + i, call.images - 1) * bottom.image;
+        images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
     }
-    const float* source = staged.source;
-    float* target = plan.split.get() + staged.image * split_image(lanes) +
-                    staged.first * plan.channel;
+    const float* source = bottom.data + (first * down.input + y * bottom.block) * across.input;
+    float* target = plan.split.get() + time * split_image(lanes) + first * plan.channel;
     if (bottom.block == 1) return stage_plane(source, images, target);
-    for (int64_t y = 0; y < down.input; ++y) {
-        for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
-            float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
-            for (int64_t c = 0; c < staged.count; c += lanes) {
-                kernel_.gather(source + c, images, std::min(lanes, staged.count - c),
-                               place + c * plan.channel, plan.channel);
-            }
+    const int64_t count = std::min(bottom.block, channels_ - first);
+    for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
+        float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
+        for (int64_t c = 0; c < count; c += lanes) {
+            kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * plan.channel,
+                           plan.channel);
         }
     }
 }
@@ -127,25 +117,28 @@ void SparseConvolution::copy_channel(const float* plane, float* split) const {
                       phases_.columns);
 }
 
-// Split a few channels of one image into their phases.
+// Split some channels of one image, kMostLanes at most, into their phases.
 void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
                                      float* planes) const {
+    const ChannelBlocks& bottom = call.bottom;
     const int64_t lanes = kernel_.lanes, positions = phases_.down.input * phases_.across.input;
-    const Staged staged = staged_at(call.bottom, channels_, positions, item);
-    const float* source = staged.source + staged.image * call.bottom.image;
-    float* target = plan.split.get() + staged.image * split_image(1) + staged.first * plan.channel;
-    if (call.bottom.block == 1) return copy_channel(source, target);
+    const int64_t most = std::min(bottom.block, kMostLanes), items = divide_up(channels_, most);
+    const int64_t image = item / items, first = item % items * most, place = first % bottom.block;
+    const int64_t count = std::min({most, channels_ - first, bottom.block - place});
+    const float* source = bottom.data + image * bottom.image + (first - place) * positions + place;
+    float* target = plan.split.get() + image * split_image(1) + first * plan.channel;
+    if (bottom.block == 1) return copy_channel(source, target);
     const int64_t plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
         for (int64_t i = 0; i < lanes; ++i)
-            places[i] = std::min(p + i, positions - 1) * call.bottom.block;
-        for (int64_t c = 0; c < staged.count; c += lanes) {
-            kernel_.gather(source + c, places, std::min(lanes, staged.count - c),
-                           planes + c * plane + p, plane);
+            places[i] = std::min(p + i, positions - 1) * bottom.block;
+        for (int64_t c = 0; c < count; c += lanes) {
+            kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
+                           plane);
         }
     }
-    for (int64_t c = 0; c < staged.count; ++c) {
+    for (int64_t c = 0; c < count; ++c) {
         copy_channel(planes + c * plane, target + c * plan.channel);
     }
 }
@@ -156,18 +149,13 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
     const int64_t parts = plan.parts.size(), rows = plan.tile_rows, columns = plan.tile_columns;
     const int64_t column = index % columns, row = index / columns % rows;
     const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
-    const int64_t y = height * row / rows;
-    Unit unit{plan.parts[index / columns / rows % parts],
-              index / columns / rows / parts,
-              y,
-              height * (row + 1) / rows - y,
-              0,
-              1};
+    const auto [y, down] = share_of(height, rows, row);
+    Unit unit{
+        plan.parts[index / columns / rows % parts], index / columns / rows / parts, y, down, 0, 1};
     if (t.lanes == Lanes::kStrips) {
         unit.time = column;
     } else {
-        unit.x = width * column / columns;
-        unit.columns = width * (column + 1) / columns - unit.x;
+        std::tie(unit.x, unit.columns) = share_of(width, columns, column);
     }
     return unit;
 }
@@ -183,8 +171,16 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
     tile.pitch = plan.tiling.plane_columns * kernel_.lanes;
     tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
     tile.sums = room.sums.get();
-    tile.ahead_places = plan.places.data();
     return tile;
+}
+
+int64_t SparseConvolution::vectors_to_pack(const Plan& plan, int64_t first_channel) const {
+    const SparseTiling& t = plan.tiling;
+    // Where channels are neighbours, what lies behind the last one is packed as well, for nobody.
+    const int64_t channels = plan.channel < plan.position
+                                 ? t.channels
+                                 : std::min(channels_ / groups_ - first_channel, t.channels);
+    return channels * t.channel_vectors();
 }
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
@@ -198,25 +194,19 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     const float* source = plan.split.get() + (strips ? 0 : unit.time * split_image(kernel_.lanes)) +
                           part.group * channels * plan.channel +
                           (unit.y * phases_.columns + unit.x) * plan.position;
-    const auto vectors_from = [&](int64_t first) {
-        return std::clamp<int64_t>(channels - first, 0, t.channels) * t.channel_vectors();
-    };
     SparseTile tile = tile_of(plan, call, unit, room);
     for (size_t block = 0; block < part.blocks.size(); ++block) {
-        const int64_t first = block * t.channels, next = first + t.channels;
+        const int64_t first = block * t.channels;
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        kernel_.pack(vectors_from(first), plan.places.data(), source + first * plan.channel, runs.size(),
-                     runs.data(), kernel_.lanes, room.packed.get());
+        kernel_.pack(vectors_to_pack(plan, first), plan.places.data(),
+                     source + first * plan.channel, runs.size(), runs.data(), room.packed.get());
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
         tile.places = part.places.data() + place;
         tile.values = part.values.data() + place * 4;
-        // The phases of a few images are in the second cache as it is.
-        tile.ahead_count = strips ? 0 : vectors_from(next);
-        tile.ahead = source + next * plan.channel;
         kernel_.tile(tile);
     }
     if (strips) {
@@ -276,14 +266,18 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
     });
 }
 
+int64_t SparseConvolution::items_to_stage(int64_t times, int64_t block, bool strips) const {
+    if (strips) return times * divide_up(channels_, std::min(block, kMostLanes));
+    return times * divide_up(channels_, block) * (block == 1 ? 1 : phases_.down.input);
+}
+
 void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
-    make_rooms(plan, strips ? times : times * kernel_.lanes);
-    const int64_t at_once = channels_at_once(call.bottom);
-    const int64_t items = times * divide_up(channels_, at_once);
-    const int64_t staged = split_image(strips ? 1 : kernel_.lanes) / channels_ * at_once;
-    parallel_for(0, items, grain_of(staged), [&](int64_t first, int64_t last) {
+    const int64_t images = strips ? times : times * kernel_.lanes;
+    make_rooms(plan, images);
+    const int64_t items = items_to_stage(times, call.bottom.block, strips);
+    parallel_for(0, items, grain_of(split_image(images) / items), [&](int64_t first, int64_t last) {
         float* planes = rooms_[omp_get_thread_num()].planes.get();
         for (int64_t item = first; item < last; ++item) {
             if (strips) {
