@@ -39,7 +39,7 @@ struct SparseWindow {
 // The places of the next four weights are read early. A processor that is busy with loads of
 // vectors starts those of places, which are younger, late, and then waits for them: with places of
 // their own, each loaded when it is needed, the loop took a fifth longer.  The next filter's sums,
-// from the second cache, need no such help: asking for them took 3 % longer.
+// from the second cache, need no such help: asking for them gained nothing.
 template <int kRows, int kColumns>
 [[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
     constexpr int kCount = kRows * kColumns;
