@@ -27,6 +27,13 @@ class Device:
         """Whether arrays of the device are NumPy's."""
         return self.xp is np
 
+    def enter(self) -> None:
+        """Make this the device that this thread computes on: each thread has one of its own."""
+        if not self.is_cpu:
+            from sscaffe.kernels import gpu_runtime
+
+            gpu_runtime.enter(int(self.name.partition(":")[2]))
+
 
 @functools.cache
 def cpu() -> Device:

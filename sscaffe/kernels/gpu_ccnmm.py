@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.kernels import gpu_libraries
-from sscaffe.kernels.gpu_lowering import Scratch, axes, finish, lower, places, portions
+from sscaffe.kernels.gpu_finish import finish_rows
+from sscaffe.kernels.gpu_lowering import Scratch, axes, lower, places, portions
 from sscaffe.kernels.gpu_runtime import elapsed, launch, to_device, to_host
 
 if TYPE_CHECKING:
@@ -244,4 +245,4 @@ class _Lowered:
                 self._weights, columns.reshape(group, self._width, total), product
             )
             rows = product.reshape(group * height, total)
-            finish(rows, self._rows, bias, None, tops[some], relu)
+            finish_rows(rows, self._rows, bias, None, tops[some], relu)

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sscaffe import __version__, sparsity
+from sscaffe import __version__, memo, sparsity
 from sscaffe.blob import Blob
 from sscaffe.device import on_host
 from sscaffe.weight_matrix import Prepared
-from sscaffe.weighted import memo
 from sscaffe.weighted.base import Epilogue, WeightedKernel
 from sscaffe.weighted.race import race
 

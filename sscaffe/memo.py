@@ -1,7 +1,7 @@
-"""What AUTO has measured, kept in a file from run to run.
+"""What was measured to choose by, kept in a file from run to run: by AUTO, and of cuDNN's plans.
 
 The file is ``auto.json`` in ``$SSCAFFE_CACHE``, else in ``$XDG_CACHE_HOME/sscaffe``, else in
-``~/.cache/sscaffe``. Whoever deletes it lets AUTO measure again.
+``~/.cache/sscaffe``. Whoever deletes it lets all be measured again.
 """
 
 import json
