@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sscaffe.kernels.gpu_runtime import launch, xp
-from sscaffe.kernels.operators import MovingSums
+from sscaffe.kernels.operators import AfterNorm, MovingSums
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -63,10 +63,14 @@ class ByChannel:
         return self._saved if self._is_saved else bottom.const_data
 
 
+_NOTHING = AfterNorm()
+
+
 class BatchNorm(ByChannel):
     """See `BatchNormOperator`."""
 
     file = "batch_norm.cu"
+    goes_on = False
 
     def __init__(self, shape: Shape, dtype: Any) -> None:
         super().__init__(shape, dtype)
@@ -74,7 +78,9 @@ class BatchNorm(ByChannel):
             xp.empty(shape[1], self._dtype) for _ in range(4)
         )
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+    def forward(
+        self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums, after: AfterNorm = _NOTHING
+    ) -> None:
         """See `BatchNormOperator.forward`."""
         x, saved, parts = bottom.const_data, self._save(bottom, top), self._parts()
         self._run("batch_norm_sums", x, self._shift, parts)
@@ -84,12 +90,22 @@ class BatchNorm(ByChannel):
         read = x, top.new_data(), saved, self._shift, parts, float(eps)
         self._run("batch_norm_forward", *read, *statistics, *moving, *factors)
 
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
+    def backward(
+        self,
+        top: "Blob",
+        bottom: "Blob",
+        after: AfterNorm = _NOTHING,
+        diffs: tuple[Any, Any] = (None, None),
+    ) -> None:
         """See `BatchNormOperator.backward`."""
         x, dy, parts = self._bottom_again(bottom), top.const_diff, self._parts()
         self._run("batch_norm_products", x, dy, self._mean, parts)
         dx = bottom.new_diff()
         self._run("batch_norm_backward", x, dy, dx, self._mean, self._inverse_std, parts)
+
+    def normalized(self, bottom: "Blob") -> Any:
+        """See `BatchNormOperator.normalized`."""
+        raise NotImplementedError
 
     def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.normalize`."""
@@ -133,3 +149,7 @@ class Scale(ByChannel):
             arguments = sums, factor_diff, bias_diff, self._chunks
             threads = min(_THREADS, 32 * -(-self._chunks // 32))
             launch(self.file, "scale_diffs", (self._channels,), (threads,), arguments, self._dtype)
+
+    def recall(self, bottom: Any) -> None:
+        """See `ScaleOperator.recall`."""
+        self._saved, self._is_saved = bottom, True
