@@ -88,7 +88,7 @@ def gemm_batched(
         library, handle = _cublas()
         if count == 1:  # has kernels that split the inner size between blocks
             multiply = library.cublasSgemm_v2 if single else library.cublasDgemm_v2
-            operands = one, *left[:2], *right[:2], factor, *product[:2]
+            operands: tuple[Any, ...] = (one, *left[:2], *right[:2], factor, *product[:2])
         else:
             multiply = (
                 library.cublasSgemmStridedBatched if single else library.cublasDgemmStridedBatched

@@ -66,18 +66,29 @@ def use(index: int) -> None:
     UnsupportedError
         If there is no such GPU, or no driver.
     """
-    try:
-        count = xp.cuda.runtime.getDeviceCount()
-    except xp.cuda.runtime.CUDARuntimeError as error:
+    there_are = count(index)
+    if not 0 <= index < there_are:
         raise UnsupportedError(
-            f"gpu {index}: no GPU can be reached ({error}); sscaffe device_query says what is "
-            f"missing; {_OR_CPU}"
-        ) from error
-    if not 0 <= index < count:
-        raise UnsupportedError(
-            f"gpu {index}: expected a number below {count}, the GPUs here; {_OR_CPU}"
+            f"gpu {index}: expected a number below {there_are}, the GPUs here; {_OR_CPU}"
         )
     xp.cuda.Device(index).use()
+
+
+def count(wanted: int = 0) -> int:
+    """Return how many GPUs there are, where one is wanted.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no driver.
+    """
+    try:
+        return int(xp.cuda.runtime.getDeviceCount())
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        raise UnsupportedError(
+            f"gpu {wanted}: no GPU can be reached ({error}); sscaffe device_query says what is "
+            f"missing; {_OR_CPU}"
+        ) from error
 
 
 def enter(index: int) -> None:

@@ -106,11 +106,9 @@ class Choice:
             f"{layout} bottom",
         ]
         key = "; ".join([*facts, zeros.bucket()])
-        known = memo.recall(key)
-        if known is None or known.keys() != candidates.keys():
-            known = race(candidates, bottom, weights, bias, top.shape, epilogue)
-            memo.remember(key, known)
-        return known
+        return memo.times(
+            key, candidates, lambda: race(candidates, bottom, weights, bias, top.shape, epilogue)
+        )
 
 
 def _sentence(times: memo.Times, best: str, dense: str, zeros: Zeros) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from sscaffe import prototxt
 from sscaffe.blob import Blob
-from sscaffe.device import cpu, gpu
+from sscaffe.device import cpu, gpu, gpu_count
 from sscaffe.kernels import gpu_graph, gpu_runtime
 from sscaffe.kernels.gpu_runtime import pinned, to_host, xp
 from sscaffe.layer_types.inner_product import InnerProductLayer
@@ -166,3 +166,10 @@ def test_a_thread_that_is_on_another_gpu_changes_to_it(monkeypatch):
     gpu_runtime.enter(0)
     gpu_runtime.enter(1)
     assert used == [0]
+
+
+def test_who_counts_gpus_stays_on_his_own(monkeypatch):
+    used = []
+    monkeypatch.setattr(xp.cuda.Device, "use", lambda self: used.append(self.id))
+    assert gpu_count() == xp.cuda.runtime.getDeviceCount()
+    assert not used

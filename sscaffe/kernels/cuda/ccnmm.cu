@@ -32,7 +32,7 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
     const int column = thread % BN, deep = thread / BN;
     const int position = blockIdx.x * BN + column;
     const int out_size = sizes.out_depth * sizes.out_height * sizes.out_width;
-    const bool valid = position < sizes.total;
+    const bool valid = unsigned(position) < unsigned(sizes.total);
     const int image = valid ? position / out_size : 0;
     const int s = valid ? position - image * out_size : 0;
     Real* top = tops + (long long)image * sizes.channels * out_size + s;

@@ -8,7 +8,8 @@ extern "C" __global__ void bias_sums(const Real* __restrict__ dy, Real* __restri
     const int c = blockIdx.x, parts = gridDim.y;
     const int positions = batch * inner;
     Real sum = 0;
-    for (int j = blockIdx.y * blockDim.x + threadIdx.x; j < positions; j += parts * blockDim.x) {
+    for (int j = blockIdx.y * blockDim.x + threadIdx.x; unsigned(j) < unsigned(positions);
+         j += parts * blockDim.x) {
         const int n = j / inner;
         sum += dy[((size_t)n * channels + c) * inner + (j - n * inner)];
     }

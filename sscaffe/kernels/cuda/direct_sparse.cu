@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
     for (int j = 0; j < POSITIONS; ++j) {
         const int position = (blockIdx.x * POSITIONS + j) * blockDim.x + threadIdx.x;
-        const bool valid = position < total;
+        const bool valid = unsigned(position) < unsigned(total);
         const int image = valid ? position / out_size : 0;
         const int s = valid ? position - image * out_size : 0;
         const int inside = s / out_width * stride_y;
