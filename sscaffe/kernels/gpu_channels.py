@@ -70,7 +70,7 @@ class BatchNorm(ByChannel):
     """See `BatchNormOperator`."""
 
     file = "batch_norm.cu"
-    goes_on = False
+    goes_on = True
 
     def __init__(self, shape: Shape, dtype: Any) -> None:
         super().__init__(shape, dtype)
@@ -87,7 +87,7 @@ class BatchNorm(ByChannel):
         statistics = self._mean, self._variance, self._inverse_std
         moving = [blob.data_tensor.write() for blob in sums.blobs]
         factors = float(sums.fraction), float(sums.correction)
-        read = x, top.new_data(), saved, self._shift, parts, float(eps)
+        read = x, top.new_data(), saved, self._shift, parts, float(eps), *_flat(after)
         self._run("batch_norm_forward", *read, *statistics, *moving, *factors)
 
     def backward(
@@ -99,13 +99,19 @@ class BatchNorm(ByChannel):
     ) -> None:
         """See `BatchNormOperator.backward`."""
         x, dy, parts = self._bottom_again(bottom), top.const_diff, self._parts()
-        self._run("batch_norm_products", x, dy, self._mean, parts)
+        normal = self._mean, self._inverse_std, *_flat(after)
+        self._run("batch_norm_products", x, dy, *normal, parts)
         dx = bottom.new_diff()
-        self._run("batch_norm_backward", x, dy, dx, self._mean, self._inverse_std, parts)
+        self._run("batch_norm_backward", x, dy, dx, *normal, *diffs, parts)
 
     def normalized(self, bottom: "Blob") -> Any:
         """See `BatchNormOperator.normalized`."""
-        raise NotImplementedError
+        x, out = self._bottom_again(bottom), xp.empty(self._count, self._dtype)
+        factor, bias = self._inverse_std, -self._mean * self._inverse_std
+        arguments = x, out, None, factor, bias, *self._split
+        grid = (self._channels * self._chunks,)
+        launch("scale.cu", "scale_forward", grid, (self._threads,), arguments, self._dtype)
+        return out
 
     def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.normalize`."""
@@ -116,6 +122,10 @@ class BatchNorm(ByChannel):
         """See `BatchNormOperator.backward_normalize`."""
         dy, moving = top.const_diff, [blob.const_data for blob in sums.blobs[1:]]
         self._run("batch_norm_by_sums", dy, bottom.new_diff(), None, *moving, float(eps))
+
+
+def _flat(after: AfterNorm) -> tuple[Any, Any, int]:
+    return after.factor, after.bias, int(after.rectify)
 
 
 class Scale(ByChannel):

@@ -53,8 +53,8 @@ NET = (
 PLACES = [(2, 3, 4), (6, 7), (9, 10)]
 
 
-def make_net(text=NET, seed=3):
-    net = Net(parse_net(text), TRAIN)
+def make_net(text=NET, seed=3, device=None):
+    net = Net(parse_net(text), TRAIN, device=device)
     rng = np.random.default_rng(seed)
     net.blobs["x"].set_data(rng.standard_normal(net.blobs["x"].shape))
     net.blobs["label"].set_data(rng.integers(0, 4, net.blobs["label"].shape))
@@ -67,17 +67,17 @@ def joined(net):
     return [unit.places for unit in net.units if isinstance(unit.step, NormStep)]
 
 
-def assert_same(ours, expected):
+def assert_same(ours, expected, tolerance=TOLERANCE):
     for name, blob in expected.blobs.items():
-        check(ours.blobs[name].host_data, blob.host_data)
+        check(ours.blobs[name].host_data, blob.host_data, tolerance)
     for mine, other in zip(ours.all_params, expected.all_params, strict=True):
-        check(mine.blob.host_data, other.blob.host_data)
-        check(mine.blob.host_diff, other.blob.host_diff)
+        check(mine.blob.host_data, other.blob.host_data, tolerance)
+        check(mine.blob.host_diff, other.blob.host_diff, tolerance)
 
 
-def check(got, expected):
+def check(got, expected, tolerance=TOLERANCE):
     largest = max(abs(expected).max(initial=0), 1e-3)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE * largest)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * largest)
 
 
 def step(net, *parts):
