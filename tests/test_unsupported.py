@@ -18,7 +18,10 @@ from tests.solver.nets import settings
 
 # Fields that may have any value: what they ask for makes no difference here.
 HARMLESS = {
-    "NetParameter": {"engine"},  # the best kernel is chosen anyway
+    "NetParameter": {
+        "engine",  # the best kernel is chosen anyway
+        "version",  # of the form, which the layers tell
+    },
     "LayerParameter": {
         "engine",
         "sigmoid_param",  # has nothing but an engine, nor have these
