@@ -204,8 +204,7 @@ class LoweredConvolution:
         tops = self._tops(top.new_data())
         if self._plain and not is_shared:
             gpu_libraries.gemm_batched(matrix, images, tops)
-            sizes = bottom.shape[0], self._geometry.out_channels, self._positions
-            finish_top(top, sizes, bias, term, relu)
+            finish_top(top, tops.shape, bias, term, relu)
             return
         for some in self._portions(images):
             columns = self._lower(images[some])
