@@ -27,6 +27,13 @@ class Device:
         """Whether arrays of the device are NumPy's."""
         return self.xp is np
 
+    def enter(self) -> None:
+        """Make this the device that this thread computes on: each thread has one of its own."""
+        if not self.is_cpu:
+            from sscaffe.kernels import gpu_runtime
+
+            gpu_runtime.enter(int(self.name.partition(":")[2]))
+
 
 @functools.cache
 def cpu() -> Device:
@@ -44,6 +51,12 @@ def use_gpu(index: int) -> ModuleType:
     UnsupportedError
         If there is no such GPU, or no driver, or no CuPy.
     """
+    runtime = _gpu_runtime(index)
+    runtime.use(index)
+    return runtime
+
+
+def _gpu_runtime(index: int) -> ModuleType:
     try:
         from sscaffe.kernels import gpu_runtime
     except ImportError as error:
@@ -51,7 +64,6 @@ def use_gpu(index: int) -> ModuleType:
             f"gpu {index}: CuPy cannot be imported ({error}); install it by pip install "
             f'"sscaffe[cuda13]", or "sscaffe[cuda12]" for an older driver; {OR_CPU}'
         ) from error
-    gpu_runtime.use(index)
     return gpu_runtime
 
 
@@ -108,7 +120,8 @@ def gpu_count() -> int:
     UnsupportedError
         If the first cannot be reached.
     """
-    return int(use_gpu(0).xp.cuda.runtime.getDeviceCount())
+    # Without a change of the GPU that this thread computes on.
+    return int(_gpu_runtime(0).count())
 
 
 def allow_tf32(allowed: bool) -> None:

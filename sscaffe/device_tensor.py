@@ -74,6 +74,7 @@ class DeviceTensor(Tensor):
     def host_read(self) -> Array:
         """Return the host's array, flat, to be read only."""
         if self._fresh is Fresh.ZERO:
+            self._wait()
             self._host_array()[...] = 0
             self._fresh, self._host_is_fresh = Fresh.NATIVE, True
         elif not self._host_is_fresh:
@@ -104,6 +105,7 @@ class DeviceTensor(Tensor):
 
     def release(self) -> None:
         """Let go of the memory; the value is gone until somebody writes another one."""
+        self._wait()
         self._plain, self._host, self._host_is_fresh = None, None, False
         self._fresh = Fresh.GONE
 

@@ -153,7 +153,12 @@ def _tell(name: str, error: Exception) -> int:
         what = f"{error.filename or 'the output'}: {error.strerror}; the results were not written"
     elif isinstance(error, MemoryError):
         size = str(error).lower()
-        what = f"the memory that this process may use is used up{f' ({size})' if size else ''}; "
+        whose = (
+            "of the GPU"
+            if type(error).__module__.startswith("cupy")
+            else "that this process may use"
+        )
+        what = f"the memory {whose} is used up{f' ({size})' if size else ''}; "
         what += "use a smaller batch_size, or free memory"
     else:
         reason = (str(error).splitlines() or ["no reason given"])[0]

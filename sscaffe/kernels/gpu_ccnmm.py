@@ -2,15 +2,18 @@
 
 import functools
 import math
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from sscaffe import memo
 from sscaffe.kernels import gpu_libraries
-from sscaffe.kernels.gpu_lowering import Scratch, axes, finish, lower, places, portions
-from sscaffe.kernels.gpu_runtime import elapsed, launch, to_device, to_host
+from sscaffe.kernels.gpu_finish import finish_rows
+from sscaffe.kernels.gpu_lowering import Scratch, axes, lower, places, portions
+from sscaffe.kernels.gpu_runtime import FOLDER, elapsed, launch, place, to_device, to_host
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -134,13 +137,27 @@ class ConcatenatedConvolution:
         if len(self._forms) == 1:
             return self._forms[0]
         runs = [partial(self._run, form, images, bias, tops, False) for form in self._forms]
-        for run in runs:
-            run()  # prepares weights and memory
-        times = elapsed(runs)
-        best = self._forms[times.index(min(times))]
+        names = [form.kernel if isinstance(form, Tiles) else form for form in self._forms]
+
+        def measure() -> memo.Times:
+            for run in runs:
+                run()  # prepares weights and memory
+            return dict(zip(names, elapsed(runs), strict=True))
+
+        times = memo.times(self._work(len(images)), names, measure)
+        best = self._forms[names.index(min(names, key=lambda name: times[name]))]
         if isinstance(best, Tiles):
             self._forget(best.rows)
         return best
+
+    def _work(self, images: int) -> str:
+        """Say what the times depend on: forms differ in their last bits, so they are kept."""
+        g, (rows, columns) = self._geometry, self._kept.most
+        # What was measured for about as much holds for all of it.
+        kept = f"{16 * rows * g.group // g.out_channels} x {16 * columns // g.kernel_dim} 16ths"
+        source = zlib.crc32((FOLDER / "ccnmm.cu").read_bytes())
+        what = f"{images} images, {g}, {kept} kept, {self._dtype.name}"
+        return f"ccnmm {source:08x}; {place()}; {what}"
 
     def _forget(self, rows: int) -> None:
         """Free what the other forms have prepared."""
@@ -244,4 +261,4 @@ class _Lowered:
                 self._weights, columns.reshape(group, self._width, total), product
             )
             rows = product.reshape(group * height, total)
-            finish(rows, self._rows, bias, None, tops[some], relu)
+            finish_rows(rows, self._rows, bias, None, tops[some], relu)

@@ -1,6 +1,7 @@
 """Dense convolutions of cuDNN, through its Python front end: built once, timed, then run.
 
-Nothing else imports cudnn.
+Plans differ in their last bits. The times of the first process are kept, so that the next one
+chooses the same ones. Nothing else imports cudnn.
 """
 
 import functools
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cudnn
 
-from sscaffe.kernels.gpu_runtime import elapsed, settings, xp
+from sscaffe import memo
+from sscaffe.kernels.gpu_runtime import elapsed, library_lock, place, settings, xp
 
 if TYPE_CHECKING:
     from sscaffe.geometry import ConvGeometry
@@ -95,43 +97,66 @@ class Plan:
             "dgrad": (sizes.top, sizes.weights, sizes.bottom),
             "wgrad": (sizes.bottom, sizes.top, sizes.weights),
         }
-        self._index, self._bytes = self._fastest(shapes[kind], sizes.dtype)
+        self._index, self._bytes = self._choose(sizes, kind, shapes[kind])
 
     @property
     def name(self) -> str:
         """What cuDNN calls the plan."""
-        return str(self._graph.get_plan_name_at_index(self._index))
+        return self._name(self._index)
 
     def run(self, one: Any, other: Any, out: Any) -> None:
         """Multiply two arrays into a third one, on the current stream."""
-        handle = handle_of_stream()
         arrays = dict(zip(self._uids, (one.data.ptr, other.data.ptr, out.data.ptr), strict=True))
-        space = workspace(self._bytes)
-        self._graph.execute_plan_at_index(arrays, space.data.ptr, self._index, handle)
+        with library_lock:
+            handle, space = handle_of_stream(), workspace(self._bytes)
+            self._graph.execute_plan_at_index(arrays, space.data.ptr, self._index, handle)
 
-    def _fastest(self, shapes: tuple[Shape, ...], dtype: str) -> tuple[int, int]:
-        """Time the plans that the heuristic puts first; return the best and its workspace."""
-        graph = self._graph
+    def _choose(self, sizes: Sizes, kind: str, shapes: tuple[Shape, ...]) -> tuple[int, int]:
+        """Return the plan that is or was the fastest, and its workspace."""
+        key = f"cuDNN {version()}; {place()}; {kind}; {tuple(sizes)}"
+        if (chosen := self._fastest(memo.recall(key))) is not None:
+            return chosen
+        times = self._measure(shapes, sizes.dtype)
+        if (chosen := self._fastest(times)) is None:
+            raise cudnn.cudnnGraphNotSupportedError("no plan")
+        memo.remember(key, times)
+        return chosen
+
+    def _fastest(self, times: memo.Times | None) -> tuple[int, int] | None:
+        """Return index and workspace of the best of plans that were timed, None without one."""
+        if not times:
+            return None
+        best = min(times, key=lambda name: (times[name], name))
+        indices = range(self._graph.get_execution_plan_count())
+        built = ((index, self._build(index)) for index in indices if self._name(index) == best)
+        return next(((index, size) for index, size in built if size is not None), None)
+
+    def _measure(self, shapes: tuple[Shape, ...], dtype: str) -> memo.Times:
+        """Time the plans that the heuristic puts first; return the times by name."""
         # Products of zeros may take another time.
         arrays = [xp.random.standard_normal(shape, dtype=dtype) for shape in shapes]
-        found: list[tuple[float, int, int]] = []
-        for index in range(graph.get_execution_plan_count()):
+        found: memo.Times = {}
+        for index in range(self._graph.get_execution_plan_count()):
             if len(found) == _TRIES:
                 break
-            try:
-                graph.build_plan_at_index(index)
-                size = int(graph.get_workspace_size_plan_at_index(index))
-            except (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError):
-                continue
-            if size <= _WORKSPACE:
+            name, size = self._name(index), self._build(index)
+            if size is not None and name not in found:
                 self._index, self._bytes = index, size
                 self.run(*arrays)
-                (time,) = elapsed([functools.partial(self.run, *arrays)], _ROUNDS)
-                found.append((time, index, size))
-        if not found:
-            raise cudnn.cudnnGraphNotSupportedError("no plan")
-        _, index, size = min(found)
-        return index, size
+                (found[name],) = elapsed([functools.partial(self.run, *arrays)], _ROUNDS)
+        return found
+
+    def _build(self, index: int) -> int | None:
+        """Build a plan; return the size of its workspace, None where it cannot be had."""
+        try:
+            self._graph.build_plan_at_index(index)
+            size = int(self._graph.get_workspace_size_plan_at_index(index))
+        except (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError):
+            return None
+        return size if size <= _WORKSPACE else None
+
+    def _name(self, index: int) -> str:
+        return str(self._graph.get_plan_name_at_index(index))
 
 
 @functools.cache

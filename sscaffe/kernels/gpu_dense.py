@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sscaffe.kernels import gpu_cudnn
+from sscaffe.kernels.gpu_finish import Sizes, finish_top
 from sscaffe.kernels.gpu_libraries import gemm
 from sscaffe.kernels.gpu_runtime import launch, launch_each, xp
 
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
 _FILE = "dense.cu"
 _BLOCK = 256
 _BLOCKS = 1024  # that fill a GPU
-
-
-Sizes = tuple[int, int, int]  # batch, channels, elements of each channel
-
-
-def finish(top: "Blob", sizes: Sizes, bias: "Blob | None", add: Any, relu: bool) -> None:
-    """Add what there is to a top, `add` an array, and rectify it, in one launch."""
-    if bias is None and add is None and not relu:
-        return
-    arguments = (
-        top.mutable_data,
-        None if bias is None else bias.const_data,
-        add,
-        *sizes[1:],
-        relu,
-    )
-    launch_each(_FILE, "finish", top.count, arguments, top.dtype)
 
 
 def add_bias_gradient(top: "Blob", sizes: Sizes, bias: "Blob") -> None:
@@ -90,7 +74,7 @@ class DenseConvolution:
         term = _term(add, top)
         product = gpu_cudnn.plan(self._sizes, "fprop")
         product.run(bottom.const_data, weights.const_data, top.new_data())
-        finish(top, self._top, bias, term, relu)
+        finish_top(top, self._top, bias, term, relu)
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
@@ -135,7 +119,7 @@ class DenseInnerProduct:
         term = _term(add, top)
         x, w = bottom.const_data.reshape(self._bottom), weights.const_data.reshape(self._weights)
         gemm(x, w, top.new_data().reshape(self._top), transpose_b=True)
-        finish(top, self._sizes, bias, term, relu)
+        finish_top(top, self._sizes, bias, term, relu)
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""

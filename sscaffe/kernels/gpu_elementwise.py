@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sscaffe.kernels.gpu_runtime import launch_each, to_device, xp
+from sscaffe.kernels.gpu_runtime import launch_each, to_device, to_host, xp
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -107,3 +107,13 @@ class Dropout:
         dy, dx = source_and_target(top.diff_tensor, bottom.diff_tensor)
         arguments = dy, self._kept, dx, self._factor
         launch_packs(_FILE, "dropout_backward", self._count, arguments, self._dtype)
+
+    def get_state(self) -> tuple[int, int]:
+        """See `DropoutOperator.get_state`."""
+        seed, step = to_host(self.state)
+        return int(seed), int(step)
+
+    def set_state(self, seed: int, step: int) -> None:
+        """See `DropoutOperator.set_state`."""
+        # Into the same array, which passes that are recorded go on using.
+        to_device(np.array([seed, step], np.int64), self.state)

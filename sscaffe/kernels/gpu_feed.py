@@ -39,6 +39,10 @@ class Slot:
         self._copied = xp.cuda.Event(disable_timing=True)
         self._read = xp.cuda.Event(disable_timing=True)
 
+    def __del__(self) -> None:
+        # The memory of the host may be given to somebody else.
+        self._copied.synchronize()
+
     def copy(
         self,
         shape: tuple[int, ...],

@@ -1,6 +1,5 @@
 """CUDA graphs: the work of a pass, recorded once and launched as one."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +7,6 @@ from sscaffe.errors import UnsupportedError
 from sscaffe.kernels.gpu_runtime import pinned, traffic, xp
 
 _RELAXED = 2  # cudaStreamCaptureModeRelaxed: memory may be allocated
-
-
-@functools.cache
-def _stream(device: int) -> Any:
-    """Return a stream that captures, as the default one cannot; both wait for each other."""
-    return xp.cuda.Stream(non_blocking=False)
 
 
 class Graph:
@@ -32,33 +25,36 @@ class Graph:
     Notes
     -----
     Arrays that come and go in `work` live in a pool of the graph's own, so that nobody else gets
-    their memory.
+    their memory. The stream that captures is one that the default stream does not wait for: else
+    nobody, in no thread, could use that one meanwhile.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self._stream = _stream(xp.cuda.runtime.getDevice())
         self._pool = xp.cuda.MemoryPool()
-        before = xp.cuda.get_current_stream()
-        with xp.cuda.using_allocator(self._pool.malloc), self._stream:
-            self._stream.wait_event(before.record())
-            self._stream.begin_capture(_RELAXED)
+        stream = xp.cuda.Stream(non_blocking=True)
+        with xp.cuda.using_allocator(self._pool.malloc), stream:
+            stream.begin_capture(_RELAXED)
             try:
                 work()
             except Exception as error:
-                self._abandon()
+                _abandon(stream)
                 raise UnsupportedError(f"CUDA graph: {error}") from error
-            self._graph = self._stream.end_capture()
+            except BaseException:  # such as Ctrl-C
+                _abandon(stream)
+                raise
+            self._graph = stream.end_capture()
 
     def launch(self) -> None:
-        """Do the work again, in order with what was asked of the device before and after."""
-        self._graph.launch(self._stream)
+        """Do the work again, in the order of the current stream."""
+        self._graph.launch(xp.cuda.get_current_stream())
 
-    def _abandon(self) -> None:
-        try:
-            self._stream.end_capture()
-        except Exception:
-            # What went wrong has ended the capture already.
-            return
+
+def _abandon(stream: Any) -> None:
+    try:
+        stream.end_capture()
+    except Exception:
+        # What went wrong has ended the capture already.
+        return
 
 
 class Later:
@@ -73,6 +69,11 @@ class Later:
         flat.get(stream=stream, out=self._out, blocking=False)
         self._event = xp.cuda.Event()
         self._event.record(stream)
+
+    def __del__(self) -> None:
+        # Who never asked: the memory may be given to somebody else.
+        if hasattr(self, "_event"):
+            self._event.synchronize()
 
     def value(self) -> float:
         """Wait for the number, and return it."""

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
-from sscaffe.kernels.gpu_runtime import settings, xp
+from sscaffe.kernels.gpu_runtime import library_lock, settings, xp
 
 Array = npt.NDArray[Any]
 
 _WORKSPACE = 32 << 20  # bytes: what cuBLAS asks for on an H100
 _DEFAULT_MATH, _TF32_MATH = 0, 3
+_ROW_MAJOR = 2
 _SONAMES = {
     "cublas": ("libcublas.so.13", "libcublas.so.12"),
     "cusparse": ("libcusparse.so.12",),
@@ -79,19 +80,21 @@ def gemm_batched(
         return
     single = out.dtype == np.float32
     number = c_float if single else c_double
-    library, handle = _cublas()
     one, factor = ctypes.byref(number(1.0)), ctypes.byref(number(accumulate))
     # cuBLAS counts columns first: to it these are the transposed matrices.
-    sizes = handle, int(transpose_b), int(transpose_a), columns, rows, inner
+    sizes = int(transpose_b), int(transpose_a), columns, rows, inner
     left, right, product = _matrices(b), _matrices(a), _matrices(out)
-    if count == 1:  # has kernels that split the inner size between blocks
-        multiply = library.cublasSgemm_v2 if single else library.cublasDgemm_v2
-        status = multiply(*sizes, one, *left[:2], *right[:2], factor, *product[:2])
-    else:
-        multiply = (
-            library.cublasSgemmStridedBatched if single else library.cublasDgemmStridedBatched
-        )
-        status = multiply(*sizes, one, *left, *right, factor, *product, count)
+    with library_lock:
+        library, handle = _cublas()
+        if count == 1:  # has kernels that split the inner size between blocks
+            multiply = library.cublasSgemm_v2 if single else library.cublasDgemm_v2
+            operands: tuple[Any, ...] = (one, *left[:2], *right[:2], factor, *product[:2])
+        else:
+            multiply = (
+                library.cublasSgemmStridedBatched if single else library.cublasDgemmStridedBatched
+            )
+            operands = one, *left, *right, factor, *product, count
+        status = multiply(handle, *sizes, *operands)
     _check(status, "cuBLAS: product")
 
 
@@ -110,34 +113,43 @@ class SparseMatrix:
         if self._arrays[2].size == 0:
             out[...] = 0
             return
+        with library_lock:
+            self._multiply(x, out)
+
+    def _multiply(self, x: Array, out: Array) -> None:
         library, handle = _cusparse()
         number = c_float if out.dtype == np.float32 else c_double
         kind = 0 if out.dtype == np.float32 else 1  # CUDA_R_32F, CUDA_R_64F
         matrix, factor, product = c_void_p(), c_void_p(), c_void_p()
         rows, columns = self._shape
-        _check(
-            library.cusparseCreateCsr(
-                *(ctypes.byref(matrix), rows, columns, int(self._arrays[2].size)),
-                *(_pointer(array) for array in self._arrays),
-                *(2, 2, 0, kind),  # indices of int32 that start at 0
-            ),
-            "cuSPARSE: matrix",
-        )
-        for made, array in ((factor, x), (product, out)):
-            height, width = array.shape
-            order = 2  # rows are contiguous
-            library.cusparseCreateDnMat(
-                ctypes.byref(made), height, width, width, _pointer(array), kind, order
+        try:
+            _check(
+                library.cusparseCreateCsr(
+                    *(ctypes.byref(matrix), rows, columns, int(self._arrays[2].size)),
+                    *(_pointer(array) for array in self._arrays),
+                    *(2, 2, 0, kind),  # indices of int32 that start at 0
+                ),
+                "cuSPARSE: matrix",
             )
-        operation = (
-            *(handle, 0, 0, ctypes.byref(number(1.0)), matrix, factor),
-            # CSR_ALG3 alone gives the same bits each time.
-            *(ctypes.byref(number(0.0)), product, kind, 12),
-        )
-        _check(library.cusparseSpMM(*operation, self._buffer(library, operation, out.shape[1])), "")
-        library.cusparseDestroySpMat(matrix)
-        library.cusparseDestroyDnMat(factor)
-        library.cusparseDestroyDnMat(product)
+            for made, array in ((factor, x), (product, out)):
+                height, width = array.shape
+                shape = height, width, width
+                status = library.cusparseCreateDnMat(
+                    ctypes.byref(made), *shape, _pointer(array), kind, _ROW_MAJOR
+                )
+                _check(status, "cuSPARSE: dense matrix")
+            operation = (
+                *(handle, 0, 0, ctypes.byref(number(1.0)), matrix, factor),
+                # CSR_ALG3 alone gives the same bits each time.
+                *(ctypes.byref(number(0.0)), product, kind, 12),
+            )
+            buffer = self._buffer(library, operation, out.shape[1])
+            _check(library.cusparseSpMM(*operation, buffer), "cuSPARSE: product")
+        finally:
+            if matrix:
+                library.cusparseDestroySpMat(matrix)
+            for dense in filter(None, (factor, product)):
+                library.cusparseDestroyDnMat(dense)
 
     def _buffer(self, library: Any, operation: tuple[Any, ...], width: int) -> c_void_p:
         if width not in self._buffers:
@@ -156,13 +168,14 @@ def _matrices(array: Array) -> tuple[c_void_p, int, int]:
     """Return where matrices are, how far apart their rows are, and how far they themselves."""
     count, rows, columns = array.shape
     size = array.dtype.itemsize
+    assert columns == 1 or array.strides[2] == size, "rows that are not contiguous"
     row = array.strides[1] // size if rows > 1 else columns
     return _pointer(array), max(row, columns), array.strides[0] // size if count > 1 else 0
 
 
 def _check(status: int, what: str) -> None:
     if status:
-        raise UnsupportedError(f"{what or 'cuSPARSE: product'}: the library's status is {status}")
+        raise UnsupportedError(f"{what}: the library's status is {status}")
 
 
 def _load(name: str) -> Any:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels import gpu_dense, gpu_libraries
-from sscaffe.kernels.gpu_runtime import launch, launch_each, to_device, xp
+from sscaffe.kernels.gpu_finish import finish_rows, finish_top
+from sscaffe.kernels.gpu_runtime import MOST_DOWN, launch, launch_each, to_device, xp
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -105,7 +106,7 @@ def lower(images: Array, geometry: "ConvGeometry", table: Array, columns: Array)
     image_size = images[0].size
     launch(
         *(FILE, "lower"),
-        (-(-total // _BLOCK), -(-rows // _ROWS_AT_ONCE)),
+        (-(-total // _BLOCK), min(-(-rows // _ROWS_AT_ONCE), MOST_DOWN)),
         (_BLOCK,),
         (images, table, columns, rows, total, image_size, *size, *out, *stride),
         columns.dtype,
@@ -123,39 +124,6 @@ def add_up(columns: Array, geometry: "ConvGeometry", images: Array) -> None:
             *(*stride, *pad, *dilation),
         ),
         columns.dtype,
-    )
-
-
-def finish(
-    product: Array,
-    rows: Array | None,
-    bias: Array | None,
-    add: Array | None,
-    tops: Array,
-    relu: bool,
-) -> None:
-    """Write a product to the tops of its images, with what follows it.
-
-    Parameters
-    ----------
-    product : ndarray, shape (R, n * P)
-        C-contiguous.
-    rows : ndarray of int32, shape (M,), optional
-        The row of each channel, -1 for none; the rows are the channels by default.
-    bias : ndarray, shape (M,), optional
-        Added to each channel.
-    add : ndarray, shape (n, M, P), optional
-        Added too; may be `tops`.
-    tops : ndarray, shape (n, M, P)
-        Overwritten.
-    relu : bool
-        Whether what is negative becomes 0.
-    """
-    _, channels, size = tops.shape
-    launch_each(
-        *(FILE, "finish", tops.size),
-        (product, rows, bias, add, tops, channels, size, product.shape[1], relu),
-        tops.dtype,
     )
 
 
@@ -236,15 +204,14 @@ class LoweredConvolution:
         tops = self._tops(top.new_data())
         if self._plain and not is_shared:
             gpu_libraries.gemm_batched(matrix, images, tops)
-            sizes = bottom.shape[0], self._geometry.out_channels, self._positions
-            gpu_dense.finish(top, sizes, bias, term, relu)
+            finish_top(top, tops.shape, bias, term, relu)
             return
         for some in self._portions(images):
             columns = self._lower(images[some])
             product = self._product.take(self._geometry.out_channels, columns.shape[1])
             gpu_libraries.gemm_batched(matrix, self._grouped(columns), self._grouped(product))
             added = None if term is None else term[some]
-            finish(product, None, start_values, added, tops[some], relu)
+            finish_rows(product, None, start_values, added, tops[some], relu)
 
     def lower(self, bottom: "Blob") -> bool:
         """See `LoweredOperator.lower`."""

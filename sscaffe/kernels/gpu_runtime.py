@@ -6,6 +6,7 @@ alone, which count them.
 
 import functools
 import statistics
+import threading
 import time
 import warnings
 import zlib
@@ -28,6 +29,7 @@ BLOCK = 256  # threads, where a kernel takes one element each
 _TICKS = 300_000  # of the device's clock, some 150 us: in which the host queues one function
 _TICKS_PER_SECOND = 2.2e9  # at most
 _MOST_TICKS = 40_000_000  # a first round may compile, and a full queue makes the host wait
+MOST_DOWN = 65535  # blocks on the second axis of a grid, as CUDA has it
 _MOST_BLOCKS = 1 << 16  # kernels of one element a thread go on with a stride
 
 
@@ -51,6 +53,9 @@ class Settings:
 
 
 settings = Settings()
+# NVIDIA's libraries have one handle for all threads: held from when it is set to a stream until it
+# was called.
+library_lock = threading.RLock()
 _OR_CPU = "to compute on the CPU, leave --gpu out, or set solver_mode: CPU"
 
 
@@ -62,18 +67,35 @@ def use(index: int) -> None:
     UnsupportedError
         If there is no such GPU, or no driver.
     """
-    try:
-        count = xp.cuda.runtime.getDeviceCount()
-    except xp.cuda.runtime.CUDARuntimeError as error:
+    there_are = count(index)
+    if not 0 <= index < there_are:
         raise UnsupportedError(
-            f"gpu {index}: no GPU can be reached ({error}); sscaffe device_query says what is "
-            f"missing; {_OR_CPU}"
-        ) from error
-    if not 0 <= index < count:
-        raise UnsupportedError(
-            f"gpu {index}: expected a number below {count}, the GPUs here; {_OR_CPU}"
+            f"gpu {index}: expected a number below {there_are}, the GPUs here; {_OR_CPU}"
         )
     xp.cuda.Device(index).use()
+
+
+def count(wanted: int = 0) -> int:
+    """Return how many GPUs there are, where one is wanted.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no driver.
+    """
+    try:
+        return int(xp.cuda.runtime.getDeviceCount())
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        raise UnsupportedError(
+            f"gpu {wanted}: no GPU can be reached ({error}); sscaffe device_query says what is "
+            f"missing; {_OR_CPU}"
+        ) from error
+
+
+def enter(index: int) -> None:
+    """Let this thread go on with a GPU that `use` was called for, maybe by another thread."""
+    if xp.cuda.runtime.getDevice() != index:
+        xp.cuda.Device(index).use()
 
 
 def place() -> str:
@@ -165,7 +187,11 @@ def to_host(array: Any, out: Array | None = None) -> Array:
 def pinned(count: int, dtype: Any) -> Array:
     """Return a page-locked array of the host, of any content."""
     kind = np.dtype(dtype)
-    memory = xp.cuda.alloc_pinned_memory(max(1, count) * kind.itemsize)
+    size = max(1, count) * kind.itemsize
+    try:
+        memory = xp.cuda.alloc_pinned_memory(size)
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(f"{size} bytes of page-locked memory: {error}") from error
     return np.frombuffer(memory, kind, count)
 
 

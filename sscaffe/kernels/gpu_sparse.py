@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.kernels import gpu_libraries
-from sscaffe.kernels.gpu_lowering import Scratch, axes, every_place, finish, lower, places, portions
-from sscaffe.kernels.gpu_runtime import launch, to_device, to_host, xp
+from sscaffe.kernels.gpu_finish import finish_rows
+from sscaffe.kernels.gpu_lowering import Scratch, axes, every_place, lower, places, portions
+from sscaffe.kernels.gpu_runtime import MOST_DOWN, launch, to_device, to_host, xp
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -38,7 +39,7 @@ class SparseProduct:
         count, outputs, size = out.shape
         total = count * size
         launch(
-            *(FILE, "multiply", (-(-total // _BLOCK), outputs), (_BLOCK,)),
+            *(FILE, "multiply", (-(-total // _BLOCK), min(outputs, MOST_DOWN)), (_BLOCK,)),
             (*self._arrays, x, bias, out, total, self._inputs, outputs, size, relu),
             out.dtype,
         )
@@ -49,8 +50,8 @@ class SparseProduct:
         """See `SparseProduct.multiply_vectors`."""
         count, outputs = out.shape
         launch(
-            *(FILE, "multiply_vectors", (-(-outputs // 4), count), (_BLOCK,)),
-            (*self._arrays, x, bias, out, self._inputs, outputs, relu),
+            *(FILE, "multiply_vectors", (-(-outputs // 4), min(count, MOST_DOWN)), (_BLOCK,)),
+            (*self._arrays, x, bias, out, count, self._inputs, outputs, relu),
             out.dtype,
         )
 
@@ -181,4 +182,4 @@ class LoweredSparseConvolution:
             lower(images[some], g, self._places, columns)
             product = self._product.take(g.out_channels, total)
             self._matrix.multiply(columns, product)
-            finish(product, None, start_values, None, tops[some], relu)
+            finish_rows(product, None, start_values, None, tops[some], relu)

@@ -95,8 +95,13 @@ class _Constants:
     def __init__(self, count: int) -> None:
         self.array = xp.empty(count, np.float64)
         self.values: list[float] = []
-        slots = [(pinned(count, np.float64), xp.cuda.Event()) for _ in range(_SLOTS)]
-        self._slots = itertools.cycle(slots)
+        self._copies = [(pinned(count, np.float64), xp.cuda.Event()) for _ in range(_SLOTS)]
+        self._slots = itertools.cycle(self._copies)
+
+    def __del__(self) -> None:
+        # The memory of the host may be given to somebody else.
+        for _, copied in self._copies:
+            copied.synchronize()
 
     def set(self, values: list[float]) -> None:
         if values == self.values:

@@ -180,6 +180,12 @@ class DropoutOperator(Protocol):
     def backward(self, top: "Blob", bottom: "Blob") -> None:
         """Set ``bottom.diff`` from ``top.diff`` by the mask of the last forward pass."""
 
+    def get_state(self) -> tuple[int, int]:
+        """Return its place in its stream, seed and step, after all that was asked for."""
+
+    def set_state(self, seed: int, step: int) -> None:
+        """Go to a place that `get_state` returned."""
+
 
 class EltwiseOperator(Protocol):
     """Bottoms combined element by element."""

@@ -29,6 +29,8 @@ class DropoutLayer(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the ratio."""
         self._operator: DropoutOperator | None = None
+        self._is_ready = False  # whether the device was asked for an operator
+        self._place: tuple[int, int] | None = None  # in its stream, where no operator knows it
         self._count = -1
         self.ratio = self.layer_param.dropout_param.dropout_ratio
         if not 0 <= self.ratio < 1:
@@ -39,10 +41,25 @@ class DropoutLayer(Layer):
         top[0].reshape_like(bottom[0])
         self.mask = Blob(bottom[0].shape, self.dtype, self.device)
         if bottom[0].count != self._count:
-            self._count = bottom[0].count
-            # Of the seed and the name, so that layers differ: nothing is drawn where nobody asks.
-            seed = self.rng.seed ^ zlib.crc32(self.name.encode())
-            self._operator = self.kernels.dropout(self._count, self.ratio, seed, self.dtype)
+            if self._operator is not None:
+                self._place = self._operator.get_state()
+            self._count, self._operator, self._is_ready = bottom[0].count, None, False
+
+    def random_state(self) -> tuple[int, int] | None:
+        """Return seed and step of the stream of its own, None where it draws from the net's."""
+        if self.device.is_cpu or self.phase != TRAIN:
+            return None
+        if self._operator is not None:
+            return self._operator.get_state()
+        # Of the seed and the name, so that layers differ: nothing is drawn where nobody asks. Not
+        # in setup: ranks get seeds of their own later.
+        return self._place or (self.rng.seed ^ zlib.crc32(self.name.encode()), 0)
+
+    def restore_random_state(self, seed: int, step: int) -> None:
+        """Go to a place that `random_state` returned."""
+        self._place = seed, step
+        if self._operator is not None:
+            self._operator.set_state(seed, step)
 
     @property
     def replays(self) -> bool:
@@ -53,6 +70,8 @@ class DropoutLayer(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw a mask and apply it in TRAIN; copy in TEST."""
         x, y, shape = bottom[0].data_tensor, top[0].data_tensor, bottom[0].shape
+        if not self._is_ready:
+            self._operator, self._is_ready = self._make_operator(), True
         if self.phase == TRAIN and self._operator is not None:
             self._operator.forward(bottom[0], top[0])
         elif self.phase == TRAIN:
@@ -74,3 +93,12 @@ class DropoutLayer(Layer):
             self.kernels.multiply(dy, self.mask.data_tensor, dx, shape)
         elif dx is not dy:
             self.kernels.sum_of([dy], dx, shape)
+
+    def _make_operator(self) -> DropoutOperator | None:
+        """Return the device's, at this layer's place in its stream."""
+        if (place := self.random_state()) is None:
+            return None
+        operator = self.kernels.dropout(self._count, self.ratio, place[0], self.dtype)
+        if operator is not None and place[1]:
+            operator.set_state(*place)
+        return operator

@@ -72,7 +72,11 @@ class Recorded:
         self._blobs = list(blobs_of(steps))
         self._weights = [blob for step in steps for blob in step.layer.blobs]
         self._by_version = by_version
+        # Layers read the weight of their loss on the host; those that others write to are no such.
+        losses = [] if forward is None else [loss for step in steps for loss in step.losses]
+        self._losses = [loss for loss in losses if not (loss.has_reader or loss.is_in_place)]
         self._seen: Any = None
+        self._held: list[Any] = []  # the arrays of what was seen: no others have their ids
         self._passes: dict[Any, int] = {}
         self._recordings: dict[Any, Recording] = {}
         self._may_record = True
@@ -86,7 +90,8 @@ class Recorded:
             tensor.read()
         seen = self._look(tensors)
         if seen != self._seen:
-            self._passes, self._recordings, self._seen = {}, {}, seen
+            self._passes, self._recordings = {}, {}
+            self._note(tensors)
         # Members of an enum have a hash that Python works out.
         key = tuple(map(id, map(_get_fresh, tensors)))
         if (recording := self._recordings.get(key)) is not None:
@@ -96,13 +101,13 @@ class Recorded:
             self._recordings = {}
         if passes <= PASSES_BEFORE or len(self._recordings) == _MOST:
             result = self._call()
-            self._seen = self._look(self._tensors())
+            self._note(self._tensors())
             return result
         return self._record(key)
 
     def forget(self) -> None:
         """Drop what is recorded, as the layers ran by themselves."""
-        self._passes, self._recordings, self._seen = {}, {}, None
+        self._passes, self._recordings, self._seen, self._held = {}, {}, None, []
         self.called = next(_serial)
 
     def _call(self) -> Any:
@@ -114,22 +119,32 @@ class Recorded:
         before = _states(self._tensors())
         try:
             launch = self._kernels.record(lambda: results.append(self._call()))
-        except UnsupportedError as error:
+        except BaseException as error:
+            # Nothing was done of what tensors have been told.
+            for tensor, state in _states(self._tensors()).items():
+                if tensor in before and state != before[tensor]:
+                    tensor.set_fresh(before[tensor][0])
+            if not isinstance(error, UnsupportedError):
+                raise
             logger.warning("the net runs layer by layer: %s", error)
             self._may_record = False
             return self._call()
         now = _states(self._tensors())
         left = [(tensor, now[tensor][0]) for tensor in now if before.get(tensor) != now[tensor]]
         recording = self._recordings[key] = Recording(launch, left, results[0])
-        self._seen = self._look(self._tensors())
+        self._note(self._tensors())
         return _launched(recording)
+
+    def _note(self, tensors: Sequence[Tensor]) -> None:
+        self._seen, self._held = self._look(tensors), list(map(_get_array, tensors))
 
     def _look(self, tensors: Sequence[Tensor]) -> Any:
         """Return what a recording depends on: shapes, where arrays are, perhaps the weights."""
         shapes = list(map(_get_shape, self._blobs))
         # The arrays themselves would be compared element by element.
         arrays, calls = list(map(id, map(_get_array, tensors))), self._forward or ()
-        return shapes, arrays, self._versions(), [one.called for one in calls]
+        losses = [loss.blob.diff_tensor.version for loss in self._losses]
+        return shapes, arrays, self._versions(), [one.called for one in calls], losses
 
     def _tensors(self) -> "list[DeviceTensor]":
         tensors = data_tensors(self._blobs)

@@ -116,6 +116,7 @@ class Net(Passes, Scripting):
         self.phase = phase
         prepared = prepare_for(param, phase, level, stages, self.source)
         self._device = device or default()
+        self._device.enter()
         place = Place(self._device, rng or RandomNumbers(), root, self.source, allow_python)
         self._graph = build(prepared, place)
         self._close = weakref.finalize(self, self._graph.close)

@@ -48,8 +48,9 @@ class DevicePasses:
 
     def forget(self) -> None:
         """Drop what is recorded, as layers ran forward by themselves."""
-        for recorded in self._forward.recorded if self._forward else ():
-            recorded.forget()
+        for recorded_pass in (self._forward, self._backward):
+            for recorded in recorded_pass.recorded if recorded_pass else ():
+                recorded.forget()
 
     def publish(self, steps: Sequence[Step]) -> None:
         """Bring arrays of the host that somebody outside still holds up to date."""
@@ -99,6 +100,7 @@ class Passes:
         SscaffeError
             If a layer cannot run; a note says which.
         """
+        self._device.enter()
         end = len(self._steps) - 1
         if first == 0 and last in (None, end) and self._is_recorded():
             return self._finite(self._record_forward())
@@ -139,6 +141,7 @@ class Passes:
         SscaffeError
             If a layer cannot run; a note says which.
         """
+        self._device.enter()
         if self._plan.is_compact or self._plan.folded():
             self.run_singly()  # Whoever runs backward once will do so again.
         if first is None and last == 0 and self._is_recorded():
@@ -164,6 +167,7 @@ class Passes:
             self.run_backward()
             return loss
         with self.lock:
+            self._device.enter()
             value = self._record_forward()
             later = None if isinstance(value, float) else self._device.kernels.read_later(value)
             self.run_backward()

@@ -1,4 +1,4 @@
-"""Where the data layers of a solver's nets are: noted in a state, and gone back to."""
+"""Where layers are in data and in random numbers: noted in a state, and gone back to."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,17 @@ class DataSource(Protocol):
 
     def restore_data_state(self, state: dict[str, Any]) -> None:
         """Go to a place that `data_state` returned."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A layer that may draw random numbers from a stream of its own."""
+
+    def random_state(self) -> tuple[int, int] | None:
+        """Return seed and step of the stream, None if there is none."""
+
+    def restore_random_state(self, seed: int, step: int) -> None:
+        """Go to a place that `random_state` returned."""
 
 
 class Places:
@@ -78,6 +89,35 @@ def restore_cursors(proto: caffe_pb2.SolverState, net: Net, test_nets: Sequence[
             raise WeightsError(
                 f"data_cursor: expected a place in the data of layer {name!r}, got {text!r}"
             ) from error
+
+
+def random_states(net: Net) -> dict[str, tuple[int, int]]:
+    """Return seed and step of each layer that draws from a stream of its own, by its name."""
+    states = ((name, layer.random_state()) for name, layer in _drawing_layers(net))
+    return {name: state for name, state in states if state is not None}
+
+
+def save_random_states(
+    proto: caffe_pb2.SolverState, of_ranks: Sequence[dict[str, tuple[int, int]]]
+) -> None:
+    """Note in a state what `random_states` returned on each rank."""
+    for rank, states in enumerate(of_ranks):
+        for name, (seed, step) in states.items():
+            proto.layer_random_state.add(layer=name, rank=rank, seed=seed, step=step)
+
+
+def restore_random_states(proto: caffe_pb2.SolverState, net: Net, rank: int) -> None:
+    """Let layers go on where a state says this rank was; those it does not know start anew."""
+    states = {one.layer: one for one in proto.layer_random_state if one.rank == rank}
+    for name, layer in _drawing_layers(net):
+        if name in states:
+            layer.restore_random_state(states[name].seed, states[name].step)
+
+
+def _drawing_layers(net: Net) -> Iterator[tuple[str, Drawing]]:
+    for layer in net.layers:
+        if isinstance(layer, Drawing):
+            yield layer.name, layer
 
 
 def _data_layers(net: Net, test_nets: Sequence[Net]) -> Iterator[tuple[int, str, DataSource]]:

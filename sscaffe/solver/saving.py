@@ -11,12 +11,20 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
 from sscaffe.solver import architecture, display, room, snapshot
 from sscaffe.solver.connectivity import Connectivity
-from sscaffe.solver.cursors import Places, restore_cursors, save_cursors
+from sscaffe.solver.cursors import (
+    Places,
+    random_states,
+    restore_cursors,
+    restore_random_states,
+    save_cursors,
+    save_random_states,
+)
 from sscaffe.solver.divergence import require_finite_weights
 from sscaffe.solver.scripting import Scripting
 from sscaffe.solver.smoothed_loss import SmoothedLoss
 
 PathLike = str | os.PathLike[str]
+_Drawn = tuple[bytes, dict[str, tuple[int, int]]]  # places in the solver's stream and in layers'
 
 
 class Saving(Scripting):
@@ -81,29 +89,30 @@ class Saving(Scripting):
         require_finite_weights(self.net, self.param, self.iter)
         self._connectivity.refresh()
         model, state = self._names()
-        random_states = self.team.gather(self.rng.get_state())
+        own = self.rng.get_state(), random_states(self.net)
+        of_ranks = self.team.gather(own)
         with self.team.alone(patiently=True) as works:
             if works:
-                self._save(model, state, random_states)
+                self._save(model, state, of_ranks)
         self.snapshot_path, self._snapshot_iter = state, self.iter
         return state
 
-    def _save(self, model: str, state: str, random_states: Sequence[bytes]) -> None:
+    def _save(self, model: str, state: str, of_ranks: Sequence[_Drawn]) -> None:
         self.require_room()
         try:
-            self._write(model, state, random_states)
+            self._write(model, state, of_ranks)
         except MemoryError as error:
             sizes = "{} and {} bytes".format(*self._sizes())
             error.add_note(f"  snapshot: {state} and its caffemodel, up to {sizes}")
             raise
         logger.info("Snapshot complete: %s", state)
 
-    def _write(self, model: str, state: str, random_states: Sequence[bytes]) -> None:
+    def _write(self, model: str, state: str, of_ranks: Sequence[_Drawn]) -> None:
         words = "HDF5" if model.endswith(".h5") else "binary proto"
         logger.info("Snapshotting to %s file %s", words, model)
         path = Path(self._root, model)
         self.net.save(path, diff=self.param.snapshot_diff)
-        proto = self._state(random_states)
+        proto = self._state(of_ranks)
         snapshot.describe_model(proto, path, model)
         logger.info("Snapshotting solver state to %s file %s", words, state)
         snapshot.write_state(Path(self._root, state), proto, self.history)
@@ -148,18 +157,20 @@ class Saving(Scripting):
         self.team.share_history(self.history)
         self._set_state(proto, masks)
 
-    def _state(self, random_states: Sequence[bytes]) -> caffe_pb2.SolverState:
+    def _state(self, of_ranks: Sequence[_Drawn]) -> caffe_pb2.SolverState:
+        states = [state for state, _ in of_ranks]
         proto = caffe_pb2.SolverState(
             iter=self.iter,
             current_step=self._step,
-            random_state=random_states[0],
-            rank_random_state=random_states[1:],
+            random_state=states[0],
+            rank_random_state=states[1:],
             smoothed_losses=self._losses.losses,
             solver_type=self.param.type,
         )
         architecture.save(proto, self.net)
         snapshot.save_masks(proto, self.net.learnable_params)
         save_cursors(proto, self.net, self.test_nets)
+        save_random_states(proto, [layers for _, layers in of_ranks])
         return proto
 
     def _set_state(self, proto: caffe_pb2.SolverState, masks: dict[str, Array]) -> None:
@@ -170,6 +181,7 @@ class Saving(Scripting):
         if proto.random_state:
             states = proto.random_state, *proto.rank_random_state
             self.team.set_random_state(self.rng, states)
+        restore_random_states(proto, self.net, self.team.world.rank)
         if masks:
             for param in self.net.learnable_params:
                 param.mask = masks.get(param.name)

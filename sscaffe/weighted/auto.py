@@ -17,7 +17,7 @@ class AutoKernel(WeightedKernel):
 
     In TRAIN it is dense. In TEST it looks at the zeros of the weights whenever they have changed,
     times the kernels that might gain from them, and remembers their times: see
-    `sscaffe.weighted.memo`.
+    `sscaffe.memo`.
     """
 
     mode_name = "AUTO"

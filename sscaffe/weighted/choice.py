@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sscaffe import __version__, sparsity
+from sscaffe import __version__, memo, sparsity
 from sscaffe.blob import Blob
 from sscaffe.device import on_host
 from sscaffe.weight_matrix import Prepared
-from sscaffe.weighted import memo
 from sscaffe.weighted.base import Epilogue, WeightedKernel
 from sscaffe.weighted.race import race
 
@@ -107,11 +106,9 @@ class Choice:
             f"{layout} bottom",
         ]
         key = "; ".join([*facts, zeros.bucket()])
-        known = memo.recall(key)
-        if known is None or known.keys() != candidates.keys():
-            known = race(candidates, bottom, weights, bias, top.shape, epilogue)
-            memo.remember(key, known)
-        return known
+        return memo.times(
+            key, candidates, lambda: race(candidates, bottom, weights, bias, top.shape, epilogue)
+        )
 
 
 def _sentence(times: memo.Times, best: str, dense: str, zeros: Zeros) -> str:

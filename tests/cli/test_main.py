@@ -124,6 +124,12 @@ def test_a_lack_of_memory_says_so(sscaffe, broken):
     assert "the memory that this process may use is used up; use" in sscaffe("train")[2]
     broken(MemoryError("8 bytes cannot be allocated"))
     assert "is used up (8 bytes cannot be allocated); use" in sscaffe("train")[2]
+    of_cupy = type("OutOfMemoryError", (MemoryError,), {"__module__": "cupy.cuda.memory"})
+    broken(of_cupy("Out of memory allocating 8 bytes"))
+    assert (
+        "the memory of the GPU is used up (out of memory allocating 8 bytes); use"
+        in sscaffe("train")[2]
+    )
 
 
 def test_an_interrupt_is_told_by_the_status(broken):

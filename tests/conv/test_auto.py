@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 
+from sscaffe import memo
 from sscaffe.blob import Blob
 from sscaffe.conv import KERNELS, make_kernel
 from sscaffe.conv.direct_dense import DirectDense
@@ -13,7 +14,7 @@ from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.proto import caffe_pb2
-from sscaffe.weighted import choice, memo
+from sscaffe.weighted import choice
 from sscaffe.weighted.base import Epilogue
 
 MODE = caffe_pb2.ConvolutionParameter

@@ -60,6 +60,14 @@ extern "C" __global__ void reads_what_is_not_there(Real* y) {
     cell = cells[0] = cells[1] = 1;
 }
 
+extern "C" __global__ void goes_on_near_the_largest_int(int* steps) {
+    const dim3 blockDim = {256, 1, 1}, gridDim = {65536, 1, 1};
+    for (unsigned thread : {0u, 255u}) {
+        const dim3 threadIdx = {thread, 0, 0}, blockIdx = {65535, 0, 0};
+        FOR_EACH(i, 2147483647) steps[0] += i < 0 ? 1000 : 1;
+    }
+}
+
 extern "C" __global__ void twice(int count, Real factor, Real* x) {
     FOR_EACH(i, count) x[i] *= factor;
 }
@@ -196,6 +204,12 @@ def test_shared_memory_holds_nothing_at_the_start_of_a_block(kernel, dtype):
     assert np.isnan(to_host(y)).all()
 
 
+def test_elements_are_counted_up_to_the_largest_int(kernel):
+    steps = to_device(np.zeros(1, np.int32))
+    kernel("goes_on_near_the_largest_int")((1,), (1,), (steps,))
+    assert to_host(steps).tolist() == [128 + 127]
+
+
 def test_arrays_that_overlap_stay_one(kernel, dtype):
     x = to_device(np.arange(8, dtype=dtype))
     kernel("leaves")((1,), (1,), (np.int32(3), dtype.type(0), x[4:], x[2:7]))
@@ -218,6 +232,15 @@ def test_page_locked_memory_is_not_written_to_under_a_copy():
             with pytest.raises(RuntimeError, match="before the host waited"):
                 to_device(host, x)
             stream.synchronize()
+
+
+def test_page_locked_memory_is_not_freed_under_a_copy():
+    stream = xp.cuda.Stream(non_blocking=True)
+    for copy in (lambda host, x: x.set(host), lambda host, x: x.get(out=host, blocking=False)):
+        with stream:
+            copy(pinned(4, np.float32), xp.zeros(4, np.float32))
+            with pytest.raises(RuntimeError, match="freed before the host waited"):
+                stream.synchronize()
 
 
 def test_a_copy_to_the_host_is_there_when_the_host_has_waited():

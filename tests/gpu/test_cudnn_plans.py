@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sscaffe.geometry import ConvGeometry
-from sscaffe.kernels.gpu_cudnn import Sizes, plan
+from sscaffe.kernels import gpu_cudnn
+from sscaffe.kernels.gpu_cudnn import Plan, Sizes, plan
 from sscaffe.kernels.gpu_runtime import to_device, to_host, xp
 from tests import reference
 
@@ -47,3 +48,19 @@ def test_products_of_a_convolution(rng, g, dtype):
         gradient = run(sizes, kind, one, other, with_.shape)
         size = np.linalg.norm(gradient) * np.linalg.norm(with_)
         assert abs(np.vdot(gradient.astype(float), with_) - product) <= TOLERANCE[dtype] * size
+
+
+def test_another_process_chooses_the_same_plan(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSCAFFE_CACHE", str(tmp_path))
+    sizes = Sizes.of(GEOMETRIES[0], 5, "float32")
+    seen = []
+    for order in (1, -1):  # the second one would find the first plan to be the slowest
+        times = iter(range(100)[::order])
+        monkeypatch.setattr(gpu_cudnn, "elapsed", lambda *_, times=times: [float(next(times))])
+        seen.append(Plan(sizes, "fprop").name)
+    (tmp_path / "auto.json").unlink()
+    monkeypatch.setenv("SSCAFFE_CACHE", str(tmp_path / "other"))
+    seen.append(Plan(sizes, "fprop").name)
+    assert seen[0] == seen[1]
+    if xp.__version__.endswith("host"):
+        assert seen[2] != seen[0]

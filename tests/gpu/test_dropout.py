@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
+from sscaffe import prototxt
+from sscaffe.device import gpu
 from sscaffe.kernels.gpu_elementwise import Dropout
 from sscaffe.kernels.gpu_runtime import to_host, xp
+from sscaffe.layer_types.dropout import DropoutLayer
+from sscaffe.net import Net
+from sscaffe.proto import caffe_pb2
+from sscaffe.random_numbers import RandomNumbers
+from sscaffe.serialized import read_binary
+from sscaffe.solver import Solver
 from tests.gpu.blobs import blob_of, data_of, diff_of, unset, with_diff
 
 pytestmark = pytest.mark.gpu
@@ -90,3 +98,92 @@ def test_a_graph_draws_anew_each_time():
         for step in (1, 2):
             graph.launch(stream)
             np.testing.assert_array_equal(data_of(top), 2 * masks(1027, 5, step, 0.5))
+
+
+NET = """
+layer { name: 'data' type: 'Input' top: 'data' top: 'label'
+  input_param { shape { dim: 4 dim: 6 } shape { dim: 4 } } }
+layer { name: 'ip1' type: 'InnerProduct' bottom: 'data' top: 'ip1' inner_product_param {
+  num_output: 40 weight_filler { type: 'xavier' } } }
+layer { name: 'drop1' type: 'Dropout' bottom: 'ip1' top: 'ip1' }
+layer { name: 'drop2' type: 'Dropout' bottom: 'ip1' top: 'kept'
+  dropout_param { dropout_ratio: 0.3 } }
+layer { name: 'ip2' type: 'InnerProduct' bottom: 'kept' top: 'ip2' inner_product_param {
+  num_output: 5 weight_filler { type: 'xavier' } } }
+layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip2' bottom: 'label' top: 'loss' }
+"""
+
+
+def solver_of(folder, ending):
+    # The seed is drawn: that of the run that goes on is another one.
+    text = f"""base_lr: 0.1 lr_policy: 'fixed' momentum: 0.9 display: 0 max_iter: 12
+        snapshot_prefix: '{folder / "net"}' snapshot_after_train: false {ending}"""
+    param = prototxt.parse_solver(text)
+    param.net_param.CopyFrom(prototxt.parse_net(NET))
+    solver, draw = Solver(param, device=gpu(0)), np.random.default_rng(2)
+    solver.net.blobs["data"].set_data(draw.standard_normal((4, 6)).astype(np.float32))
+    solver.net.blobs["label"].set_data(draw.integers(0, 5, 4).astype(np.float32))
+    return solver
+
+
+@pytest.mark.parametrize("done", [0, 1, 6])
+@pytest.mark.parametrize("ending", ["", "snapshot_format: HDF5"])
+def test_going_on_from_a_snapshot_draws_what_an_undisturbed_run_draws(tmp_path, done, ending):
+    whole, again = solver_of(tmp_path, ending), solver_of(tmp_path, ending)
+    again.step(4)  # which has recorded its passes
+    whole.step(done)
+    state = whole.snapshot()
+    whole.step(5)
+    again.restore(state)
+    again.step(5)
+    for a, b in zip(whole.net.learnable_params, again.net.learnable_params, strict=True):
+        np.testing.assert_array_equal(a.blob.host_data, b.blob.host_data)
+
+
+def test_a_state_tells_the_places_of_all_ranks(tmp_path):
+    solver = solver_of(tmp_path, "")
+    solver.step(3)
+    state = read_binary(solver.snapshot(), caffe_pb2.SolverState)
+    places = [(one.layer, one.rank, one.step) for one in state.layer_random_state]
+    assert places == [("drop1", 0, 3), ("drop2", 0, 3)]
+    assert len({one.seed for one in state.layer_random_state}) == 2
+
+
+def layer_of(rng):
+    param = prototxt.parse_net("layer { name: 'drop' type: 'Dropout' }").layer[0]
+    return DropoutLayer(param, 0, device=gpu(0), rng=rng)
+
+
+def test_masks_do_not_come_again_when_the_batch_changes():
+    layer = layer_of(RandomNumbers(3))
+    one, other = (blob_of(np.ones(count, np.float32)) for count in (400, 300))
+    top, seen = unset((400,), np.float32), []
+    layer.setup([one], [top])
+    for bottom in (one, other, one, other):
+        layer.reshape([bottom], [top])
+        layer.forward([bottom], [top])
+        seen.append(tuple(data_of(top)[:300]))
+    assert len(set(seen)) == 4
+    assert layer.random_state()[1] == 4
+
+
+def test_a_rank_draws_by_the_seed_that_it_gets_when_nets_are_made():
+    """Ranks make their nets by one seed, and part after that."""
+    seen = []
+    for rank in range(2):
+        rng = RandomNumbers(3)
+        layer, bottom, top = layer_of(rng), *(unset((400,), np.float32) for _ in range(2))
+        layer.setup([bottom], [top])
+        layer.reshape([bottom], [top])
+        rng.seed += rank
+        bottom.set_data(np.ones(400, np.float32))
+        layer.forward([bottom], [top])
+        seen.append(data_of(top))
+    assert (seen[0] != seen[1]).any()
+
+
+def test_a_layer_that_a_test_net_has_is_not_in_the_state():
+    net = Net(prototxt.parse_net(NET), 1, device=gpu(0))
+    assert all(
+        layer.random_state() is None for layer in net.layers if isinstance(layer, DropoutLayer)
+    )

@@ -180,3 +180,11 @@ def test_four_axes_are_refused():
     g = ConvGeometry(1, 1, 1, (2,) * 4, (1,) * 4, (1,) * 4, (0,) * 4, (1,) * 4)
     with pytest.raises(UnsupportedError, match="3 spatial axes"):
         gpu_lowering.LoweredConvolution(g, "float32")
+
+
+def test_a_grid_with_fewer_blocks_than_rows(geometry, monkeypatch):
+    monkeypatch.setattr(gpu_lowering, "MOST_DOWN", 2)
+    case = Case(geometry, "float32")
+    operator = gpu_lowering.LoweredConvolution(geometry, "float32")
+    operator.forward(case.bottom, case.weights_blob, case.bias_blob, case.top)
+    case.check(case.top, case.expected)

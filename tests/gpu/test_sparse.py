@@ -93,3 +93,22 @@ def test_products(rng, dtype, relu):
     rows = np.ascontiguousarray(x[0].T)
     product.multiply_vectors(to_device(rows), vectors, to_device(bias), relu=relu)
     check(to_host(vectors), np.maximum(expected[0].T, 0) if relu else expected[0].T, dtype)
+
+
+def test_more_rows_and_vectors_than_a_grid_has_places(dtype, rng):
+    """CUDA allows 65535 blocks on the second axis of a grid."""
+    many = 66_000
+    row_ptr = np.arange(many + 1, dtype=np.int32)
+    indices = np.arange(many, dtype=np.int32) % 2
+    values = rng.standard_normal(many).astype(dtype)
+    x = rng.standard_normal((1, 2, 1)).astype(dtype)
+    tall = gpu_sparse.SparseProduct(*map(to_device, (row_ptr, indices, values)), 2)
+    out = xp.empty((1, many, 1), dtype)
+    tall.multiply(to_device(x), out)
+    check(to_host(out).reshape(-1), values * x[0, indices, 0], dtype)
+
+    one = [np.array([0, 1], np.int32), np.array([0], np.int32), np.array([2], dtype)]
+    wide = gpu_sparse.SparseProduct(*map(to_device, one), 1)
+    vectors, out = rng.standard_normal((many, 1)).astype(dtype), xp.empty((many, 1), dtype)
+    wide.multiply_vectors(to_device(vectors), out)
+    check(to_host(out), 2 * vectors, dtype)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sscaffe import _core
+from sscaffe import _core, memo
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.prototxt import parse_net
-from sscaffe.weighted import choice, memo
+from sscaffe.weighted import choice
 from tests.squeeze.nets import conv, layer
 
 INPUT = """layer { name: 'x' type: 'Input' top: 'x'

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from sscaffe import memo
 from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.prototxt import parse_net
-from sscaffe.weighted import choice, memo
+from sscaffe.weighted import choice
 from tests.net.random_nets import RandomNet, random_weights
 
 NETS = 200

@@ -147,7 +147,8 @@ ADDED = {
         target_sparsity 3004 target_flops 3005 target_interval 3006""",
     "SolverState": """minimum_loss 5 iter_last_event 6 random_state 3001 data_cursor 3002 mask 3003
         smoothed_losses 3004 solver_type 3005 model_size 3006 model_crc32 3007
-        rank_random_state 3008 net_name 3009 architecture 3010 architecture_hash 3011""",
+        rank_random_state 3008 net_name 3009 architecture 3010 architecture_hash 3011
+        layer_random_state 3012""",
     "LossParameter": "pre_fixed_normalizer 4",
     "BatchNormParameter": "engine 4 use_weight_bias 5 bias_term 6 filler 7 bias_filler 8",
     "ConcatParameter": "engine 3",

@@ -4,16 +4,7 @@
 // A group's kept columns are a table of places in a window, so that no lowered matrix is written; a
 // block computes a tile of kept rows x output positions, and writes it to the rows' channels.
 #include "common.cuh"
-
-// Where a kept column is read: the offset from a window's first element, and the steps that may
-// leave the image. z, y and x include the padding; one that only fills a table is outside of it.
-struct alignas(16) Place {
-    int offset, z, y, x;
-};
-
-struct alignas(16) Four {
-    Real v[4];
-};
+#include "places.cuh"
 
 // What does not change from block to block.
 struct Sizes {
@@ -41,7 +32,7 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
     const int column = thread % BN, deep = thread / BN;
     const int position = blockIdx.x * BN + column;
     const int out_size = sizes.out_depth * sizes.out_height * sizes.out_width;
-    const bool valid = position < sizes.total;
+    const bool valid = unsigned(position) < unsigned(sizes.total);
     const int image = valid ? position / out_size : 0;
     const int s = valid ? position - image * out_size : 0;
     Real* top = tops + (long long)image * sizes.channels * out_size + s;
@@ -69,7 +60,7 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
         weights + (long long)group * sizes.most_columns * sizes.padded_rows + blockIdx.y * BM;
 
     Real next_b[GATHERED];
-    Four next_a[LOADED];
+    Pack next_a[LOADED];
     auto fetch = [&](int first) {
 #pragma unroll
         for (int i = 0; i < GATHERED; ++i) {
@@ -84,7 +75,7 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
             const int four = i * THREADS + thread;
             if (FOURS % THREADS == 0 || four < FOURS) {
                 const int k = four / (BM / 4), m = four % (BM / 4) * 4;
-                next_a[i] = *reinterpret_cast<const Four*>(
+                next_a[i] = *reinterpret_cast<const Pack*>(
                     weight + (long long)(first + k) * sizes.padded_rows + m);
             }
         }
@@ -97,7 +88,7 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
             const int four = i * THREADS + thread;
             if (FOURS % THREADS == 0 || four < FOURS) {
                 const int k = four / (BM / 4), m = four % (BM / 4) * 4;
-                *reinterpret_cast<Four*>(&a[buffer][k][m]) = next_a[i];
+                *reinterpret_cast<Pack*>(&a[buffer][k][m]) = next_a[i];
             }
         }
     };
@@ -118,20 +109,20 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
         if (step + 1 < count) fetch((step + 1) * BK);
 #pragma unroll
         for (int k = 0; k < BK; ++k) {
-            Four left[RM], right[RN];
+            Pack left[RM], right[RN];
 #pragma unroll
             for (int r = 0; r < RM; ++r) {
-                left[r] = *reinterpret_cast<const Four*>(&a[buffer][k][r * (BM / RM) + ty * 4]);
+                left[r] = *reinterpret_cast<const Pack*>(&a[buffer][k][r * (BM / RM) + ty * 4]);
             }
 #pragma unroll
             for (int r = 0; r < RN; ++r) {
-                right[r] = *reinterpret_cast<const Four*>(&b[buffer][k][r * (BN / RN) + tx * 4]);
+                right[r] = *reinterpret_cast<const Pack*>(&b[buffer][k][r * (BN / RN) + tx * 4]);
             }
 #pragma unroll
             for (int i = 0; i < 4 * RM; ++i) {
 #pragma unroll
                 for (int j = 0; j < 4 * RN; ++j) {
-                    sums[i][j] += left[i / 4].v[i % 4] * right[j / 4].v[j % 4];
+                    sums[i][j] += left[i / 4].at[i % 4] * right[j / 4].at[j % 4];
                 }
             }
         }
@@ -146,10 +137,10 @@ __device__ void implicit_gemm(const Real* __restrict__ images, const Real* __res
     for (int i = 0; i < 4 * RM; ++i) {
 #pragma unroll
         for (int r = 0; r < RN; ++r) {
-            Four four;
+            Pack four;
 #pragma unroll
-            for (int j = 0; j < 4; ++j) four.v[j] = sums[i][r * 4 + j];
-            *reinterpret_cast<Four*>(&staged[ty][r * (BN / RN) + tx * 4]) = four;
+            for (int j = 0; j < 4; ++j) four.at[j] = sums[i][r * 4 + j];
+            *reinterpret_cast<Pack*>(&staged[ty][r * (BN / RN) + tx * 4]) = four;
         }
         __syncthreads();
         for (int row = deep; row < TY; row += DEPTH) {

@@ -7,12 +7,6 @@
 // Elements that one load moves: 16 bytes.
 constexpr int kWide = 16 / sizeof(Real);
 
-template <int W>
-struct alignas(W * sizeof(Real)) Width {
-    static constexpr int width = W;
-    Real at[W];
-};
-
 struct Split {
     int rows, channels, inner;
     int chunks;      // of each channel
@@ -24,19 +18,9 @@ struct Split {
 
     // Whether rows and this array can be read by `kWide` elements at a time.
     __device__ bool is_wide(const Real* array) const {
-        return inner % kWide == 0 && reinterpret_cast<size_t>(array) % sizeof(Width<kWide>) == 0;
+        return inner % kWide == 0 && reinterpret_cast<size_t>(array) % sizeof(Elements<kWide>) == 0;
     }
 };
-
-template <typename P>
-__device__ inline void load(const Real* from, P& pack) {
-    pack = *reinterpret_cast<const P*>(from);
-}
-
-template <typename P>
-__device__ inline void store(const P& pack, Real* to) {
-    *reinterpret_cast<P*>(to) = pack;
-}
 
 template <int W, typename Function>
 __device__ inline void for_packs(const Split& s, const Function& fn) {
@@ -49,7 +33,7 @@ __device__ inline void for_packs(const Split& s, const Function& fn) {
     const int rows = step / width, places = step % width;
 #pragma unroll 2
     for (long long i = first; i < end; i += step) {
-        fn(Width<W>(), (size_t(row) * s.channels + s.channel()) * s.inner + size_t(at) * W);
+        fn(Elements<W>(), (size_t(row) * s.channels + s.channel()) * s.inner + size_t(at) * W);
         row += rows;
         at += places;
         if (at >= width) {

@@ -1,18 +1,6 @@
-// What goes with a product by dense weights: bias, sum and rectifier after it, bias gradients.
+// The gradients of biases: sums of the top's along all axes but the channels.
 #include "common.cuh"
 #include "sums.cuh"
-
-// y = max(y + bias + add, 0), each part where it is wanted; y is (N, channels, inner).
-extern "C" __global__ void finish(int count, Real* __restrict__ y, const Real* __restrict__ bias,
-                                  const Real* __restrict__ add, int channels, int inner, int relu) {
-    FOR_EACH(i, count) {
-        Real value = y[i];
-        if (bias) value += bias[(i / inner) % channels];
-        if (add) value += add[i];
-        if (relu && !(value > Real(0))) value = Real(0);
-        y[i] = value;
-    }
-}
 
 // Block (c, part): the sum of a part of channel c of dy, which is (batch, channels, inner).
 extern "C" __global__ void bias_sums(const Real* __restrict__ dy, Real* __restrict__ partial,
@@ -20,7 +8,8 @@ extern "C" __global__ void bias_sums(const Real* __restrict__ dy, Real* __restri
     const int c = blockIdx.x, parts = gridDim.y;
     const int positions = batch * inner;
     Real sum = 0;
-    for (int j = blockIdx.y * blockDim.x + threadIdx.x; j < positions; j += parts * blockDim.x) {
+    for (int j = blockIdx.y * blockDim.x + threadIdx.x; unsigned(j) < unsigned(positions);
+         j += parts * blockDim.x) {
         const int n = j / inner;
         sum += dy[((size_t)n * channels + c) * inner + (j - n * inner)];
     }

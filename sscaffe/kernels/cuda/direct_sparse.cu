@@ -1,10 +1,6 @@
 // Convolution by weights that have zeros anywhere, from the images themselves.
 #include "common.cuh"
-
-// A weight that is not zero, and where it reads: see `lower` of lowering.cu.
-struct alignas(16) Place {
-    int offset, z, y, x;
-};
+#include "places.cuh"
 
 #define CHANNELS 8    // of a block, which read the same windows one after the other
 #define WEIGHTS 128   // that a block takes into shared memory at a time: one a thread
@@ -28,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
     for (int j = 0; j < POSITIONS; ++j) {
         const int position = (blockIdx.x * POSITIONS + j) * blockDim.x + threadIdx.x;
-        const bool valid = position < total;
+        const bool valid = unsigned(position) < unsigned(total);
         const int image = valid ? position / out_size : 0;
         const int s = valid ? position - image * out_size : 0;
         const int inside = s / out_width * stride_y;
@@ -75,42 +71,46 @@ extern "C" __global__ void __launch_bounds__(128)
 }
 
 // out[n] = W @ x[n] + bias for W in CSR form; x has `rows` rows of `size` columns.
-// Grid: (columns of all n / 128, rows of W).
+// Grid: (columns of all n / 128, rows of W, or fewer).
 extern "C" __global__ void multiply(const int* __restrict__ row_ptr,
                                     const int* __restrict__ indices,
                                     const Real* __restrict__ values, const Real* __restrict__ x,
                                     const Real* __restrict__ bias, Real* __restrict__ out,
                                     int total, int inputs, int outputs, int size, int relu) {
-    const int position = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+    const int position = blockIdx.x * blockDim.x + threadIdx.x;
     if (position >= total) return;
     const int image = position / size, s = position % size;
     const Real* source = x + (long long)image * inputs * size + s;
-    Real sum = bias ? bias[row] : Real(0);
-    for (int i = row_ptr[row]; i < row_ptr[row + 1]; ++i) {
-        sum += values[i] * source[(long long)indices[i] * size];
+    for (int row = blockIdx.y; row < outputs; row += gridDim.y) {
+        Real sum = bias ? bias[row] : Real(0);
+        for (int i = row_ptr[row]; i < row_ptr[row + 1]; ++i) {
+            sum += values[i] * source[(long long)indices[i] * size];
+        }
+        out[((long long)image * outputs + row) * size + s] = relu && sum < Real(0) ? Real(0) : sum;
     }
-    out[((long long)image * outputs + row) * size + s] = relu && sum < Real(0) ? Real(0) : sum;
 }
 
 // out = x @ W^T + bias for vectors x[n]: a warp for each element of out, in a fixed order.
-// Grid: (rows of W / 4, n), 128 threads.
+// Grid: (rows of W / 4, n, or fewer), 128 threads.
 extern "C" __global__ void multiply_vectors(const int* __restrict__ row_ptr,
                                             const int* __restrict__ indices,
                                             const Real* __restrict__ values,
                                             const Real* __restrict__ x,
                                             const Real* __restrict__ bias, Real* __restrict__ out,
-                                            int inputs, int outputs, int relu) {
+                                            int count, int inputs, int outputs, int relu) {
     const int lane = threadIdx.x % 32, row = blockIdx.x * 4 + threadIdx.x / 32;
-    const Real* source = x + (long long)blockIdx.y * inputs;
-    Real sum = Real(0);
-    if (row < outputs) {
-        for (int i = row_ptr[row] + lane; i < row_ptr[row + 1]; i += 32) {
-            sum += values[i] * source[indices[i]];
+    for (int n = blockIdx.y; n < count; n += gridDim.y) {
+        const Real* source = x + (long long)n * inputs;
+        Real sum = Real(0);
+        if (row < outputs) {
+            for (int i = row_ptr[row] + lane; i < row_ptr[row + 1]; i += 32) {
+                sum += values[i] * source[indices[i]];
+            }
         }
-    }
-    for (int half = 16; half > 0; half /= 2) sum += __shfl_down_sync(0xffffffffu, sum, half);
-    if (lane == 0 && row < outputs) {
-        if (bias) sum += bias[row];
-        out[(long long)blockIdx.y * outputs + row] = relu && sum < Real(0) ? Real(0) : sum;
+        for (int half = 16; half > 0; half /= 2) sum += __shfl_down_sync(0xffffffffu, sum, half);
+        if (lane == 0 && row < outputs) {
+            if (bias) sum += bias[row];
+            out[(long long)n * outputs + row] = relu && sum < Real(0) ? Real(0) : sum;
+        }
     }
 }

@@ -2,18 +2,10 @@
 // of summation, so that the bits are the same every time.
 #include "common.cuh"
 #include "sums.cuh"
+#include "tables.cuh"
 
 constexpr int kThreads = 256;  // of each block of these kernels
 constexpr int kWarp = 32, kWarps = kThreads / kWarp;
-
-// A row of a table in device memory, 8 bytes each field.
-struct Lasso {
-    const Real* weights;
-    long long rows, columns, ydimen, xdimen;
-    long long offset;       // of its first factor
-    long long first_block;  // of the grid
-    long long team;         // threads for one block of weights: kThreads, kWarp, or 1: a column
-};
 
 __device__ inline double warp_sum(double value) {
     for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_down_sync(0xffffffffu, value, step);

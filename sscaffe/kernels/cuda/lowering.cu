@@ -1,15 +1,10 @@
-// Lowering of many images at once into one matrix, and what follows a product with it.
+// Lowering of many images at once into one matrix, and its transpose.
 //
 // A lowered matrix has `total` columns, one for each output position of `count` images, image after
 // image; its row is a place of the kernel in a channel. All axes are spelled out as depth, height
 // and width; those that there are not have size 1.
 #include "common.cuh"
-
-// Where a row of the lowered matrix is read: the offset from a window's first element, and the
-// steps that may leave the image. z, y and x include the padding.
-struct alignas(16) Place {
-    int offset, z, y, x;
-};
+#include "places.cuh"
 
 struct Spot {
     int image, z, y, x;
@@ -31,7 +26,7 @@ static __device__ Spot spot_of(int position, int depth, int height, int width, i
 #define ROWS_AT_ONCE 8
 
 // columns[row][position] = image[channel][window], or 0 outside of it.
-// Grid: (total / block, rows / ROWS_AT_ONCE).
+// Grid: (total / block, rows / ROWS_AT_ONCE, or fewer).
 extern "C" __global__ void lower(const Real* __restrict__ images, const Place* __restrict__ places,
                                  Real* __restrict__ columns, int rows, int total, int image_size,
                                  int depth, int height, int width, int out_depth, int out_height,
@@ -42,16 +37,18 @@ extern "C" __global__ void lower(const Real* __restrict__ images, const Place* _
         spot_of(position, out_depth, out_height, out_width, stride_z, stride_y, stride_x);
     const Real* window =
         images + (long long)s.image * image_size + (s.z * height + s.y) * width + s.x;
-    const int first = blockIdx.y * ROWS_AT_ONCE;
+    const int step = gridDim.y * ROWS_AT_ONCE;
+    for (int first = blockIdx.y * ROWS_AT_ONCE; first < rows; first += step) {
 #pragma unroll
-    for (int i = 0; i < ROWS_AT_ONCE; ++i) {
-        const int row = first + i;
-        if (row < rows) {
-            const Place p = places[row];
-            const bool inside = (unsigned)(s.z + p.z) < (unsigned)depth &&
-                                (unsigned)(s.y + p.y) < (unsigned)height &&
-                                (unsigned)(s.x + p.x) < (unsigned)width;
-            columns[(long long)row * total + position] = inside ? window[p.offset] : Real(0);
+        for (int i = 0; i < ROWS_AT_ONCE; ++i) {
+            const int row = first + i;
+            if (row < rows) {
+                const Place p = places[row];
+                const bool inside = (unsigned)(s.z + p.z) < (unsigned)depth &&
+                                    (unsigned)(s.y + p.y) < (unsigned)height &&
+                                    (unsigned)(s.x + p.x) < (unsigned)width;
+                columns[(long long)row * total + position] = inside ? window[p.offset] : Real(0);
+            }
         }
     }
 }
@@ -93,22 +90,6 @@ extern "C" __global__ void raise(int count, const Real* __restrict__ columns,
             }
         }
         images[i] = sum;
-    }
-}
-
-// tops[image][channel][s] = product[row of the channel][image, s] + bias + add, rectified.
-// A channel without a row (-1) has no product; without `rows` the rows are the channels.
-extern "C" __global__ void finish(int count, const Real* product, const int* __restrict__ rows,
-                                  const Real* __restrict__ bias, const Real* add, Real* tops,
-                                  int channels, int size, int total, int relu) {
-    FOR_EACH(i, count) {
-        const int s = i % size, plane = i / size;
-        const int channel = plane % channels, image = plane / channels;
-        const int row = rows ? rows[channel] : channel;
-        Real value = row < 0 ? Real(0) : product[(long long)row * total + image * size + s];
-        if (bias) value += bias[channel];
-        if (add) value += add[i];
-        tops[i] = relu && value < Real(0) ? Real(0) : value;
     }
 }
 

@@ -1,8 +1,9 @@
 // The update of all parameters of a net in one launch. Every operation is rounded alone, in the
 // order of csrc/update.h: no product is fused with a sum.
 #include "common.cuh"
+#include "tables.cuh"
 
-// Rows of a table in device memory, 8 bytes each field.
+// A row of a table in device memory, 8 bytes each field.
 struct Job {
     Real* weights;
     Real* diff;
@@ -10,11 +11,6 @@ struct Job {
     Real* second;               // null but for Adam
     const unsigned char* mask;  // or null
     long long count, columns, rule, first_lasso, lassos, first_block;
-};
-
-struct Lasso {
-    const Real* weights;
-    long long rows, columns, ydimen, xdimen, offset, first_block, team;
 };
 
 enum Rule { kSgd, kNesterov, kAdam };
@@ -81,14 +77,14 @@ __device__ inline Real take_step(const Step& s, Real diff, Real& first, Real& se
 template <int kRule>
 __device__ inline void update_chunk(const Job& job, const Step& s, const Lasso* lassos,
                                     const Real* factors, int begin, int end) {
-    for (int at = begin + threadIdx.x; at < end; at += kBatch * blockDim.x) {
+    for (int at = begin + threadIdx.x; unsigned(at) < unsigned(end); at += kBatch * blockDim.x) {
         Real weight[kBatch], diff[kBatch], first[kBatch], second[kBatch], mask[kBatch];
 #pragma unroll
         for (int u = 0; u < kBatch; ++u) {
             const int i = at + u * blockDim.x;
             weight[u] = diff[u] = first[u] = second[u] = Real(0);
             mask[u] = Real(1);
-            if (i >= end) continue;
+            if (unsigned(i) >= unsigned(end)) continue;  // near 2^31 i is negative
             weight[u] = job.weights[i];
             diff[u] = job.diff[i];
             first[u] = job.first[i];
@@ -98,7 +94,7 @@ __device__ inline void update_chunk(const Job& job, const Step& s, const Lasso* 
 #pragma unroll
         for (int u = 0; u < kBatch; ++u) {
             const int i = at + u * blockDim.x;
-            if (i >= end) continue;
+            if (unsigned(i) >= unsigned(end)) continue;  // near 2^31 i is negative
             Real g = gradient(s, weight[u], diff[u]);
             if (job.lassos) g = add_lassos(job, lassos, factors, i, weight[u], g);
             const Real step = mul(take_step<kRule>(s, g, first[u], second[u]), mask[u]);

@@ -196,9 +196,10 @@ def get_current_stream(device_id=None):
 def recording():
     """Return the graph that notes down what the current stream is asked for, or None."""
     stream = _local.stream
-    if stream.is_null and _open:
+    if stream.is_null and any(not s.non_blocking for graph in _open for s in graph.streams):
         raise RuntimeError(
-            "cudaErrorStreamCaptureImplicit: work on the default stream while another captures"
+            "cudaErrorStreamCaptureImplicit: work on the default stream while another captures "
+            "that it waits for"
         )
     if stream.recording is None:
         stream.line.work += 1

@@ -41,12 +41,33 @@ def pinned_memory(size):
     return memoryview(memory)
 
 
+class _Bytes:
+    """A piece of page-locked memory, which is not held on to."""
+
+    def __init__(self, memory, start, count):
+        self._memory, self._start, self._count = weakref.ref(memory), start, count
+
+    def get(self):
+        memory = self._memory()
+        if memory is None:
+            raise RuntimeError(
+                "page-locked memory was freed before the host waited for its copy; a GPU might "
+                "have copied what somebody else wrote there, or over it"
+            )
+        return np.frombuffer(memory, np.uint8, self._count, self._start)
+
+    def is_in(self, other):
+        start, end = other._start, other._start + other._count
+        same = self._memory() is not None and self._memory() is other._memory()
+        return same and self._start < end and start < self._start + self._count
+
+
 def _bytes_of(array):
-    """Return the bytes of a page-locked array, without holding on to the array; None of others."""
+    """Return the bytes of a page-locked array; None of others."""
     address = array.ctypes.data
     for start, memory in list(_pinned.items()):
         if start <= address < start + len(memory):
-            return np.frombuffer(memory, np.uint8, array.nbytes, address - start)
+            return _Bytes(memory, address - start, array.nbytes)
     return None
 
 
@@ -54,16 +75,15 @@ class ToDevice:
     """A copy from page-locked memory, which may be read as late as when the host waits."""
 
     def __init__(self, host):
-        self.host, self.before = host, host.copy()
+        self.host, self.before = host, host.get().copy()
 
     def finish(self):
-        if self.before is not None and not np.array_equal(self.host, self.before):
-            self.before = None
+        before, self.before = self.before, None
+        if before is not None and not np.array_equal(self.host.get(), before):
             raise RuntimeError(
                 "page-locked memory was written to before the host waited for its copy to the "
                 "device; a GPU might have copied either"
             )
-        self.before = None
 
 
 class ToHost:
@@ -71,12 +91,12 @@ class ToHost:
 
     def __init__(self, host, value):
         self.host, self.value = host, value
-        host[...] = 0xFF
+        host.get()[...] = 0xFF
 
     def finish(self):
-        if self.value is not None:
-            self.host[...] = self.value
-        self.value = None
+        value, self.value = self.value, None
+        if value is not None:
+            self.host.get()[...] = value
 
 
 class Pending:
@@ -99,7 +119,7 @@ class Pending:
             return
         for stream in list(_streams):
             for copy in list(stream.pending.copies):
-                if isinstance(copy, ToDevice) and np.may_share_memory(copy.host, pinned):
+                if isinstance(copy, ToDevice) and copy.host.is_in(pinned):
                     copy.finish()
         np.copyto(array, host)
         self.copies.append(ToDevice(pinned))

@@ -8,6 +8,7 @@ from cupy import _capture
 from cupy_backends.cuda.libs import INVALID_VALUE, SUCCESS, array, load, number
 
 modes = []  # that were set, for tests
+streams = {}  # by handle
 
 
 def _create(handle):
@@ -16,6 +17,7 @@ def _create(handle):
 
 
 def _set_stream(handle, stream):
+    streams[handle] = stream or 0
     return SUCCESS
 
 
@@ -42,6 +44,8 @@ def _multiply(
     least = (k if transa else m, n if transb else k, m)
     if any(lead < max(1, rows) for lead, rows in zip((lda, ldb, ldc), least, strict=True)):
         return INVALID_VALUE
+    if streams.get(handle, 0) != _capture.get_current_stream().ptr:
+        return INVALID_VALUE  # a GPU would compute, but in another order
     alpha, beta = number(alpha, dtype), number(beta, dtype)
 
     def run():

@@ -10,6 +10,7 @@ from cupy_backends.cuda.libs import INVALID_VALUE, SUCCESS, array, load, number
 _DTYPES = {0: np.float32, 1: np.float64}
 _ROW_MAJOR, _INT32, _CSR_ALG3 = 2, 2, 12
 _made = {}  # by the number that stands for a pointer
+_streams = {}  # by handle
 
 
 class _Csr(NamedTuple):
@@ -40,6 +41,7 @@ def _create(handle):
 
 
 def _set_stream(handle, stream):
+    _streams[handle] = stream or 0
     return SUCCESS
 
 
@@ -70,6 +72,8 @@ def _multiply(handle, transa, transb, alpha, a, b, beta, c, dtype, algorithm, bu
     fits = a.columns == b.rows and a.rows == c.rows and b.columns == c.columns
     if transa or transb or not fits or not buffer or algorithm != _CSR_ALG3:
         return INVALID_VALUE
+    if _streams.get(handle, 0) != _capture.get_current_stream().ptr:
+        return INVALID_VALUE  # a GPU would compute, but in another order
     kind = _DTYPES[dtype]
     alpha, beta = number(alpha, kind), number(beta, kind)
 

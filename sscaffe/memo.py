@@ -1,11 +1,12 @@
-"""What AUTO has measured, kept in a file from run to run.
+"""What was measured to choose by, kept in a file from run to run: by AUTO, and of cuDNN's plans.
 
 The file is ``auto.json`` in ``$SSCAFFE_CACHE``, else in ``$XDG_CACHE_HOME/sscaffe``, else in
-``~/.cache/sscaffe``. Whoever deletes it lets AUTO measure again.
+``~/.cache/sscaffe``. Whoever deletes it lets all be measured again.
 """
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sscaffe.errors import SscaffeError
@@ -30,6 +31,15 @@ def path() -> Path:
 def recall(key: str) -> Times | None:
     """Return the times in ms of each candidate, if they were measured before."""
     return _all().get(key)
+
+
+def times(key: str, names: Iterable[str], measure: Callable[[], Times]) -> Times:
+    """Return the times of these candidates, measured now if they are not known."""
+    known = recall(key)
+    if known is None or known.keys() != set(names):
+        known = measure()
+        remember(key, known)
+    return known
 
 
 def remember(key: str, times: Times) -> None:
