@@ -65,6 +65,11 @@ Layout Layout::with_channel_block(const Dims& dims, int64_t block) {
     return Layout(memory::desc(dims, memory::data_type::f32, tag));
 }
 
+Layout Layout::with_channels_last(const Dims& dims) {
+    return Layout(
+        dnnl::memory::desc(dims, dnnl::memory::data_type::f32, dnnl::memory::format_tag::nhwc));
+}
+
 bool Layout::operator==(const Layout& other) const {
     return desc_ == other.desc_;
 }
@@ -94,6 +99,10 @@ int64_t Layout::image_block() const {
 }
 
 Layout Layout::with_channel_block(const Dims& dims, int64_t) {
+    return Layout(dims);
+}
+
+Layout Layout::with_channels_last(const Dims& dims) {
     return Layout(dims);
 }
 

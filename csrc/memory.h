@@ -26,6 +26,8 @@ class Layout {
     int64_t image_block() const;
     // That layout; the plain one for block 1 and in a build without oneDNN.
     static Layout with_channel_block(const Dims& dims, int64_t block);
+    // [N][H][W][C]; plain in a build without oneDNN.
+    static Layout with_channels_last(const Dims& dims);
     // Elements in memory, with the padding that blocked layouts add.
     int64_t stored() const;
     bool operator==(const Layout& other) const;

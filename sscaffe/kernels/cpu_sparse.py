@@ -33,6 +33,21 @@ class ImplicitGemm:
 
     def forward(self, bottom: "Blob", bias: "Blob | None", top: "Blob", relu: bool = False) -> None:
         """See `ConcatenatedConvolution.forward`."""
+        g = self._geometry
+        images = bottom.count // (g.in_channels * g.input[0] * g.input[1])
+        bottom_shape = (images, g.in_channels, *g.input)
+        top_shape = (images, g.out_channels, *g.output)
+        source = bottom.data_tensor.memory(bottom_shape)
+        layout = source.layout
+        if layout.dims != bottom_shape or not layout.by_channel:
+            layout = _core.Layout(bottom_shape)
+            source = bottom.data_tensor.memory_as(layout, bottom_shape)
+        # A tile of sums has some channels side by side; so has what dense convolutions write.
+        target = top.data_tensor.output(
+            _core.Layout.with_channels_last(top_shape)
+            if layout.is_plain
+            else _core.layout_like(layout, top_shape),
+            top_shape,
+        )
         start_values = None if bias is None else bias.const_data
-        out = top.data_tensor.overwrite()
-        run(self._packed.forward, bottom.const_data, start_values, out, relu)
+        run(self._packed.forward, source, start_values, relu, target)

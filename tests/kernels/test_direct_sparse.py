@@ -18,6 +18,7 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.weighted.base import Epilogue
 from tests import reference
 from tests.helpers import blob_of
+from tests.kernels.native import memory_of
 
 SCONV = caffe_pb2.ConvolutionParameter.DIRECT_SCONV
 DENSITIES = [0, 0.02, 0.1, 0.5, 1]
@@ -79,14 +80,6 @@ def packed(g, weights):
     return _core.SparseConvolution(
         weights, g.in_channels, g.group, g.input, g.kernel, g.stride, g.pad, g.dilation
     )
-
-
-def memory_of(array, block):
-    """Return a copy of an array in blocks of so many channels."""
-    plain = _core.Memory(array, array.shape)
-    memory = _core.Memory(_core.Layout.with_channel_block(array.shape, block))
-    plain.copy_to(memory)
-    return memory
 
 
 def run(sconv, g, x, bias, *, relu=False, block=1):
