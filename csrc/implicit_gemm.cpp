@@ -100,9 +100,9 @@ int64_t ImplicitGemm::work_per_image() const {
     return work * down_.output() * across_.output();
 }
 
-// All tiles of a chunk in a row of the output.
+// All tiles of a chunk in a row of the output, while what is `ahead` is asked for.
 void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,
-                            int64_t y) const {
+                            int64_t y, const Ahead& ahead) const {
     const Tiling& tiling = group.tilings[chunk.vectors];
     const ChannelBlocks &bottom = call.bottom, &top = call.top;
     const int64_t row = (y * down_.stride - down_.pad) * across_.input - across_.pad;
@@ -126,6 +126,9 @@ void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& c
         t.spans = spans.data();
         t.span_count = spans.size();
         t.out = top.data + image * top.image + (y * across_.output() + x) * top.block;
+        const int64_t done = ahead.begin + (ahead.end - ahead.begin) * i / tiling.tiles();
+        t.ahead = bottom.data + done;
+        t.ahead_count = ahead.begin + (ahead.end - ahead.begin) * (i + 1) / tiling.tiles() - done;
         kernel_.tile(t);
     }
 }
@@ -133,8 +136,19 @@ void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& c
 // The units [begin, end): vectors of rows of the matrix, for each row of the output.
 void ImplicitGemm::work(const Call& call, int64_t begin, int64_t end) const {
     const int64_t rows = down_.output(), units_of_image = units_ * rows;
+    const int64_t size = call.bottom.image;
     for (int64_t image = begin / units_of_image; image * units_of_image < end; ++image) {
         int64_t before = image * units_of_image;
+        // Each tile asks for its share of the next image.
+        const bool goes_on = (image + 1) * units_of_image < end && size <= kMostAhead;
+        const int64_t first = (image + 1) * size, every = goes_on ? size : 0;
+        int64_t done = 0;
+        const auto ahead_of = [&](int64_t unit) {
+            const int64_t due = every * (done + unit) / units_of_image;
+            const Ahead ahead{first + every * done / units_of_image, first + due};
+            done += unit;
+            return ahead;
+        };
         for (const Group& group : groups_) {
             for (const Chunk& chunk : group.chunks) {
                 const int64_t unit = chunk.work();
@@ -143,7 +157,7 @@ void ImplicitGemm::work(const Call& call, int64_t begin, int64_t end) const {
                 };
                 const int64_t last = row_at(end);
                 for (int64_t y = row_at(begin); y < last; ++y) {
-                    multiply(call, group, chunk, image, y);
+                    multiply(call, group, chunk, image, y, ahead_of(unit));
                 }
                 before += unit * rows;
             }

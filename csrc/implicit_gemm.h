@@ -52,6 +52,9 @@ class ImplicitGemm {
     std::vector<int64_t> top_dims() const { return top_dims_; }
 
    private:
+    // Elements of an image, with those of the next one, that the second cache holds.
+    static constexpr int64_t kMostAhead = 320 * 1024 / sizeof(float);
+
     // A column of the weight matrix, in the order in which they are multiplied: those that read
     // beyond the same side of the image are neighbours.
     struct Column {
@@ -95,6 +98,11 @@ class ImplicitGemm {
         int64_t first, last;  // rows of the kernel
     };
 
+    // Elements of the bottom.
+    struct Ahead {
+        int64_t begin, end;
+    };
+
     struct Call {
         ChannelBlocks bottom, top;
         bool relu;
@@ -115,7 +123,7 @@ class ImplicitGemm {
     int64_t work_per_image() const;
     void work(const Call& call, int64_t begin, int64_t end) const;
     void multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,
-                  int64_t y) const;
+                  int64_t y, const Ahead& ahead) const;
 
     const ImplicitGemmKernel& kernel_;
     std::vector<int64_t> bottom_dims_, top_dims_;

@@ -113,8 +113,21 @@ template <int kLeft, int kRight, int kPositions, int kVectors>
     return true;
 }
 
+// The sums go far away; their place is asked for early.  So are elements that others will want.
+inline void ask_ahead(const sscaffe::ImplicitTile& t) {
+    constexpr int64_t kLine = 64 / sizeof(float);
+    for (int64_t i = 0; i < t.target_count; ++i) {
+        // One channel a target: positions lie side by side.
+        const int64_t step = t.targets[i].count == 1 && t.out_step < kLine ? kLine : 1;
+        float* out = t.out + t.targets[i].place;
+        for (int64_t x = 0; x < t.positions; x += step) prefetch_to_write(out + x * t.out_step);
+    }
+    for (int64_t i = 0; i < t.ahead_count; i += kLine) __builtin_prefetch(t.ahead + i, 0, 2);
+}
+
 template <int kPositions, int kVectors>
 [[gnu::noinline]] void implicit_sums(const sscaffe::ImplicitTile& t) {
+    ask_ahead(t);
     Vector<float> sums[kPositions][kVectors];
 #pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v) {

@@ -110,6 +110,8 @@ struct ImplicitTile {
     int64_t target_count;
     bool is_direct;     // each vector has a target, and each channel its sum
     const float* fill;  // [targets][lanes]; for channels that have no sums
+    const float* ahead;
+    int64_t ahead_count;  // elements that are wanted later, and asked for meanwhile
 };
 
 // How ImplicitGemm multiplies.
