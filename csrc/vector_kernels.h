@@ -206,9 +206,16 @@ struct ChannelPiece {
     int64_t rows, stride, count, block;
 };
 
-// (x - x_shift) * x_factor + (dy - dy_shift) * dy_factor, by channel.
+// What a rectifier found: (x - shift) * factor + bias, by channel, with the shift of the kernel
+// that is given it.  Only where that is above 0 does dy count.
+struct ChannelRectifier {
+    const float *factor, *bias;
+};
+
+// (x - x_shift) * x_factor + (dy - dy_shift) * dy_factor, by channel; rectifier may be nullptr.
 struct ChannelCombination {
     const float *x_shift, *x_factor, *dy_shift, *dy_factor;
+    const ChannelRectifier* rectifier;
 };
 
 // By channel: arguments such as shift, and the sums, are [block].
@@ -216,12 +223,12 @@ struct ChannelKernels {
     // The sums of x - shift, and of its squares; overwritten.
     void (*moments)(const ChannelPiece& p, const float* x, const float* shift, double* sums,
                     double* squares);
-    // The sums of dy, and of dy * (x - shift); overwritten.
+    // The sums of dy, and of dy * (x - shift); overwritten.  rectifier may be nullptr.
     void (*products)(const ChannelPiece& p, const float* x, const float* dy, const float* shift,
-                     double* sums, double* products);
-    // y = (x - shift) * factor + bias; y may be x
+                     const ChannelRectifier* rectifier, double* sums, double* products);
+    // y = (x - shift) * factor + bias, or 0 instead of less if it is to be rectified; y may be x
     void (*affine)(const ChannelPiece& p, const float* shift, const float* factor,
-                   const float* bias, const float* x, float* y);
+                   const float* bias, bool rectify, const float* x, float* y);
     // dx may be x or dy
     void (*combine)(const ChannelPiece& p, const ChannelCombination& c, const float* x,
                     const float* dy, float* dx);
