@@ -239,7 +239,8 @@ sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t bat
     dims.insert(dims.end(), image.begin(), image.end());
     const int64_t count = sscaffe::count_of(dims);
     if (layout.count() != count) refuse(name, count, "elements", layout.count());
-    if (layout.is_plain() || batch == 0) return {memory.data(), 1, count / std::max<int64_t>(1, batch)};
+    if (layout.is_plain() || batch == 0)
+        return {memory.data(), 1, count / std::max<int64_t>(1, batch)};
     const auto sizes = sscaffe::channel_sizes(layout);
     if (!sizes) throw py::value_error(std::string(name) + ": expected blocks of channels");
     if (layout.dims() != dims) refuse(name, count, "elements in its shape", 0);

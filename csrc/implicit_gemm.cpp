@@ -42,8 +42,7 @@ void ImplicitGemm::lay_top(int64_t block) {
     for (Group& group : groups_) {
         for (Chunk& chunk : group.chunks) {
             // What fills up the last block belongs to the last chunk.
-            const int64_t last =
-                chunk.last == m_ ? divide_up(m_, block) * block : chunk.last;
+            const int64_t last = chunk.last == m_ ? divide_up(m_, block) * block : chunk.last;
             aim(chunk, last, block);
         }
     }

@@ -132,10 +132,10 @@ class ImplicitGemm {
     std::vector<RowKind> row_kinds_;
     std::vector<int64_t> kind_of_row_;
     std::vector<Group> groups_;
-    int64_t units_ = 0;                          // of work in a row of the output
-    int64_t bottom_block_ = 0, top_block_ = 0;   // of the last call
-    std::vector<int32_t> start_of_, fill_of_;    // channels, or -1
-    AlignedArray<float> starts_, fills_;         // by the last call's bias
+    int64_t units_ = 0;                         // of work in a row of the output
+    int64_t bottom_block_ = 0, top_block_ = 0;  // of the last call
+    std::vector<int32_t> start_of_, fill_of_;   // channels, or -1
+    AlignedArray<float> starts_, fills_;        // by the last call's bias
 };
 
 }  // namespace sscaffe

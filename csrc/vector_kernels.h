@@ -69,8 +69,8 @@ struct GemmKernel {
                  bool accumulate, T* c, int64_t c_stride);
 };
 
-// Neighbouring columns of the weight matrix which, at so many positions at either end of a tile, read
-// beyond the image.
+// Neighbouring columns of the weight matrix which, at so many positions at either end of a tile,
+// read beyond the image.
 struct ImplicitSpan {
     int32_t first, count;
     int32_t left, right;

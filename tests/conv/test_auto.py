@@ -181,7 +181,11 @@ def test_whatever_is_chosen_computes_the_same(x, rng, zeros):
 
 @pytest.mark.parametrize("native", [False, True])
 def test_a_race_leaves_all_kernels_and_the_bottom_as_they_were(x, rng, native):
-    w, dense, ccnmm = weights(rng, columns=0.5), kernel_of(MODE.DIRECT_DCONV), kernel_of(MODE.LOWERED_CCNMM)
+    w, dense, ccnmm = (
+        weights(rng, columns=0.5),
+        kernel_of(MODE.DIRECT_DCONV),
+        kernel_of(MODE.LOWERED_CCNMM),
+    )
     wanted, before = run(dense, x, w), x.const_data.copy()
     if native and _core.has_onednn:
         x.data_tensor.memory_as(_core.Layout.with_channels_last(x.shape), x.shape)
