@@ -2,7 +2,6 @@
 #include <optional>
 
 #include "bind_checks.h"
-#include "channels.h"
 #include "direct_sparse.h"
 #include "geometry.h"
 #include "implicit_gemm.h"
@@ -231,20 +230,18 @@ sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_
                                                    stride, pad, dilation);
 }
 
-// The channels of a memory whose dims are (batch, *image): plain, in blocks, or last.
+// The blocks of channels of a memory whose dims are (batch, *image).
 sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t batch,
                                       const sscaffe::Dims& image, const char* name) {
-    const sscaffe::Layout& layout = memory.layout();
+    const int64_t block = memory.layout().image_block();
+    if (block == 0) throw py::value_error(std::string(name) + ": expected blocks of channels");
     sscaffe::Dims dims{batch};
     dims.insert(dims.end(), image.begin(), image.end());
     const int64_t count = sscaffe::count_of(dims);
-    if (layout.count() != count) refuse(name, count, "elements", layout.count());
-    if (layout.is_plain() || batch == 0)
-        return {memory.data(), 1, count / std::max<int64_t>(1, batch)};
-    const auto sizes = sscaffe::channel_sizes(layout);
-    if (!sizes) throw py::value_error(std::string(name) + ": expected blocks of channels");
-    if (layout.dims() != dims) refuse(name, count, "elements in its shape", 0);
-    return {memory.data(), sizes->block, layout.stored() / batch};
+    if (memory.layout().count() != count) refuse(name, count, "elements", memory.layout().count());
+    if (block > 1 && memory.layout().dims() != dims)
+        refuse(name, count, "elements in its shape", 0);
+    return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
 }
 
 void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const sscaffe::Memory& bottom,
@@ -261,10 +258,6 @@ void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const sscaffe::Memory& b
 void sparse_convolution_forward(sscaffe::SparseConvolution& self, const sscaffe::Memory& bottom,
                                 const std::optional<Floats>& bias, bool relu,
                                 sscaffe::Memory& top) {
-    for (const sscaffe::Memory* memory : {&bottom, static_cast<const sscaffe::Memory*>(&top)}) {
-        if (memory->layout().image_block() == 0)
-            throw py::value_error("expected blocks of channels, not channels last");
-    }
     const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
     const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
     const auto from = channel_blocks(bottom, batch, in, "bottom");

@@ -155,10 +155,6 @@ struct SparseTile {
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
     float* sums;        // [filters][rows][columns][lanes]
-    // What will be packed next, ahead[ahead_places[i]], is asked for meanwhile.
-    int64_t ahead_count;
-    const int64_t* ahead_places;
-    const float* ahead;
 };
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
@@ -170,12 +166,11 @@ struct DirectSparseKernel {
     // Copy rows of `width` elements, to where rows are target_stride apart.
     void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
                       int64_t target_stride);
-    // packed[k][run.target + i] = image[places[k] + run.source + i] for i in [0, lanes) and each
-    // run, which may overwrite the end of the one before it and begin the next row.
-    //
-    //   packed  [depth][width], and room for another vector
-    void (*pack)(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
-                 const SparseSource* runs, int64_t width, float* packed);
+    // packed[place.target + run.target + i] = image[place.source + run.source + i] for i in
+    // [0, lanes) and each place and run.  A run may overwrite the end of the one before it and, if
+    // there are several, begin the next vector, whose place comes later.
+    void (*pack)(int64_t depth, const SparseSource* places, const float* image, int64_t run_count,
+                 const SparseSource* runs, float* packed);
     void (*tile)(const SparseTile& t);
     // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,

@@ -24,7 +24,7 @@ class _Layouts(NamedTuple):
 
     @classmethod
     def of(cls, given: "_core.Layout", bottom: Shape, top: Shape) -> "_Layouts":
-        is_known = given.dims == bottom and given.by_channel
+        is_known = given.dims == bottom and given.image_block > 0
         read = given if is_known else _core.Layout(bottom)
         # A tile of sums has some channels side by side; so has what dense convolutions write.
         like_dense = _core.Layout.with_channels_last(top)
