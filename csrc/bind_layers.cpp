@@ -219,17 +219,6 @@ Convolution make_packed(const Floats& weights, int64_t in_channels, int64_t grou
     return Convolution(w.geometry, w.group, w.rows, weights.data());
 }
 
-void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const Floats& images,
-                           const std::optional<Floats>& bias, Floats& out, bool relu) {
-    const int64_t batch = images.size() / self.image_size();
-    require_size(images, batch * self.image_size(), "images");
-    if (bias) require_size(*bias, self.rows(), "bias");
-    require_size(out, batch * self.output_size(), "out");
-    float* top = out.mutable_data();
-    py::gil_scoped_release unlocked;
-    self.forward(batch, images.data(), bias ? bias->data() : nullptr, relu, top);
-}
-
 sscaffe::SparseConvolution make_sparse_convolution(const Floats& weights, int64_t in_channels,
                                                    int64_t group, const Sizes& input,
                                                    const Sizes& kernel, const Sizes& stride,
@@ -253,6 +242,17 @@ sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t bat
     if (block > 1 && memory.layout().dims() != dims)
         refuse(name, count, "elements in its shape", 0);
     return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
+}
+
+void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const sscaffe::Memory& bottom,
+                           const std::optional<Floats>& bias, bool relu, sscaffe::Memory& top) {
+    const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
+    const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
+    const auto from = channel_blocks(bottom, batch, in, "bottom");
+    const auto to = channel_blocks(top, batch, out, "top");
+    if (bias) require_size(*bias, out[0], "bias");
+    py::gil_scoped_release unlocked;
+    self.forward(batch, from, bias ? bias->data() : nullptr, relu, to);
 }
 
 void sparse_convolution_forward(sscaffe::SparseConvolution& self, const sscaffe::Memory& bottom,
@@ -302,8 +302,8 @@ void bind_layers(py::module_& m) {
         .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(),
              "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
-        .def("forward", &implicit_gemm_forward, "images"_a.noconvert(), "bias"_a.noconvert(),
-             "out"_a.noconvert(), "relu"_a = false);
+        .def("forward", &implicit_gemm_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
+             "top"_a);
     py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
         .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
              "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)

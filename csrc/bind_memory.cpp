@@ -73,6 +73,13 @@ void bind_memory(py::module_& m) {
                 return Layout::with_channel_block(dims, block);
             },
             "dims"_a, "block"_a)
+        .def_static(
+            "with_channels_last",
+            [](const Dims& dims) {
+                if (dims.size() != 4) refuse("dims", 4, "axes", dims.size());
+                return Layout::with_channels_last(dims);
+            },
+            "dims"_a)
         .def("__eq__", [](const Layout& a, const Layout& b) { return a == b; })
         .def("__ne__", [](const Layout& a, const Layout& b) { return !(a == b); })
         .def("__hash__", [](const Layout& l) { return l.count(); });

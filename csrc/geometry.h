@@ -29,6 +29,14 @@ struct ConvGeometry {
     int64_t output_size() const;  // output positions
 };
 
+// Images [N][C / block][H][W][block], floats: plain for block 1, channels last for block C, else in
+// blocks of channels, the last one filled up.
+struct ChannelBlocks {
+    float* data;
+    int64_t block;
+    int64_t image;  // elements from one image to the next
+};
+
 // One spatial axis of a pooling; Python decides how output is rounded.
 struct PoolAxis {
     int64_t input, kernel, stride, pad, output;

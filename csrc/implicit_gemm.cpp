@@ -5,19 +5,14 @@
 #include "parallel.h"
 
 namespace sscaffe {
+namespace {
 
-// Small things that are done between the panels of a product, for they wait for memory and it does
-// not: rows of zeros of this job, and planes of the next one.
-struct ImplicitGemm::Errands {
-    const Call& call;
-    const Job* fill;
-    int64_t first_fill, fills;
-    const Job* lower;
-    int64_t planes;
-    float* target;
+// Where a channel begins in an image whose channels have `size` elements.
+int64_t place_of(int64_t channel, int64_t block, int64_t size) {
+    return channel / block * size * block + channel % block;
+}
 
-    int64_t count() const { return fills + planes; }
-};
+}  // namespace
 
 std::vector<std::pair<int64_t, int64_t>> ImplicitGemm::kept() const {
     std::vector<std::pair<int64_t, int64_t>> sizes;
@@ -25,195 +20,166 @@ std::vector<std::pair<int64_t, int64_t>> ImplicitGemm::kept() const {
     return sizes;
 }
 
-void ImplicitGemm::make_rooms(int64_t count, int64_t images) {
-    if (images > room_images_) rooms_.clear();
-    room_images_ = std::max(room_images_, images);
-    while (static_cast<int64_t>(rooms_.size()) < count) {
-        Room room;
-        for (AlignedArray<float>& planes : room.planes) {
-            planes = make_aligned<float>(room_images_ * planes_size_ + kernel_.lanes);
+// Find where the columns read, for bottoms in blocks of so many channels.
+void ImplicitGemm::lay_bottom(int64_t block) {
+    if (block == bottom_block_) return;
+    for (Group& group : groups_) {
+        for (size_t i = 0; i < group.columns.size(); ++i) {
+            const Column& column = group.columns[i];
+            const int64_t position =
+                column.y * down_.dilation * across_.input + column.x * across_.dilation;
+            const int64_t channel = place_of(column.channel, block, down_.input * across_.input);
+            group.places[i] = static_cast<int32_t>(channel + position * block);
         }
-        rooms_.push_back(std::move(room));
+    }
+    bottom_block_ = block;
+}
+
+// Find where the sums go, for tops in blocks of so many channels.
+void ImplicitGemm::lay_top(int64_t block) {
+    if (block == top_block_) return;
+    fill_of_.clear();
+    for (Group& group : groups_) {
+        for (Chunk& chunk : group.chunks) {
+            // What fills up the last block belongs to the last chunk.
+            const int64_t last = chunk.last == m_ ? divide_up(m_, block) * block : chunk.last;
+            aim(chunk, last, block);
+        }
+    }
+    fills_ = make_aligned<float>(fill_of_.size());
+    top_block_ = block;
+}
+
+// Cut the channels of a chunk, which go on to `last`, into vectors that lie side by side.
+void ImplicitGemm::aim(Chunk& chunk, int64_t last, int64_t block) {
+    const int64_t size = down_.output() * across_.output(), lanes = kernel_.lanes;
+    chunk.targets.clear();
+    chunk.fill = fill_of_.size();
+    int64_t row = 0, channel = chunk.first;
+    while (channel < last) {
+        const int64_t end = std::min({channel + lanes, last, (channel / block + 1) * block});
+        ImplicitTarget target{place_of(channel, block, size), static_cast<int32_t>(row),
+                              static_cast<int32_t>(end - channel), 0};
+        for (int64_t i = 0; channel < end; ++channel, ++i) {
+            const bool has_sums =
+                row < static_cast<int64_t>(chunk.rows.size()) && chunk.rows[row] == channel;
+            target.mask |= static_cast<uint32_t>(has_sums) << i;
+            row += has_sums;
+            fill_of_.push_back(channel < m_ ? static_cast<int32_t>(channel) : -1);
+        }
+        fill_of_.resize(chunk.fill + (chunk.targets.size() + 1) * lanes, -1);
+        chunk.targets.push_back(target);
+    }
+    chunk.is_direct = static_cast<int64_t>(chunk.targets.size()) == chunk.vectors;
+    for (size_t i = 0; i < chunk.targets.size(); ++i) {
+        const ImplicitTarget& target = chunk.targets[i];
+        const bool is_vector = target.source == static_cast<int64_t>(i) * lanes &&
+                               target.mask == (uint64_t{1} << target.count) - 1;
+        chunk.is_direct = chunk.is_direct && is_vector;
+    }
+}
+
+// Set what sums start with, and what channels without sums are.
+void ImplicitGemm::start(const float* bias, bool relu) {
+    for (size_t i = 0; i < start_of_.size(); ++i) {
+        starts_[i] = bias && start_of_[i] >= 0 ? bias[start_of_[i]] : 0.0f;
+    }
+    for (size_t i = 0; i < fill_of_.size(); ++i) {
+        const float value = bias && fill_of_[i] >= 0 ? bias[fill_of_[i]] : 0.0f;
+        fills_[i] = relu && value < 0 ? 0.0f : value;
     }
 }
 
 // In operations on vectors.
 int64_t ImplicitGemm::work_per_image() const {
-    int64_t work = image_size() / kernel_.lanes;
-    for (const Group& group : groups_) work += group.rows.size() * group.places.size() * vectors_;
-    return work;
-}
-
-// Jobs of one group follow one another, so that its weights stay in the cache.
-ImplicitGemm::Job ImplicitGemm::job_of(const Call& call, int64_t index) const {
-    const int64_t chunks = divide_up(call.batch, call.at_once), band = index % bands_;
-    const int64_t image = index / bands_ % chunks * call.at_once;
-    const int64_t group = index / bands_ / chunks;
-    const int64_t count = std::min(call.at_once, call.batch - image);
-    const std::vector<Band>& bands = count == call.at_once ? call.whole : call.rest;
-    return {&groups_[group],
-            &bands[band],
-            band,
-            count,
-            call.images + image * image_size() + group * (image_size() / groups_.size()),
-            call.out + image * output_size()};
-}
-
-int64_t ImplicitGemm::planes(const Job& job) const {
-    return job.count * job.group->planes[job.band_index].size();
-}
-
-// Planes [first, last) of all images, without the rows of the output that nobody will ask for.
-void ImplicitGemm::lower(const Job& job, int64_t first, int64_t last, float* target,
-                         const Unneeded& unneeded) const {
-    const ImplicitLowering lowering{lowering_.row_step, lowering_.column_step, lowering_.columns,
-                                    unneeded.above, unneeded.below};
-    const std::vector<ImplicitPlane>& planes = job.group->planes[job.band_index];
-    const int64_t count = planes.size();
-    while (first < last) {
-        const int64_t image = first / count, plane = first % count;
-        const int64_t some = std::min(last - first, count - plane);
-        kernel_.lower(lowering, some, planes.data() + plane, job.images + image * image_size(),
-                      target + image * planes_size_);
-        first += some;
+    int64_t work = 0;
+    for (const Group& group : groups_) {
+        for (const Chunk& chunk : group.chunks) work += chunk.work() * (group.columns.size() + 1);
     }
+    return work * down_.output() * across_.output();
 }
 
-int64_t ImplicitGemm::fills(const Job& job) const {
-    return job.band_index == 0 ? job.count * job.group->zero_rows.size() : 0;
-}
-
-void ImplicitGemm::fill_row(const Call& call, const Job& job, int64_t item) const {
-    const int64_t zeros = job.group->zero_rows.size(), row = job.group->zero_rows[item % zeros];
-    const float bias = call.bias ? call.bias[row] : 0.0f;
-    float* target = job.out + (item / zeros * m_ + row) * positions_;
-    const int64_t next = item % zeros + 1 < zeros ? job.group->zero_rows[item % zeros + 1] : row;
-    kernel_.fill(positions_, call.relu && bias < 0 ? 0.0f : bias, target,
-                 target + (next - row) * positions_);
-}
-
-void ImplicitGemm::run(const Errands& errands, int64_t first, int64_t last) const {
-    const int64_t fills = errands.fills;
-    for (; first < std::min(last, fills); ++first) {
-        fill_row(errands.call, *errands.fill, errands.first_fill + first);
-    }
-    if (first < last) lower(*errands.lower, first - fills, last - fills, errands.target, {});
-}
-
-// The parts are equal shares of the panels of all tiles, by their vectors.
-void ImplicitGemm::multiply(const Call& call, const Job& job, const float* planes, int64_t part,
-                            int64_t parts, const Errands& errands) const {
-    const Group& group = *job.group;
-    const int64_t panels = group.panels(), all = job.band->vectors * panels;
-    const int64_t begin = all * part / parts, end = all * (part + 1) / parts;
-    int64_t errands_done = 0;
+// All tiles of a chunk in a row of the output, while what is `ahead` is asked for.
+void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,
+                            int64_t y, const Ahead& ahead) const {
+    const Tiling& tiling = group.tilings[chunk.vectors];
+    const ChannelBlocks &bottom = call.bottom, &top = call.top;
+    const int64_t row = (y * down_.stride - down_.pad) * across_.input - across_.pad;
     ImplicitTile t{};
-    t.depth = group.places.size();
+    t.vectors = chunk.vectors;
+    t.step = across_.stride * bottom.block;
     t.places = group.places.data();
-    t.planes = planes;
-    t.bias = call.bias;
+    t.weights = group.weights.get() + chunk.weights;
+    t.start = starts_.get() + chunk.start;
     t.relu = call.relu;
-    t.out = job.out;
-    t.out_stride = positions_;
-    for (const Tile& tile : job.band->tiles) {
-        const int64_t width = tile.vectors.size(), before = tile.before * panels;
-        const int64_t first = std::clamp<int64_t>((begin - before) / width, 0, panels);
-        const int64_t last = std::clamp<int64_t>((end - before) / width, 0, panels);
-        t.vector_count = width;
-        t.vectors = tile.vectors.data();
-        for (int64_t panel = first; panel < last; ++panel) {
-            const int64_t row = group.first_rows[panel];
-            t.row_count = group.first_rows[panel + 1] - row;
-            t.rows = group.rows.data() + row;
-            t.weights = group.weights.get() + row * t.depth;
-            kernel_.tile(t);
-            const int64_t done = before + (panel + 1) * width - begin;
-            const int64_t due = std::min(errands.count(), errands.count() * done / (end - begin));
-            run(errands, errands_done, due);
-            errands_done = std::max(errands_done, due);
+    t.out_step = top.block;
+    t.targets = chunk.targets.data();
+    t.target_count = chunk.targets.size();
+    t.is_direct = chunk.is_direct;
+    t.fill = fills_.get() + chunk.fill;
+    for (int64_t i = 0; i < tiling.tiles(); ++i) {
+        const int64_t x = tiling.begins[i];
+        const auto& spans = tiling.spans[tiling.lists[kind_of_row_[y] * tiling.tiles() + i]];
+        t.positions = tiling.begins[i + 1] - x;
+        t.image = bottom.data + image * bottom.image + (row + x * across_.stride) * bottom.block;
+        t.spans = spans.data();
+        t.span_count = spans.size();
+        t.out = top.data + image * top.image + (y * across_.output() + x) * top.block;
+        const int64_t done = ahead.begin + (ahead.end - ahead.begin) * i / tiling.tiles();
+        t.ahead = bottom.data + done;
+        t.ahead_count = ahead.begin + (ahead.end - ahead.begin) * (i + 1) / tiling.tiles() - done;
+        kernel_.tile(t);
+    }
+}
+
+// The units [begin, end): vectors of rows of the matrix, for each row of the output.
+void ImplicitGemm::work(const Call& call, int64_t begin, int64_t end) const {
+    const int64_t rows = down_.output(), units_of_image = units_ * rows;
+    const int64_t size = call.bottom.image;
+    for (int64_t image = begin / units_of_image; image * units_of_image < end; ++image) {
+        int64_t before = image * units_of_image;
+        // Each tile asks for its share of the next image.
+        const bool goes_on = (image + 1) * units_of_image < end && size <= kMostAhead;
+        const int64_t first = (image + 1) * size, every = goes_on ? size : 0;
+        int64_t done = 0;
+        const auto ahead_of = [&](int64_t unit) {
+            const int64_t due = every * (done + unit) / units_of_image;
+            const Ahead ahead{first + every * done / units_of_image, first + due};
+            done += unit;
+            return ahead;
+        };
+        for (const Group& group : groups_) {
+            for (const Chunk& chunk : group.chunks) {
+                const int64_t unit = chunk.work();
+                const auto row_at = [&](int64_t place) {
+                    return place <= before ? 0 : std::min((place - before) / unit, rows);
+                };
+                const int64_t last = row_at(end);
+                for (int64_t y = row_at(begin); y < last; ++y) {
+                    multiply(call, group, chunk, image, y, ahead_of(unit));
+                }
+                before += unit * rows;
+            }
         }
     }
-    run(errands, errands_done, errands.count());
 }
 
-void ImplicitGemm::work_alone(const Call& call, int64_t first, int64_t last,
-                              const Room& room) const {
-    if (first == last) return;
-    Job job = job_of(call, first);
-    lower(job, 0, planes(job), room.planes[first % 2].get(), {});
-    for (int64_t index = first; index < last; ++index) {
-        const Job next = job_of(call, std::min(index + 1, last - 1));
-        const int64_t next_planes = index + 1 < last ? planes(next) : 0;
-        const Errands errands{
-            call, &job, 0, fills(job), &next, next_planes, room.planes[(index + 1) % 2].get()};
-        multiply(call, job, room.planes[index % 2].get(), 0, 1, errands);
-        job = next;
-    }
-}
-
-// The rows of the output that a part of a job with one image does not write to.
-ImplicitGemm::Unneeded ImplicitGemm::unneeded(const Job& job, int64_t part, int64_t parts) const {
-    const int64_t panels = job.group->panels(), all = job.band->vectors * panels;
-    if (job.count > 1 || all == 0) return {};
-    const int64_t begin = all * part / parts / panels;
-    const int64_t end = divide_up(all * (part + 1) / parts, panels);
-    int64_t first = 0, last = job.band->vectors;
-    for (const Tile& tile : job.band->tiles) {
-        const int64_t next = tile.before + tile.vectors.size();
-        if (next <= begin) first = next;
-        if (tile.before < end) last = next;
-    }
-    // The band may begin within a row, and the image end within a vector.
-    const int64_t width = lowering_.columns, source = job.band->tiles[0].vectors[0].source;
-    const int64_t above = (source + first * kernel_.lanes) / width;
-    const int64_t below = divide_up(source + last * kernel_.lanes, width);
-    return {above, std::max<int64_t>(0, job.band->rows - below)};
-}
-
-// Each thread lowers for itself what it reads, which costs less than to fetch it from another.
-void ImplicitGemm::work_on_part(const Call& call, int64_t index, int64_t part, int64_t parts,
-                                const Room& room) const {
-    const Job job = job_of(call, index);
-    float* target = room.planes[0].get();
-    lower(job, 0, planes(job), target, unneeded(job, part, parts));
-    const int64_t first = fills(job) * part / parts, last = fills(job) * (part + 1) / parts;
-    multiply(call, job, target, part, parts,
-             {call, &job, first, last - first, nullptr, 0, nullptr});
-}
-
-void ImplicitGemm::work(const Call& call, int64_t thread, int64_t threads) const {
-    const int64_t jobs = divide_up(call.batch, call.at_once) * bands_ * groups_.size();
-    const int64_t alone = jobs / threads * threads, rest = jobs - alone;
-    work_alone(call, alone * thread / threads, alone * (thread + 1) / threads, rooms_[thread]);
-    // Those that are left, fewer than the threads, are done by some threads each.
-    for (int64_t i = 0; i < rest; ++i) {
-        const int64_t first = threads * i / rest, last = threads * (i + 1) / rest;
-        if (thread < first || thread >= last) continue;
-        work_on_part(call, alone + i, thread - first, last - first, rooms_[thread]);
-    }
-}
-
-void ImplicitGemm::forward(int64_t batch, const float* images, const float* bias, bool relu,
-                           float* out) {
-    constexpr int64_t kVectorsAtOnce = 12;
-    const int64_t most = get_num_threads();
-    const int64_t threads = std::clamp<int64_t>(batch * work_per_image() / grain_of(1), 1, most);
-    const int64_t fit = bands_ > 1 ? 1 : kPlanesAtOnce / std::max<int64_t>(1, planes_size_);
-    const int64_t wanted = std::min(kVectorsAtOnce / vectors_, fit);
-    const int64_t at_once = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, batch / threads));
-    make_rooms(threads, at_once);
-    const Call call{batch,
-                    at_once,
-                    images,
-                    bias,
-                    relu,
-                    out,
-                    make_bands(at_once, bands_),
-                    make_bands(batch % at_once, bands_)};
-    if (threads == 1) return work(call, 0, 1);
+void ImplicitGemm::forward(int64_t batch, const ChannelBlocks& bottom, const float* bias, bool relu,
+                           const ChannelBlocks& top) {
+    lay_bottom(bottom.block);
+    lay_top(top.block);
+    start(bias, relu);
+    const Call call{bottom, top, relu};
+    const int64_t units = batch * units_ * down_.output();
+    const int64_t threads =
+        std::clamp<int64_t>(batch * work_per_image() / grain_of(1), 1, get_num_threads());
+    if (threads == 1) return work(call, 0, units);
 #pragma omp parallel num_threads(static_cast<int>(threads))
-    // The runtime may give fewer threads than were asked for.
-    work(call, omp_get_thread_num(), omp_get_num_threads());
+    {
+        // The runtime may give fewer threads than were asked for.
+        const int64_t part = omp_get_thread_num(), parts = omp_get_num_threads();
+        work(call, units * part / parts, units * (part + 1) / parts);
+    }
 }
 
 }  // namespace sscaffe

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,15 +12,14 @@ namespace sscaffe {
 
 // A convolution by a weight matrix without its rows and columns of zeros, in float.
 //
-// The image is lowered along its rows alone, and only where weights are left: each channel has a
-// plane for each column of the kernel, as wide as the output, in which every weight of that column
-// reads neighbouring elements for neighbouring output positions.  Bands of planes are small enough
-// for the second cache, and the sums of a tile stay in registers over all weights, so that nothing
-// is packed.  A thread lowers the planes of its next piece of work while it multiplies.
+// Vectors hold rows of the matrix, that is filters, and each is multiplied by single elements of
+// the image, which are read where they are: nothing is lowered, padded or packed but the weights.
+// The sums of neighbouring positions in a row of the output stay in registers over all columns, and
+// what the padding would add is left out.
 //
 // Source: Wen et al., "Learning Structured Sparsity in Deep Neural Networks", NIPS 2016, section 4,
-// for the smaller matrix; the product is tiled as in Goto and van de Geijn, "Anatomy of
-// High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+// for the smaller matrix; Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions
+// on SIMD Architectures", SC 2018, for the tiles.
 class ImplicitGemm {
    public:
     // Pack the weights for the instruction set in use, which forward() then uses as well.
@@ -38,129 +36,106 @@ class ImplicitGemm {
 
     // Convolve a batch of images.
     //
-    //   images  [batch][C][H][W]
+    //   bottom  [batch] images of C channels
     //   bias    [m] or nullptr
     //   relu    whether what is below 0 becomes 0
-    //   out     [batch][m][out_H][out_W]   overwritten; must not overlap the others
+    //   top     [batch] images of m channels   overwritten; must not overlap the others
     //
-    // 2 * rows * columns * out_H * out_W flops for each image and group; rows of zeros cost a fill
-    // with their bias.  The threads share the images and groups, and what is left of those the
-    // output positions and rows.  Not to be called from two threads at once, for it keeps its room
-    // to work in.  Throws std::bad_alloc.
-    void forward(int64_t batch, const float* images, const float* bias, bool relu, float* out);
+    // The top is written fastest where channels lie side by side.  Less than 2 * rows * columns *
+    // out_H * out_W flops for each image and group; rows of zeros cost a fill with their bias.  The
+    // threads share images, rows of the matrix and rows of the output.  Not to be called from two
+    // threads at once, for it keeps what it finds out about layouts.  Throws std::bad_alloc.
+    void forward(int64_t batch, const ChannelBlocks& bottom, const float* bias, bool relu,
+                 const ChannelBlocks& top);
 
-    int64_t rows() const { return m_; }
-    int64_t image_size() const { return channels_ * down_.input * across_.input; }
-    int64_t output_size() const { return m_ * positions_; }
+    std::vector<int64_t> bottom_dims() const { return bottom_dims_; }
+    std::vector<int64_t> top_dims() const { return top_dims_; }
 
    private:
-    // Elements of the planes of a job, which stay in the second cache with those of the next.
-    static constexpr int64_t kPlanesAtOnce = 320 * 1024 / sizeof(float);
+    // Elements of an image, with those of the next one, that the second cache holds.
+    static constexpr int64_t kMostAhead = 320 * 1024 / sizeof(float);
 
-    // What the weights in one column of the kernel read of one channel, in one phase of the stride.
-    struct Plane {
-        int64_t channel;      // of the group
-        int64_t kernel_x;     // the column
-        int64_t phase;        // the channel's rows phase, phase + stride, ...
-        int64_t first, last;  // of which the output's first row reads these
-        int64_t place;        // in the planes of an image
+    // A column of the weight matrix, in the order in which they are multiplied: those that read
+    // beyond the same side of the image are neighbours.
+    struct Column {
+        int64_t x, y, channel;  // the latter of all groups
+        int64_t place;          // in the weight matrix
+    };
 
-        bool is_before(const Plane& other) const {
-            return std::tie(channel, kernel_x, phase) <
-                   std::tie(other.channel, other.kernel_x, other.phase);
-        }
+    // Tiles of a row of the output, for some number of vectors.
+    struct Tiling {
+        std::vector<int64_t> begins;                   // of each tile, and the end of the last one
+        std::vector<std::vector<ImplicitSpan>> spans;  // those that there are
+        std::vector<int64_t> lists;                    // which of them: [kinds of rows][tiles]
+
+        int64_t tiles() const { return begins.size() - 1; }
+    };
+
+    // Some vectors of rows, and the channels of the output from the first of them on.
+    struct Chunk {
+        int64_t vectors;
+        std::vector<int32_t> rows;  // of the output; less than the vectors hold in the last chunk
+        int64_t first, last;        // channels
+        int64_t weights;            // where they begin in those of the group
+        int64_t start, fill;        // likewise in starts_ and fills_
+        std::vector<ImplicitTarget> targets;  // in the layout of the last top
+        bool is_direct;
+
+        int64_t work() const { return vectors ? vectors : 1; }
     };
 
     struct Group {
-        std::vector<int32_t> rows, zero_rows;  // of the output
-        std::vector<int64_t> columns;          // of the weight matrix, by plane
-        std::vector<int32_t> places;           // of the columns, in the planes of an image
-        std::vector<std::vector<ImplicitPlane>> planes;  // of each band
-        std::vector<int64_t> first_rows;                 // of each panel, and the number of rows
-        AlignedArray<float> weights;                     // [panel][columns][rows of the panel]
-
-        int64_t panels() const { return first_rows.size() - 1; }
+        std::vector<int32_t> rows;  // of the output
+        std::vector<Column> columns;
+        std::vector<int32_t> places;  // of the columns, in the layout of the last bottom
+        std::vector<Chunk> chunks;
+        std::vector<Tiling> tilings;  // by the vectors of a chunk
+        AlignedArray<float> weights;  // [chunk][columns][rows of the chunk]
     };
 
-    // Neighbouring vectors of output positions.
-    struct Tile {
-        int64_t before = 0;  // vectors in the tiles of the band before this one
-        std::vector<ImplicitVector> vectors;
+    // Neighbouring rows of the output for which the same rows of the kernel are in the image.
+    struct RowKind {
+        int64_t first, last;  // rows of the kernel
     };
 
-    // Neighbouring tiles whose planes are made at once, for all images of a job.
-    struct Band {
-        int64_t first_row, rows, vectors;  // the rows of the output that it touches
-        std::vector<Tile> tiles;
+    // Elements of the bottom.
+    struct Ahead {
+        int64_t begin, end;
     };
 
-    // What forward() was called with; images are convolved `at_once`, for tiles that small ones
-    // would not fill.
     struct Call {
-        int64_t batch, at_once;
-        const float *images, *bias;
+        ChannelBlocks bottom, top;
         bool relu;
-        float* out;
-        std::vector<Band> whole, rest;  // of at_once images, and of those that are left in the end
     };
 
-    // A band of one group of some images.
-    struct Job {
-        const Group* group;
-        const Band* band;
-        int64_t band_index;   // the first band fills the rows of zeros
-        int64_t count;        // images
-        const float* images;  // from the group's first channel on
-        float* out;
-    };
-
-    // Rows of a band of the output.
-    struct Unneeded {
-        int64_t above = 0, below = 0;
-    };
-
-    struct Errands;
-
-    // Planes of the job at hand and of the next.
-    struct Room {
-        AlignedArray<float> planes[2];
-    };
-
-    Group pack_group(const float* weights, int64_t first_row, int64_t rows, int64_t columns) const;
-    Plane plane_of(int64_t column) const;
-    std::vector<Plane> find_planes(const std::vector<int64_t>& columns) const;
-    void place_planes(Group& group, std::vector<Plane>& planes, const std::vector<Band>& bands);
-    void look_ahead(Group& group) const;
-    ImplicitPlane lowering_of(const Plane& plane, const Band& band) const;
-    std::vector<Band> choose_bands(const std::vector<std::vector<Plane>>& planes) const;
-    std::vector<Band> make_bands(int64_t images, int64_t count) const;
-    void make_rooms(int64_t count, int64_t images);
+    Group pack_group(const float* weights, int64_t first_row, int64_t rows, int64_t group) const;
+    std::vector<Column> find_columns(const std::vector<bool>& used, int64_t group) const;
+    void find_row_kinds();
+    void cut_rows(Group& group, int64_t first_row, int64_t last_row) const;
+    void pack_chunks(Group& group, const std::vector<const float*>& rows) const;
+    Tiling tile_rows(const Group& group, int64_t vectors) const;
+    std::vector<ImplicitSpan> spans_of(const Group& group, const RowKind& kind, int64_t x,
+                                       int64_t positions) const;
+    void lay_bottom(int64_t block);
+    void lay_top(int64_t block);
+    void aim(Chunk& chunk, int64_t last, int64_t block);
+    void start(const float* bias, bool relu);
     int64_t work_per_image() const;
-    Job job_of(const Call& call, int64_t index) const;
-    int64_t planes(const Job& job) const;
-    Unneeded unneeded(const Job& job, int64_t part, int64_t parts) const;
-    void lower(const Job& job, int64_t first, int64_t last, float* target,
-               const Unneeded& unneeded) const;
-    int64_t fills(const Job& job) const;
-    void fill_row(const Call& call, const Job& job, int64_t item) const;
-    void run(const Errands& errands, int64_t first, int64_t last) const;
-    void multiply(const Call& call, const Job& job, const float* planes, int64_t part,
-                  int64_t parts, const Errands& errands) const;
-    void work(const Call& call, int64_t thread, int64_t threads) const;
-    void work_alone(const Call& call, int64_t first, int64_t last, const Room& room) const;
-    void work_on_part(const Call& call, int64_t index, int64_t part, int64_t parts,
-                      const Room& room) const;
+    void work(const Call& call, int64_t begin, int64_t end) const;
+    void multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,
+                  int64_t y, const Ahead& ahead) const;
 
     const ImplicitGemmKernel& kernel_;
+    std::vector<int64_t> bottom_dims_, top_dims_;
     ConvAxis down_, across_;
-    ImplicitLowering lowering_;
-    int64_t channels_, m_, positions_, vectors_;  // the last two of one image
-    int64_t group_channels_;                      // channels of a group
-    int64_t bands_ = 1;                           // of an image
-    int64_t planes_size_ = 0;                     // of an image's band
+    int64_t m_, group_channels_;
+    std::vector<RowKind> row_kinds_;
+    std::vector<int64_t> kind_of_row_;
     std::vector<Group> groups_;
-    std::vector<Room> rooms_;
-    int64_t room_images_ = 0;
+    int64_t units_ = 0;                         // of work in a row of the output
+    int64_t bottom_block_ = 0, top_block_ = 0;  // of the last call
+    std::vector<int32_t> start_of_, fill_of_;   // channels, or -1
+    AlignedArray<float> starts_, fills_;        // by the last call's bias
 };
 
 }  // namespace sscaffe

@@ -1,219 +1,197 @@
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "cpu_features.h"
 #include "implicit_gemm.h"
 
-// The half of ImplicitGemm that runs once: packing the weights, and choosing planes and bands.
+// The half of ImplicitGemm that runs once: packing the weights, and choosing tiles.
 
 namespace sscaffe {
 namespace {
 
-// Lay out rows as panels: [columns][rows of the panel].
-AlignedArray<float> pack_panels(const std::vector<const float*>& rows,
-                                const std::vector<int64_t>& columns,
-                                const std::vector<int64_t>& first_rows) {
-    AlignedArray<float> packed = make_aligned<float>(rows.size() * columns.size());
-    float* next = packed.get();
-    for (size_t panel = 0; panel + 1 < first_rows.size(); ++panel) {
-        for (const int64_t column : columns) {
-            for (int64_t row = first_rows[panel]; row < first_rows[panel + 1]; ++row) {
-                *next++ = rows[row][column];
-            }
-        }
-    }
-    return packed;
+// A kernel of one element sees an image as one long row.
+bool sees_one_row(const ConvAxis& axis) {
+    return axis.kernel == 1 && axis.stride == 1 && axis.pad == 0;
 }
 
-// The range of i in [0, size) for which first + i * step is in [0, input).
-std::pair<int64_t, int64_t> inside(int64_t first, int64_t step, int64_t size, int64_t input) {
-    const int64_t begin = first < 0 ? divide_up(-first, step) : 0;
-    const int64_t end = first < input ? divide_up(input - first, step) : 0;
-    return {std::min(begin, size), std::clamp(end, std::min(begin, size), size)};
+// How many of `count` numbers first, first + step, ... are below `limit`.
+int64_t how_many_below(int64_t limit, int64_t first, int64_t step, int64_t count) {
+    return first < limit ? std::min(count, divide_up(limit - first, step)) : 0;
 }
 
 }  // namespace
 
 ImplicitGemm::ImplicitGemm(const ConvGeometry& g, int64_t group, int64_t m, const float* weights)
     : kernel_(vector_kernels().implicit_gemm),
+      bottom_dims_{g.channels, g.axes[0].input, g.axes[1].input},
+      top_dims_{m, g.axes[0].output(), g.axes[1].output()},
       down_(g.axes[0]),
       across_(g.axes[1]),
-      lowering_{down_.stride * across_.input, across_.stride, across_.output(), 0, 0},
-      channels_(g.channels),
       m_(m),
-      positions_(g.output_size()),
-      vectors_(divide_up(positions_, kernel_.lanes)),
       group_channels_(g.channels / group) {
-    const int64_t rows = m / group, columns = group_channels_ * g.kernel_size();
-    std::vector<std::vector<Plane>> planes;
-    for (int64_t i = 0; i < group; ++i) {
-        groups_.push_back(pack_group(weights + i * rows * columns, i * rows, rows, columns));
-        planes.push_back(find_planes(groups_.back().columns));
+    if (sees_one_row(down_) && sees_one_row(across_)) {
+        across_.input *= down_.input;
+        down_.input = 1;
     }
-    const std::vector<Band> bands = choose_bands(planes);
-    bands_ = bands.size();
-    for (int64_t i = 0; i < group; ++i) place_planes(groups_[i], planes[i], bands);
+    find_row_kinds();
+    const int64_t rows = m / group, columns = group_channels_ * g.kernel_size();
+    for (int64_t i = 0; i < group; ++i) {
+        groups_.push_back(pack_group(weights + i * rows * columns, i * rows, rows, i));
+    }
+    for (Group& each : groups_) {
+        for (Chunk& chunk : each.chunks) {
+            chunk.start = start_of_.size();
+            start_of_.insert(start_of_.end(), chunk.rows.begin(), chunk.rows.end());
+            start_of_.resize(chunk.start + chunk.vectors * kernel_.lanes, -1);
+            units_ += chunk.work();
+        }
+    }
+    starts_ = make_aligned<float>(start_of_.size());
+}
+
+void ImplicitGemm::find_row_kinds() {
+    for (int64_t y = 0; y < down_.output(); ++y) {
+        const int64_t top = y * down_.stride - down_.pad;
+        const RowKind kind{how_many_below(0, top, down_.dilation, down_.kernel),
+                           how_many_below(down_.input, top, down_.dilation, down_.kernel)};
+        if (row_kinds_.empty() || row_kinds_.back().first != kind.first ||
+            row_kinds_.back().last != kind.last) {
+            row_kinds_.push_back(kind);
+        }
+        kind_of_row_.push_back(row_kinds_.size() - 1);
+    }
 }
 
 ImplicitGemm::Group ImplicitGemm::pack_group(const float* weights, int64_t first_row, int64_t rows,
-                                             int64_t columns) const {
-    Group group;
-    std::vector<const float*> kept_rows;
+                                             int64_t group) const {
+    const int64_t columns = group_channels_ * down_.kernel * across_.kernel;
+    Group packed;
+    std::vector<const float*> kept;
     std::vector<bool> used(columns);
     for (int64_t row = 0; row < rows; ++row) {
         const float* values = weights + row * columns;
-        bool kept = false;
+        bool is_kept = false;
         for (int64_t column = 0; column < columns; ++column) {
-            if (values[column] != 0) kept = used[column] = true;
+            if (values[column] != 0) is_kept = used[column] = true;
         }
-        (kept ? group.rows : group.zero_rows).push_back(static_cast<int32_t>(first_row + row));
-        if (kept) kept_rows.push_back(values);
+        if (!is_kept) continue;
+        packed.rows.push_back(static_cast<int32_t>(first_row + row));
+        kept.push_back(values);
     }
-    for (int64_t column = 0; column < columns; ++column) {
-        if (used[column]) group.columns.push_back(column);
+    packed.columns = find_columns(used, group);
+    packed.places.resize(packed.columns.size());
+    cut_rows(packed, first_row, first_row + rows);
+    pack_chunks(packed, kept);
+    for (int64_t v = 0; v <= kernel_.kMostVectors; ++v) {
+        packed.tilings.push_back(tile_rows(packed, v));
     }
-    std::stable_sort(group.columns.begin(), group.columns.end(),
-                     [&](int64_t a, int64_t b) { return plane_of(a).is_before(plane_of(b)); });
-    // Panels are as even as can be.
-    const int64_t count = kept_rows.size(), panels = divide_up(count, kernel_.rows);
-    for (int64_t i = 0; i <= panels; ++i) {
-        group.first_rows.push_back(panels ? count * i / panels : 0);
-    }
-    group.weights = pack_panels(kept_rows, group.columns, group.first_rows);
-    return group;
+    return packed;
 }
 
-// The plane that a column of the weight matrix reads, and the row of it for the first output row.
-ImplicitGemm::Plane ImplicitGemm::plane_of(int64_t column) const {
-    const int64_t kernel_x = column % across_.kernel, channel_y = column / across_.kernel;
-    const int64_t y = channel_y % down_.kernel * down_.dilation, row = y / down_.stride;
-    return {channel_y / down_.kernel, kernel_x, y % down_.stride, row, row, 0};
+std::vector<ImplicitGemm::Column> ImplicitGemm::find_columns(const std::vector<bool>& used,
+                                                             int64_t group) const {
+    std::vector<Column> columns;
+    for (int64_t place = 0; place < static_cast<int64_t>(used.size()); ++place) {
+        if (!used[place]) continue;
+        const int64_t above = place / across_.kernel, channel = above / down_.kernel;
+        columns.push_back({place % across_.kernel, above % down_.kernel,
+                           group * group_channels_ + channel, place});
+    }
+    std::sort(columns.begin(), columns.end(), [](const Column& a, const Column& b) {
+        return std::tie(a.x, a.y, a.channel) < std::tie(b.x, b.y, b.channel);
+    });
+    return columns;
 }
 
-// The planes of columns that are sorted by them.
-std::vector<ImplicitGemm::Plane> ImplicitGemm::find_planes(
-    const std::vector<int64_t>& columns) const {
-    std::vector<Plane> planes;
-    for (const int64_t column : columns) {
-        const Plane plane = plane_of(column);
-        if (planes.empty() || planes.back().is_before(plane)) {
-            planes.push_back(plane);
-        } else {
-            planes.back().last = plane.last;
-        }
-    }
-    return planes;
+// Two vectors at a time, and three rather than one in the end: a single one waits for the image,
+// every element of which is then read for one product.
+void ImplicitGemm::cut_rows(Group& group, int64_t first_row, int64_t last_row) const {
+    const int64_t count = group.rows.size(), lanes = kernel_.lanes;
+    int64_t row = 0, weights = 0;
+    do {
+        const int64_t left = divide_up(count - row, lanes);
+        Chunk chunk{};
+        chunk.vectors = left > kernel_.kMostVectors ? 2 : left;
+        const int64_t end = std::min(count, row + chunk.vectors * lanes);
+        chunk.rows.assign(group.rows.begin() + row, group.rows.begin() + end);
+        chunk.first = row == 0 ? first_row : group.rows[row];
+        chunk.last = end == count ? last_row : group.rows[end];
+        chunk.weights = weights;
+        weights += chunk.vectors * lanes * group.columns.size();
+        group.chunks.push_back(std::move(chunk));
+        row = end;
+    } while (row < count);
 }
 
-// As few bands as have planes of kPlanesAtOnce.
-std::vector<ImplicitGemm::Band> ImplicitGemm::choose_bands(
-    const std::vector<std::vector<Plane>>& planes) const {
-    const int64_t tiles = divide_up(vectors_, kernel_.vectors);
-    for (int64_t count = 1;; ++count) {
-        std::vector<Band> bands = make_bands(1, count);
-        int64_t rows = 0;
-        for (const Band& band : bands) rows = std::max(rows, band.rows);
-        int64_t largest = 0;
-        for (const std::vector<Plane>& some : planes) {
-            int64_t size = 0;
-            for (const Plane& plane : some) size += (plane.last - plane.first + rows);
-            largest = std::max(largest, size * lowering_.columns);
-        }
-        if (largest <= kPlanesAtOnce || count == tiles) return bands;
-    }
-}
-
-// Find where in memory the planes and columns of a group are.
-void ImplicitGemm::place_planes(Group& group, std::vector<Plane>& planes,
-                                const std::vector<Band>& bands) {
-    int64_t rows = 0, size = 0;
-    for (const Band& band : bands) rows = std::max(rows, band.rows);
-    for (Plane& plane : planes) {
-        plane.place = size;
-        size += (plane.last - plane.first + rows) * lowering_.columns;
-    }
-    planes_size_ = std::max(planes_size_, size);
-    auto plane = planes.begin();
-    for (const int64_t column : group.columns) {
-        const Plane read = plane_of(column);
-        while (plane->is_before(read)) ++plane;
-        const int64_t place = plane->place + (read.first - plane->first) * lowering_.columns;
-        group.places.push_back(static_cast<int32_t>(place));
-    }
-    for (const Band& band : bands) {
-        std::vector<ImplicitPlane> lowered;
-        for (const Plane& each : planes) lowered.push_back(lowering_of(each, band));
-        group.planes.push_back(std::move(lowered));
-    }
-    look_ahead(group);
-}
-
-// Tell each plane where the one is that comes some later: in this band, in the next, or in the next
-// image.
-void ImplicitGemm::look_ahead(Group& group) const {
-    constexpr int64_t kAhead = 8;
-    const int64_t bands = group.planes.size();
-    for (int64_t b = 0; b < bands; ++b) {
-        std::vector<ImplicitPlane>& planes = group.planes[b];
-        const std::vector<ImplicitPlane>& next = group.planes[(b + 1) % bands];
-        const int64_t count = planes.size();
-        for (int64_t i = 0; i < count; ++i) {
-            const int64_t later = i + kAhead, wrapped = std::min(later - count, count - 1);
-            const int64_t source = later < count
-                                       ? planes[later].source
-                                       : next[wrapped].source + (b + 1 == bands ? image_size() : 0);
-            planes[i].ahead = source - planes[i].source;
-        }
-    }
-}
-
-ImplicitPlane ImplicitGemm::lowering_of(const Plane& plane, const Band& band) const {
-    const int64_t channel_size = down_.input * across_.input;
-    const int64_t x = plane.kernel_x * across_.dilation - across_.pad;
-    const int64_t y = (plane.first + band.first_row) * down_.stride + plane.phase - down_.pad;
-    const int64_t rows = plane.last - plane.first + band.rows;
-    const auto [top, bottom] = inside(y, down_.stride, rows, down_.input);
-    const auto [left, right] = inside(x, across_.stride, lowering_.columns, across_.input);
-    const auto narrow = [](int64_t number) { return static_cast<int32_t>(number); };
-    return {plane.channel * channel_size + y * across_.input + x,
-            plane.place,
-            0,
-            narrow(rows),
-            narrow(top),
-            narrow(bottom),
-            narrow(left),
-            narrow(right)};
-}
-
-// More than one image has one band.
-std::vector<ImplicitGemm::Band> ImplicitGemm::make_bands(int64_t images, int64_t count) const {
-    const int64_t width = across_.output(), lanes = kernel_.lanes;
-    const int64_t all = images * vectors_, tiles = divide_up(all, kernel_.vectors);
-    // As even as can be: two tiles of two vectors are faster than one of three and one of one.
-    const auto first_vector = [&](int64_t tile) { return all * tile / tiles; };
-    std::vector<Band> bands(all ? count : 0);
-    for (int64_t b = 0; b < static_cast<int64_t>(bands.size()); ++b) {
-        Band& band = bands[b];
-        const int64_t first_tile = tiles * b / count, last_tile = tiles * (b + 1) / count;
-        const int64_t first = first_vector(first_tile), last = first_vector(last_tile);
-        band.first_row = first % vectors_ * lanes / width;
-        band.rows = count == 1
-                        ? down_.output()
-                        : divide_up(std::min(last * lanes, positions_), width) - band.first_row;
-        band.vectors = last - first;
-        for (int64_t t = first_tile; t < last_tile; ++t) {
-            Tile tile;
-            tile.before = first_vector(t) - first;
-            for (int64_t v = first_vector(t); v < first_vector(t + 1); ++v) {
-                const int64_t image = v / vectors_, position = v % vectors_ * lanes;
-                tile.vectors.push_back({image * planes_size_ + position - band.first_row * width,
-                                        image * m_ * positions_ + position,
-                                        std::min(lanes, positions_ - position)});
+void ImplicitGemm::pack_chunks(Group& group, const std::vector<const float*>& rows) const {
+    const int64_t lanes = kernel_.lanes, vectors = divide_up(rows.size(), lanes);
+    group.weights = make_aligned<float>(vectors * lanes * group.columns.size());
+    float* next = group.weights.get();
+    auto row = rows.begin();
+    for (const Chunk& chunk : group.chunks) {
+        const int64_t count = chunk.rows.size();
+        for (const Column& column : group.columns) {
+            for (int64_t i = 0; i < chunk.vectors * lanes; ++i) {
+                *next++ = i < count ? row[i][column.place] : 0.0f;
             }
-            band.tiles.push_back(std::move(tile));
+        }
+        row += count;
+    }
+}
+
+// As few tiles as there can be, as even as can be.
+ImplicitGemm::Tiling ImplicitGemm::tile_rows(const Group& group, int64_t vectors) const {
+    const int64_t width = across_.output(), tiles = divide_up(width, kernel_.positions[vectors]);
+    Tiling tiling;
+    for (int64_t i = 0; i <= tiles; ++i) tiling.begins.push_back(width * i / tiles);
+    if (vectors == 0) {
+        tiling.spans.emplace_back();
+        tiling.lists.assign(row_kinds_.size() * tiles, 0);
+        return tiling;
+    }
+    for (const RowKind& kind : row_kinds_) {
+        for (int64_t i = 0; i < tiles; ++i) {
+            const int64_t x = tiling.begins[i];
+            std::vector<ImplicitSpan> spans = spans_of(group, kind, x, tiling.begins[i + 1] - x);
+            const auto same = [&](const std::vector<ImplicitSpan>& other) {
+                return std::equal(spans.begin(), spans.end(), other.begin(), other.end(),
+                                  [](const ImplicitSpan& a, const ImplicitSpan& b) {
+                                      return a.first == b.first && a.count == b.count &&
+                                             a.sees_as(b);
+                                  });
+            };
+            if (tiling.spans.empty() || !same(tiling.spans.back())) {
+                tiling.spans.push_back(std::move(spans));
+            }
+            tiling.lists.push_back(tiling.spans.size() - 1);
         }
     }
-    return bands;
+    return tiling;
+}
+
+// The columns that see something of the image from the positions [x, x + positions) of a row.
+std::vector<ImplicitSpan> ImplicitGemm::spans_of(const Group& group, const RowKind& kind, int64_t x,
+                                                 int64_t positions) const {
+    std::vector<ImplicitSpan> spans;
+    for (size_t i = 0; i < group.columns.size(); ++i) {
+        const Column& column = group.columns[i];
+        const int64_t at = x * across_.stride - across_.pad + column.x * across_.dilation;
+        const int64_t left = how_many_below(0, at, across_.stride, positions);
+        const int64_t right =
+            positions - how_many_below(across_.input, at, across_.stride, positions);
+        if (column.y < kind.first || column.y >= kind.last || left + right >= positions) continue;
+        const ImplicitSpan span{static_cast<int32_t>(i), 1, static_cast<int32_t>(left),
+                                static_cast<int32_t>(right)};
+        const bool goes_on = !spans.empty() && spans.back().sees_as(span) &&
+                             spans.back().first + spans.back().count == span.first;
+        if (goes_on) {
+            ++spans.back().count;
+        } else {
+            spans.push_back(span);
+        }
+    }
+    return spans;
 }
 
 }  // namespace sscaffe

@@ -71,6 +71,10 @@ Layout Layout::with_channel_block(const Dims& dims, int64_t block) {
     return Layout(desc_of(dims, block == 8 ? tag::nChw8c : block == 16 ? tag::nChw16c : tag::nhwc));
 }
 
+Layout Layout::with_channels_last(const Dims& dims) {
+    return Layout(desc_of(dims, tag::nhwc));
+}
+
 bool Layout::operator==(const Layout& other) const {
     return desc_ == other.desc_;
 }
@@ -111,6 +115,10 @@ int64_t Layout::image_block() const {
 }
 
 Layout Layout::with_channel_block(const Dims& dims, int64_t) {
+    return Layout(dims);
+}
+
+Layout Layout::with_channels_last(const Dims& dims) {
     return Layout(dims);
 }
 

@@ -28,6 +28,8 @@ class Layout {
     int64_t image_block() const;
     // That layout, b being 1, 8, 16 or C; the plain one in a build without oneDNN.
     static Layout with_channel_block(const Dims& dims, int64_t block);
+    // [N][H][W][C], for 8 and 16 channels too; plain in a build without oneDNN.
+    static Layout with_channels_last(const Dims& dims);
     // Elements in memory, with the padding that blocked layouts add.
     int64_t stored() const;
     bool operator==(const Layout& other) const;

@@ -131,6 +131,18 @@ inline Vector<float> load_lanes(const float* source, SomeLanes lanes) {
 #endif
 }
 
+// The lanes of the mask are the next elements of source, of which no more are touched.
+inline Vector<float> load_expanded(const float* source, uint32_t mask, Vector<float> otherwise) {
+#if defined(__AVX512F__)
+    return _mm512_mask_expandloadu_ps(otherwise, static_cast<__mmask16>(mask), source);
+#else
+    for (int64_t i = 0; i < kLanes<float>; ++i) {
+        if (mask >> i & 1) otherwise[i] = *source++;
+    }
+    return otherwise;
+#endif
+}
+
 // a * b + c, rounded once where the machine can.
 inline Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
 #if defined(__AVX512F__)

@@ -13,14 +13,6 @@
 
 namespace sscaffe {
 
-// Images [N][C / block][H][W][block]: plain for block 1, else in one of oneDNN's layouts; channels
-// last for block C.
-struct ChannelBlocks {
-    float* data;
-    int64_t block;
-    int64_t image;  // elements from one image to the next
-};
-
 // A convolution by weights that have zeros anywhere, in float.
 //
 // Each weight that is not zero adds its window of the image to its output channel. The windows come

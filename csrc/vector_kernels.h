@@ -69,53 +69,58 @@ struct GemmKernel {
                  bool accumulate, T* c, int64_t c_stride);
 };
 
-// What the weights in one column of the kernel read of one channel: row y and column x of it is the
-// image's element at source + y row_step + x column_step, or 0 where that is outside of the
-// channel.
-struct ImplicitPlane {
-    int64_t source, target;     // the latter is where the plane begins
-    int64_t ahead;              // where what is wanted later is, from what is copied
-    int32_t rows, top, bottom;  // rows [top, bottom) are inside of the channel
-    int32_t left, right;        // columns [left, right) are
+// Neighbouring columns of the weight matrix which, at so many positions at either end of a tile,
+// read beyond the image.
+struct ImplicitSpan {
+    int32_t first, count;
+    int32_t left, right;
+
+    bool sees_as(const ImplicitSpan& other) const {
+        return left == other.left && right == other.right;
+    }
 };
 
-struct ImplicitLowering {
-    int64_t row_step, column_step, columns;
-    int64_t above, below;  // rows of each plane that are left out
+// Neighbouring channels of the output, a vector or less, which lie side by side.
+struct ImplicitTarget {
+    int64_t place;   // from the output's first channel
+    int32_t source;  // among the sums of a position: the first that belongs here
+    int32_t count;
+    uint32_t mask;  // the channels that have sums
 };
 
-// A vector of sums, of neighbouring output positions of one image.
-struct ImplicitVector {
-    int64_t source;  // its first position in every plane, from the plane's first
-    int64_t place;   // in the output, from the row's first position in the first image
-    int64_t count;   // positions; the other lanes are of no use
-};
-
-// out[rows[i]][v] = bias[rows[i]] + sum over k: weights[k][i] planes[places[k] + source of v], for
-// each vector v; then what is below 0 becomes 0 if relu
+// For each of neighbouring positions x of a row of the output, and each row i of some vectors of
+// rows of the weight matrix,
+//
+//   sum[x][i] = start[i] + sum over columns k of all spans: weights[k][i] image[places[k] + x step]
+//
+// without what is beyond the image; then what is below 0 becomes 0 if relu.
 struct ImplicitTile {
-    int64_t depth, row_count, vector_count;
-    const float* weights;           // [depth][row_count]
-    const int32_t* places;          // [depth]
-    const float* planes;            // read up to `lanes` elements after what the vectors name
-    const int32_t* rows;            // [row_count]
-    const ImplicitVector* vectors;  // [vector_count]
-    const float* bias;              // by row, or nullptr
+    int64_t positions, vectors;  // without vectors there are no sums
+    const float* image;
+    int64_t step;
+    const int32_t* places;  // [columns]
+    const float* weights;   // [columns][vectors][lanes]
+    const ImplicitSpan* spans;
+    int64_t span_count;
+    const float* start;  // [vectors][lanes]
     bool relu;
     float* out;
-    int64_t out_stride;  // from row to row
+    int64_t out_step;  // from position to position
+    const ImplicitTarget* targets;
+    int64_t target_count;
+    bool is_direct;     // each vector has a target, and each channel its sum
+    const float* fill;  // [targets][lanes]; for channels that have no sums
+    const float* ahead;
+    int64_t ahead_count;  // elements that are wanted later, and asked for meanwhile
 };
 
-// How ImplicitGemm multiplies a tile of the product.
+// How ImplicitGemm multiplies.
 struct ImplicitGemmKernel {
-    int64_t rows, vectors, lanes;  // the most that a tile has, and the elements of a vector
+    static constexpr int64_t kMostVectors = 3;
 
-    // `next` is where the next call will write.
-    void (*fill)(int64_t count, float value, float* target, const float* next);
-    // Copy planes, ascending in target.  After the last one, up to `lanes` elements more may be
-    // written.
-    void (*lower)(const ImplicitLowering& l, int64_t count, const ImplicitPlane* planes,
-                  const float* image, float* target);
+    int64_t lanes;
+    int64_t positions[1 + kMostVectors];  // the most that a tile of so many vectors has
+
     void (*tile)(const ImplicitTile& t);
 };
 

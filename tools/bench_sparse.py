@@ -7,8 +7,8 @@ Networks", NIPS 2016, table 4: scattered ones (entries 1 and 4), or rows and col
 (2 and 5); those of LeNet are of this package's own training. The machine may be shared, so the
 kernels take turns in one process, and what counts is the ratio of the medians. A layer's speedup is
 that of its fastest kernel, dense if none is faster. Each kernel's bottom is in the layout that it
-reads: oneDNN's own for the dense one, plain for the others. SSCAFFE_BLAS chooses the matrix product
-of LOWERED_GEMM.
+reads: that of dense convolutions for the dense one and for LOWERED_CCNMM, plain for the others.
+SSCAFFE_BLAS chooses the matrix product of LOWERED_GEMM.
 """
 
 import argparse

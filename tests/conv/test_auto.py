@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from sscaffe import memo
+from sscaffe import _core, memo
 from sscaffe.blob import Blob
 from sscaffe.conv import KERNELS, make_kernel
 from sscaffe.conv.direct_dense import DirectDense
@@ -16,6 +16,7 @@ from sscaffe.layer import TEST, TRAIN
 from sscaffe.proto import caffe_pb2
 from sscaffe.weighted import choice
 from sscaffe.weighted.base import Epilogue
+from sscaffe.weighted.race import race
 
 MODE = caffe_pb2.ConvolutionParameter
 AUTO = int(MODE.AUTO)
@@ -176,3 +177,22 @@ def test_whatever_is_chosen_computes_the_same(x, rng, zeros):
     got = run(kernel_of(), x, w, epilogue)
     wanted = run(kernel_of(MODE.DIRECT_DCONV), x, w, epilogue)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * abs(wanted).max())
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_race_leaves_all_kernels_and_the_bottom_as_they_were(x, rng, native):
+    w, dense, ccnmm = (
+        weights(rng, columns=0.5),
+        kernel_of(MODE.DIRECT_DCONV),
+        kernel_of(MODE.LOWERED_CCNMM),
+    )
+    wanted, before = run(dense, x, w), x.const_data.copy()
+    if native and _core.has_onednn:
+        x.data_tensor.memory_as(_core.Layout.with_channels_last(x.shape), x.shape)
+    times = race({"dense": dense, "ccnmm": ccnmm}, x, w, None, (2, 32, 9, 9), Epilogue(relu=True))
+    assert times.keys() == {"dense", "ccnmm"}
+    assert min(times.values()) > 0
+    np.testing.assert_array_equal(x.const_data, before)
+    for kernel in (dense, ccnmm):
+        got = run(kernel, x, w)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * abs(wanted).max())

@@ -36,6 +36,21 @@ def native_layout(shape):
     ).top_layout
 
 
+def layout_of(kind, shape):
+    """Return a layout of images: plain, last, or blocks of so many channels."""
+    if kind == "last":
+        return _core.Layout.with_channels_last(shape)
+    return _core.Layout.with_channel_block(shape, 1 if kind == "plain" else kind)
+
+
+def memory_of(array, kind):
+    """Return a copy of images in a layout."""
+    plain = _core.Memory(array, array.shape)
+    memory = _core.Memory(layout_of(kind, array.shape))
+    plain.copy_to(memory)
+    return memory
+
+
 def make_native(tensor, values, layout):
     """Set a tensor; its value then is in `layout` alone, or plain where that is None."""
     tensor.overwrite()[...] = values.ravel()

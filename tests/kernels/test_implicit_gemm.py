@@ -4,6 +4,7 @@ Tolerance: 8 float32 roundings for each product of standard normals in a sum.
 """
 
 import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from sscaffe.proto import caffe_pb2
 from sscaffe.weighted.base import Epilogue
 from tests import reference
 from tests.helpers import blob_of
+from tests.kernels.native import layout_of, memory_of
 
 CCNMM = caffe_pb2.ConvolutionParameter.LOWERED_CCNMM
 
@@ -94,9 +96,19 @@ def implicit_gemm(g, weights):
     )
 
 
-def run(packed, g, x, bias, relu=False):
+# Of the bottom and of the top.
+LAYOUTS = [("plain", "plain"), ("plain", "last"), ("last", "last"), (16, 16), (8, "plain")]
+
+
+def run(packed, g, x, bias, relu=False, layouts=("plain", "plain")):
+    if not _core.has_onednn:
+        layouts = ("plain", "plain")
     out = np.full((len(x), g.out_channels, *g.output), np.nan, np.float32)
-    packed.forward(x, bias, out, relu)
+    top = _core.Memory(out, out.shape)
+    native = top if layouts[1] == "plain" else _core.Memory(layout_of(layouts[1], out.shape))
+    packed.forward(memory_of(x, layouts[0]), bias, relu, native)
+    if native is not top:
+        native.copy_to(top)
     return out
 
 
@@ -104,20 +116,20 @@ def random_images(g, batch, rng):
     return rng.standard_normal((batch, g.in_channels, *g.input)).astype(np.float32)
 
 
-def check(g, pattern, rng, batches=(1, 2, 5)):
+def check(g, pattern, rng, batches=(1, 2, 5), layouts=LAYOUTS):
     weights = random_weights(g, pattern, rng)
     bias = rng.standard_normal(g.out_channels).astype(np.float32)
     x = random_images(g, max(batches), rng)
     expected = reference.convolution(x, weights, None, g)
     packed = implicit_gemm(g, weights)
     atol = 8 * np.finfo(np.float32).eps * (g.kernel_dim + 1)
-    for batch in batches:
-        got = run(packed, g, x[:batch], None)
+    for batch, kinds in itertools.product(batches, layouts):
+        got = run(packed, g, x[:batch], None, layouts=kinds)
         np.testing.assert_allclose(got, expected[:batch], rtol=0, atol=atol)
-        got = run(packed, g, x[:batch], bias)
+        got = run(packed, g, x[:batch], bias, layouts=kinds)
         shifted = expected[:batch] + bias.reshape(-1, 1, 1)
         np.testing.assert_allclose(got, shifted, rtol=0, atol=atol)
-        got = run(packed, g, x[:batch], bias, relu=True)
+        got = run(packed, g, x[:batch], bias, relu=True, layouts=kinds)
         np.testing.assert_allclose(got, np.maximum(shifted, 0), rtol=0, atol=atol)
 
 
@@ -187,7 +199,9 @@ def test_reads_nothing_outside_of_the_images(rng):
     weights, x = random_weights(g, everything, rng), random_images(g, 2, rng)
     room = np.full(x.size + 2048, np.float32(np.nan))
     room[1024:-1024] = x.reshape(-1)
-    got = run(implicit_gemm(g, weights), g, room[1024:-1024].reshape(x.shape), None)
+    got, inside = np.empty((2, 17, 13, 13), np.float32), room[1024:-1024]
+    bottom, top = _core.Memory(inside, x.shape), _core.Memory(got, got.shape)
+    implicit_gemm(g, weights).forward(bottom, None, False, top)
     np.testing.assert_array_equal(got, run(implicit_gemm(g, weights), g, x, None))
     assert np.isfinite(got).all()
 
@@ -207,11 +221,28 @@ def test_relu_keeps_what_is_not_a_number(rng):
 def test_touches_nothing_outside_of_the_output(rng):
     g = GEOMETRIES["3x3 pad"]
     packed, x = implicit_gemm(g, random_weights(g, everything, rng)), random_images(g, 2, rng)
-    size = 2 * g.out_channels * 13 * 13
-    room = np.full(size + 128, np.float32(7))
-    packed.forward(x, None, room[64:-64])
-    np.testing.assert_array_equal(room[:64], 7)
-    np.testing.assert_array_equal(room[-64:], 7)
+    for kind in ("plain", "last", 16) if _core.has_onednn else ("plain",):
+        layout = layout_of(kind, (2, g.out_channels, 13, 13))
+        room = np.full(layout.stored + 128, np.float32(7))
+        packed.forward(memory_of(x, kind), None, False, _core.Memory(layout, room[64:-64]))
+        np.testing.assert_array_equal(room[:64], 7)
+        np.testing.assert_array_equal(room[-64:], 7)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.skipif(not _core.has_onednn, reason="built without oneDNN")
+def test_fills_blocks_up_with_zeros(rng):
+    g = GEOMETRIES["3x3 pad"]
+    packed, bias = implicit_gemm(g, random_weights(g, everything, rng)), np.full(17, np.float32(3))
+    layout = layout_of(16, (1, g.out_channels, 13, 13))
+    room = np.empty(layout.stored, np.float32)
+    top = _core.Memory(layout, room)
+    room[...] = 7
+    x = random_images(g, 1, rng)
+    x[0, 0, 5, 5] = np.inf
+    packed.forward(memory_of(x, "last"), bias, False, top)
+    filled_up = room.reshape(2, 13, 13, 16)[1, ..., 1:]
+    np.testing.assert_array_equal(filled_up, 0)
 
 
 def test_kept_rows_and_columns_of_each_group():
@@ -315,15 +346,27 @@ class TestRefuses:
         with pytest.raises(ValueError, match=message):
             _core.ImplicitGemm(**{"weights": self.weights, **sizes, **changes})
 
+    def memory(self, *shape):
+        return _core.Memory(np.ones(shape, np.float32), shape)
+
     def test_images_and_outputs(self):
         packed = implicit_gemm(self.g, self.weights)
-        images, out = np.ones((2, 4, 5, 5), np.float32), np.ones((2, 6, 3, 3), np.float32)
-        with pytest.raises(ValueError, match="images: expected 100 elements, got 150"):
-            packed.forward(images.reshape(-1)[:150], None, out)
-        with pytest.raises(ValueError, match="out: expected 108 elements, got 54"):
-            packed.forward(images, None, out[:1])
+        bottom, top = self.memory(2, 4, 5, 5), self.memory(2, 6, 3, 3)
+        with pytest.raises(ValueError, match="bottom: expected 100 elements, got 150"):
+            packed.forward(self.memory(150), None, False, top)
+        with pytest.raises(ValueError, match="top: expected 108 elements, got 54"):
+            packed.forward(bottom, None, False, self.memory(1, 6, 3, 3))
         with pytest.raises(ValueError, match="bias: expected 6 elements, got 5"):
-            packed.forward(images, np.ones(5, np.float32), out)
+            packed.forward(bottom, np.ones(5, np.float32), False, top)
+
+    @pytest.mark.skipif(not _core.has_onednn, reason="built without oneDNN")
+    def test_layouts(self):
+        packed, top = implicit_gemm(self.g, self.weights), self.memory(2, 6, 3, 3)
+        with pytest.raises(ValueError, match="dims: expected 4 axes, got 3"):
+            _core.Layout.with_channels_last((1, 2, 3))
+        other = memory_of(np.ones((2, 5, 5, 4), np.float32), "last")
+        with pytest.raises(ValueError, match="bottom: expected 200 elements in its shape"):
+            packed.forward(other, None, False, top)
 
     def test_other_dtypes(self):
         with pytest.raises(TypeError):

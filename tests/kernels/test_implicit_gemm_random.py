@@ -13,8 +13,10 @@ from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST
 from tests.helpers import blob_of
+from tests.kernels.native import layout_of, memory_of
 
 CASES, CASES_A_TEST = 500, 50
+KINDS = ["plain", "last", "8", "16"]  # layouts
 ISAS = ["avx512", "avx2", "portable"]
 MOST_FLOPS = 4e6  # of a batch; what is larger is thrown again
 
@@ -74,16 +76,19 @@ def dense(g, images, weights, bias):
     return top.const_data.reshape(top.shape)
 
 
-def check(packed, images, bias, expected, message):
+def check(packed, images, bias, expected, kinds, message):
     """Compare both numbers of threads, with and without a rectifier."""
     atol = 1e-4 * max(1, abs(expected).max())
+    bottom = memory_of(images, kinds[0])
     for threads in (1, 2):
         _core.set_num_threads(threads)
         for relu in (False, True):
             got = np.full_like(expected, np.nan)
-            packed.forward(images, bias, got, relu)
+            top = _core.Memory(layout_of(kinds[1], got.shape))
+            packed.forward(bottom, bias, relu, top)
+            top.copy_to(_core.Memory(got, got.shape))
             wanted = np.maximum(expected, 0) if relu else expected
-            where = f"{message}, {threads} threads, relu {relu}"
+            where = f"{message}, {kinds}, {threads} threads, relu {relu}"
             np.testing.assert_allclose(got, wanted, rtol=0, atol=atol, err_msg=where)
 
 
@@ -95,12 +100,14 @@ def test_means_the_same_as_dense(seed):
         for case in range(CASES_A_TEST):
             g, images, weights, bias = random_case(rng)
             expected = dense(g, images, weights, bias)
+            kinds = rng.choice(KINDS, 2) if _core.has_onednn else ["plain", "plain"]
+            kinds = [int(kind) if kind.isdigit() else str(kind) for kind in kinds]
             for isa in isas:
                 _core.set_isa(isa)
                 packed = _core.ImplicitGemm(
                     weights, g.in_channels, g.group, g.input, g.kernel, g.stride, g.pad, g.dilation
                 )
-                check(packed, images, bias, expected, f"case {case}, {isa}, {g}")
+                check(packed, images, bias, expected, kinds, f"case {case}, {isa}, {g}")
     finally:
         _core.set_num_threads(threads)
         _core.set_isa(best)

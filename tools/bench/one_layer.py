@@ -22,6 +22,9 @@ MODES = {
 }
 
 
+READ_NATIVE = ("dense", "AUTO", "LOWERED_CCNMM")  # best where a dense convolution comes before
+
+
 def geometry(net, name):
     """Return the sizes of a layer of one of the nets."""
     layer = next(layer for layer in NETS[net]().list if layer.name == name)
@@ -72,7 +75,7 @@ def prepare(g, weights, batch, modes=MODES):
             kernel = make_kernel(MODES[name], g, batch, cpu(), np.float32, TEST)
         except UnsupportedError:
             continue
-        bottom = in_native_layout(blob_of(images), g) if name in ("dense", "AUTO") else images
+        bottom = in_native_layout(blob_of(images), g) if name in READ_NATIVE else images
         bottom = bottom if isinstance(bottom, Blob) else blob_of(bottom)
         arguments = (bottom, blob_of(weights), bias, Blob((batch, g.out_channels, *g.output)))
         runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
