@@ -41,6 +41,11 @@ class ConcatLayer(Layer):
             self.kernels.concat(self.axis, self.dtype) if all(b.count for b in bottom) else None
         )
 
+    @property
+    def joins_channels(self) -> bool:
+        """Whether the bottoms of one image are pieces of the top, one after the other."""
+        return self.axis == 1
+
     def _rest(self, blob: Blob) -> tuple[int, ...]:
         return blob.shape[: self.axis] + blob.shape[self.axis + 1 :]
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sscaffe import machine
+from sscaffe.arena import Arena
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
+from sscaffe.net import joining
 from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
 from sscaffe.net.layouts import tell_readers
 from sscaffe.net.step import Step
-from sscaffe.tensor import Arena
 
 
 @dataclass
@@ -138,7 +139,9 @@ class Plan:
         for unit in self.units:
             if isinstance(unit.step, FusedStep):
                 unit.step.take_sum({sharing.of(blob) for blob in unit.dying}, sharing)
+        sources = joining.sources(self._steps, sharing, keep, arena)
         for step in self._steps:
             for blob in step.top:
-                if sharing.of(blob) not in keep:
-                    blob.draw_from(arena)
+                array = sharing.of(blob)
+                if array not in keep:
+                    blob.draw_from(sources.get(array, arena))
