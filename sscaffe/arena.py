@@ -18,7 +18,9 @@ _WHOLE = -1  # among the places of pieces
 class Source(Protocol):
     """Where tensors take memory from."""
 
-    is_piece: bool  # whether it may be a piece of a larger buffer, in some layouts
+    @property
+    def is_piece(self) -> bool:
+        """Whether it may be a piece of a larger buffer, in some layouts."""
 
     def take(self, count: int, layout: "_core.Layout | None" = None) -> Array:
         """Return a buffer of `count` floats or more, of any content.
@@ -63,6 +65,10 @@ class Arena:
         """See `Source.give_back`."""
         self._free.append(buffer)
 
+    def clear(self) -> None:
+        """Let go of the buffers that are free."""
+        self._free = []
+
 
 class Joined:
     """Memory of what is put together along axis 1, pieces of which its parts may have.
@@ -73,7 +79,9 @@ class Joined:
     Parameters
     ----------
     source : Source
-        Where the memory comes from.
+        Where the memory comes from: a piece of something else, perhaps.
+    arena : Arena
+        Where other memory comes from.
     sizes : function
         Returns the elements of each part as its shape is now, or None if the parts would not lie
         one behind the other.
@@ -81,8 +89,11 @@ class Joined:
 
     is_piece = False
 
-    def __init__(self, source: Source, sizes: Callable[[], Sequence[int] | None]) -> None:
-        self._source, self._sizes = source, sizes
+    def __init__(
+        self, source: Source, arena: Arena, sizes: Callable[[], Sequence[int] | None]
+    ) -> None:
+        self._source, self._arena, self._sizes = source, arena, sizes
+        self.is_on = False  # whether parts get pieces
         self._buffer: Array | None = None  # as long as anybody has a piece of it
         self._made_for: Sequence[int] = ()
         # Whoever drops an array without giving it back has done with it too.
@@ -94,25 +105,27 @@ class Joined:
 
     def take(self, count: int, layout: "_core.Layout | None" = None) -> Array:
         """See `Source.take`; for the whole."""
+        if self._source is not self._arena and not _lies_whole(layout):
+            return self.take_elsewhere(count)
         return self.take_piece(_WHOLE, count)
 
     def give_back(self, buffer: Array) -> None:
         """See `Source.give_back`."""
         place = next((place for place, ref in self._taken.items() if ref() is buffer), None)
         if place is None:
-            self._source.give_back(buffer)
+            self._arena.give_back(buffer)
             return
         del self._taken[place]
         self._give_back_unused()
 
     def take_elsewhere(self, count: int) -> Array:
         """Return memory that is no piece."""
-        return self._source.take(count)
+        return self._arena.take(count)
 
     def take_piece(self, place: int, count: int) -> Array:
         """Return the piece at `place`, or other memory if that cannot be."""
         self._give_back_unused()
-        sizes = self._sizes()
+        sizes = self._sizes() if self.is_on else None
         if sizes is None or (self._buffer is not None and sizes != self._made_for):
             return self.take_elsewhere(count)
         start, size = (0, sum(sizes)) if place == _WHOLE else (sum(sizes[:place]), sizes[place])
@@ -134,18 +147,25 @@ class Joined:
 class Piece:
     """Where one part of what is `Joined` takes its memory from."""
 
-    is_piece = True
-
     def __init__(self, joined: Joined, place: int) -> None:
         self._joined, self._place = joined, place
 
+    @property
+    def is_piece(self) -> bool:
+        """See `Source.is_piece`."""
+        return self._joined.is_on
+
     def take(self, count: int, layout: "_core.Layout | None" = None) -> Array:
         """See `Source.take`."""
-        # Only these have all of a part's channels side by side.
-        if layout is None or layout.is_plain or layout.channel_block > 1:
+        if _lies_whole(layout):
             return self._joined.take_piece(self._place, count)
         return self._joined.take_elsewhere(count)
 
     def give_back(self, buffer: Array) -> None:
         """See `Source.give_back`."""
         self._joined.give_back(buffer)
+
+
+def _lies_whole(layout: "_core.Layout | None") -> bool:
+    """Tell whether the channels of an image that follow each other lie in one piece."""
+    return layout is None or layout.is_plain or layout.channel_block > 1

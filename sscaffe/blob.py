@@ -251,6 +251,11 @@ class Blob:
         other._shape, other._data = self._shape, self._data.alias()
         return other
 
+    def exchange(self, other: "Blob") -> None:
+        """Exchange shape, data and diff with another blob, neither of which is from an arena."""
+        mine, its = (self._shape, self._data, self._diff), (other._shape, other._data, other._diff)
+        (other._shape, other._data, other._diff), (self._shape, self._data, self._diff) = mine, its
+
     def swapped(self) -> "Blob":
         """Return a blob whose data are the gradients of this one, and the other way round."""
         other = Blob(self._shape, self.dtype, self.device)

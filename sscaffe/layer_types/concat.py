@@ -54,6 +54,11 @@ class ConcatLayer(Layer):
         """See `Layer.replays`."""
         return self._operator is not None
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.axis > 0
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the bottoms behind each other."""
         if self._operator is not None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
-from sscaffe.arena import Joined, Source
+from sscaffe.arena import Arena, Joined, Source
 from sscaffe.blob import Blob
 from sscaffe.net.fusion import Sharing
 from sscaffe.net.step import Step
@@ -20,7 +20,7 @@ class Joining(Protocol):
 
 
 def sources(
-    steps: Sequence[Step], sharing: Sharing, kept: Collection[int], arena: Source
+    steps: Sequence[Step], sharing: Sharing, kept: Collection[int], arena: Arena
 ) -> dict[int, Source]:
     """Return where arrays take their memory from that are joined, or are made of joined ones.
 
@@ -32,7 +32,7 @@ def sources(
         Which blobs hold one array.
     kept : collection of int
         Arrays that have memory of their own.
-    arena : Source
+    arena : Arena
         Where the others take theirs from.
     """
     found: dict[int, Source] = {}
@@ -46,7 +46,7 @@ def sources(
             continue
         # What is read later would have to be there still, whatever becomes of the top.
         later = {sharing.of(b) for after in steps[place + 1 :] for b in (*after.bottom, *after.top)}
-        joined = Joined(found.get(whole, arena), _sizes_of(step.bottom))
+        joined = Joined(found.get(whole, arena), arena, _sizes_of(step.bottom))
         found[whole] = joined
         for i, blob in enumerate(step.bottom):
             array = sharing.of(blob)

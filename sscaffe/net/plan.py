@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sscaffe import machine
-from sscaffe.arena import Arena
+from sscaffe.arena import Arena, Joined
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
@@ -61,9 +61,25 @@ class Plan:
             fused = FusedStep([steps[place] for place in chain.places], chain.add)
             units.append(Unit(fused, chain.places))
         self.units = sorted(units, key=lambda unit: unit.places[-1])
+        self._arena = Arena()
+        self._joined: list[Joined] = []
         # CuPy's pool gives memory again by itself.
         if ids is not None and all(step.layer.device.is_cpu for step in steps):
-            self._share_memory(ids, Arena())
+            self._share_memory(ids, self._arena)
+
+    @property
+    def may_join(self) -> bool:
+        """Whether there are layers whose bottoms may be made in their top."""
+        return bool(self._joined)
+
+    def join(self, wanted: bool) -> None:
+        """Let bottoms be made in the top that they are joined to, or not; not by default."""
+        for joined in self._joined:
+            joined.is_on = wanted
+
+    def forget_memory(self) -> None:
+        """Let go of what was kept for later passes, as those will need other sizes."""
+        self._arena.clear()
 
     def between(self, first: int, last: int) -> list[Unit]:
         """Return the units of the layers from `first` to `last`.
@@ -140,6 +156,7 @@ class Plan:
             if isinstance(unit.step, FusedStep):
                 unit.step.take_sum({sharing.of(blob) for blob in unit.dying}, sharing)
         sources = joining.sources(self._steps, sharing, keep, arena)
+        self._joined = [source for source in sources.values() if isinstance(source, Joined)]
         for step in self._steps:
             for blob in step.top:
                 array = sharing.of(blob)
