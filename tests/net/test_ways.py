@@ -104,20 +104,26 @@ class RandomConcats:
             made = self.pick((("Pooling", more), ("Split", ""), ("ReLU", ""), ("Eltwise", "")))
             names = [name, name] if made[0] == "Eltwise" else [name]
             self.add(made[0], names, channels, made[1])
+            if made[0] == "Split":
+                self.read.add(self.blobs[-1][0])  # nothing may change it in place
 
 
 def nets_of(text, count):
     """Return nets of the same weights."""
-    first = Net(parse_net(text), TEST)
-    nets = [first, *(Net(parse_net(text), TEST) for _ in range(count - 1))]
-    for name, blobs in first.params.items():
+    nets = [Net(parse_net(text), TEST) for _ in range(count)]
+    new_weights(nets, np.random.default_rng(5))
+    return nets
+
+
+def new_weights(nets, rng):
+    """Give nets the same weights, some of them 0 in a third of the input channels."""
+    for name, blobs in nets[0].params.items():
         for i, blob in enumerate(blobs):
-            values = blob.const_data.copy()
+            values = rng.standard_normal(blob.shape) / np.sqrt(np.prod(blob.shape[1:]) + 1)
             if i == 0:
                 values[:, : values.shape[1] // 3] = 0
             for net in nets:
                 net.params[name][i].set_data(values)
-    return nets
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -135,6 +141,8 @@ def test_random_concats(monkeypatch, seed):
     names = [*joined.outputs, *keep]
     for shape in [(batch, 16, 7, 5)] * 5 + [(2, 16, 7, 5)] * 4 + [(1, 16, 8, 6)] * 5:
         x = rng.standard_normal(shape)
+        if shape[2] != joined.blobs["x"].shape[2]:
+            new_weights([plain, copied, joined], rng)  # those that were dropped fit one size
         if rng.random() < 0.2:
             joined.blobs["x"].reshape(*shape)
             joined.reshape()
@@ -209,7 +217,6 @@ def test_inputs_outputs_and_kept_blobs_are_whole(monkeypatch, rng):
         layer("Concat", "y y", "z", "concat_param { axis: 0 }"),
         layer("Softmax", "y", "z", "softmax_param { axis: 0 }"),
         layer("BatchNorm", "y", "z", "batch_norm_param { use_global_stats: false }"),
-        layer("ReLU", "x", "x", name="changes the input"),
         layer("Reduction", "y", "z"),
     ],
 )
@@ -219,6 +226,16 @@ def test_what_is_not_parted(monkeypatch, more):
     net.compact()
     net.forward()
     assert net._ways._way == Way(0, joined=False)
+
+
+def test_an_input_that_is_changed_is_not_parted(monkeypatch):
+    choose(monkeypatch, 1, joined=False)
+    net = Net(parse_net(data(4) + layer("ReLU", "x", "x") + conv("x", "y", 16)), TEST)
+    net.compact()
+    net.blobs["x"].data[...] = -1
+    net.forward()
+    assert net._ways._way == Way(0, joined=False)
+    assert not net.blobs["x"].const_data.any()
 
 
 def test_it_is_measured_once_and_told(monkeypatch, caplog):
