@@ -33,28 +33,42 @@ float* optional_output(std::optional<Floats>& values, int64_t size, const char* 
     return values->mutable_data();
 }
 
-void batch_norm_forward(float eps, const Memory& x, Memory& y, Floats& mean, Floats& variance,
-                        Floats& inverse_std) {
+sscaffe::AfterNorm after_norm(const std::optional<Floats>& factor,
+                              const std::optional<Floats>& bias, bool rectify, int64_t channels) {
+    return {optional_data(factor, channels, "factor"), optional_data(bias, channels, "bias"),
+            rectify};
+}
+
+void batch_norm_forward(float eps, const std::optional<Floats>& factor,
+                        const std::optional<Floats>& bias, bool rectify, const Memory& x, Memory& y,
+                        Floats& mean, Floats& variance, Floats& inverse_std) {
     const ChannelSizes sizes = sizes_of(x);
+    const auto after = after_norm(factor, bias, rectify, sizes.channels);
     require_like(x, y, "y");
     require_size(mean, sizes.channels, "mean");
     require_size(variance, sizes.channels, "variance");
     require_size(inverse_std, sizes.channels, "inverse_std");
     float *m = mean.mutable_data(), *v = variance.mutable_data(), *i = inverse_std.mutable_data();
     py::gil_scoped_release unlocked;
-    sscaffe::batch_norm_forward(sizes, eps, x.data(), y.data(), m, v, i);
+    sscaffe::batch_norm_forward(sizes, eps, after, x.data(), y.data(), m, v, i);
 }
 
-void batch_norm_backward(const Floats& mean, const Floats& inverse_std, const Memory& x,
-                         const Memory& dy, Memory& dx) {
+void batch_norm_backward(const Floats& mean, const Floats& inverse_std,
+                         const std::optional<Floats>& factor, const std::optional<Floats>& bias,
+                         bool rectify, const Memory& x, const Memory& dy,
+                         std::optional<Floats> factor_diff, std::optional<Floats> bias_diff,
+                         Memory& dx) {
     const ChannelSizes sizes = sizes_of(x);
+    const auto after = after_norm(factor, bias, rectify, sizes.channels);
     require_like(x, dy, "dy");
     require_like(x, dx, "dx");
     require_size(mean, sizes.channels, "mean");
     require_size(inverse_std, sizes.channels, "inverse_std");
+    float* factors = optional_output(factor_diff, sizes.channels, "factor_diff");
+    float* biases = optional_output(bias_diff, sizes.channels, "bias_diff");
     py::gil_scoped_release unlocked;
-    sscaffe::batch_norm_backward(sizes, mean.data(), inverse_std.data(), x.data(), dy.data(),
-                                 dx.data());
+    sscaffe::batch_norm_backward(sizes, after, mean.data(), inverse_std.data(), x.data(), dy.data(),
+                                 factors, biases, dx.data());
 }
 
 void channel_affine(const std::optional<Floats>& shift, const Floats& factor,
@@ -129,10 +143,12 @@ void bind_channels(py::module_& m) {
         },
         "parts"_a, "whole"_a);
     m.def("part_channels", &part_channels, "whole"_a, "parts"_a);
-    m.def("batch_norm_forward", &batch_norm_forward, "eps"_a, "x"_a, "y"_a, "mean"_a.noconvert(),
+    m.def("batch_norm_forward", &batch_norm_forward, "eps"_a, "factor"_a.noconvert(),
+          "bias"_a.noconvert(), "rectify"_a, "x"_a, "y"_a, "mean"_a.noconvert(),
           "variance"_a.noconvert(), "inverse_std"_a.noconvert());
     m.def("batch_norm_backward", &batch_norm_backward, "mean"_a.noconvert(),
-          "inverse_std"_a.noconvert(), "x"_a, "dy"_a, "dx"_a);
+          "inverse_std"_a.noconvert(), "factor"_a.noconvert(), "bias"_a.noconvert(), "rectify"_a,
+          "x"_a, "dy"_a, "factor_diff"_a.noconvert(), "bias_diff"_a.noconvert(), "dx"_a);
     m.def("channel_affine", &channel_affine, "shift"_a.noconvert().none(true),
           "factor"_a.noconvert(), "bias"_a.noconvert().none(true), "x"_a, "y"_a);
     m.def("channel_scale_backward", &channel_scale_backward, "factor"_a.noconvert(),

@@ -62,8 +62,8 @@ void bind_memory(py::module_& m) {
             "with_channel_block",
             [](const Dims& dims, int64_t block) {
                 if (dims.size() != 4) refuse("dims", 4, "axes", dims.size());
-                if (block != 1 && block != 8 && block != 16)
-                    refuse("block", 1, "or 8 or 16", block);
+                if (block != 1 && block != 8 && block != 16 && block != dims[1])
+                    refuse("block", 1, "or 8, 16 or all channels", block);
                 return Layout::with_channel_block(dims, block);
             },
             "dims"_a, "block"_a)

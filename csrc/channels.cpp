@@ -87,6 +87,25 @@ Sums sum_pieces(const ChannelSizes& s, const Function& fn) {
     return sums;
 }
 
+// The factor and the bias of what is done to x - mean.
+struct Affine {
+    Affine(const ChannelSizes& s, const AfterNorm& after, const float* inverse_std)
+        : factor(padded(s, inverse_std)), bias(padded(s, after.bias)) {
+        for (int64_t c = 0; c < s.channels && after.factor; ++c) factor[c] *= after.factor[c];
+    }
+
+    std::vector<float> factor, bias;
+};
+
+// y = (x - shift) * factor + bias, rectified or not, of padded values by channel.
+void set_affine(const ChannelSizes& s, const float* shift, const float* factor, const float* bias,
+                bool rectify, const float* x, float* y) {
+    const auto kernel = vector_kernels().channels.affine;
+    Pieces(s).for_each([&](const ChannelPiece& piece, int64_t at, int64_t c, int64_t) {
+        kernel(piece, shift + c, factor + c, bias + c, rectify, x + at, y + at);
+    });
+}
+
 // The first element of each channel: differences from it make sums that cancel less.
 std::vector<float> first_elements(const ChannelSizes& s, const float* x) {
     std::vector<float> result(s.padded());
@@ -98,8 +117,8 @@ std::vector<float> first_elements(const ChannelSizes& s, const float* x) {
 
 }  // namespace
 
-void batch_norm_forward(const ChannelSizes& s, double eps, const float* x, float* y, float* mean,
-                        float* variance, float* inverse_std) {
+void batch_norm_forward(const ChannelSizes& s, double eps, const AfterNorm& after, const float* x,
+                        float* y, float* mean, float* variance, float* inverse_std) {
     const auto kernel = vector_kernels().channels.moments;
     const std::vector<float> shift = first_elements(s, x);
     const Sums sums = sum_pieces(s, [&](const ChannelPiece& piece, int64_t at, int64_t channel,
@@ -116,41 +135,49 @@ void batch_norm_forward(const ChannelSizes& s, double eps, const float* x, float
         variance[c] = static_cast<float>(positive);
         inverse_std[c] = static_cast<float>(1 / std::sqrt(positive + eps));
     }
-    channel_affine(s, mean, inverse_std, nullptr, x, y);
+    const Affine affine(s, after, inverse_std);
+    set_affine(s, padded(s, mean).data(), affine.factor.data(), affine.bias.data(), after.rectify,
+               x, y);
 }
 
-void batch_norm_backward(const ChannelSizes& s, const float* mean, const float* inverse_std,
-                         const float* x, const float* dy, float* dx) {
+void batch_norm_backward(const ChannelSizes& s, const AfterNorm& after, const float* mean,
+                         const float* inverse_std, const float* x, const float* dy,
+                         float* factor_diff, float* bias_diff, float* dx) {
     const ChannelKernels& kernels = vector_kernels().channels;
     const std::vector<float> x_shift = padded(s, mean);
+    const Affine affine(s, after, inverse_std);
+    const auto rectifier_of = [&](int64_t channel) {
+        return ChannelRectifier{affine.factor.data() + channel, affine.bias.data() + channel};
+    };
     const Sums sums = sum_pieces(s, [&](const ChannelPiece& piece, int64_t at, int64_t channel,
                                         double* firsts, double* seconds) {
-        kernels.products(piece, x + at, dy + at, x_shift.data() + channel, firsts, seconds);
+        const ChannelRectifier rectifier = rectifier_of(channel);
+        kernels.products(piece, x + at, dy + at, x_shift.data() + channel,
+                         after.rectify ? &rectifier : nullptr, firsts, seconds);
     });
     std::vector<float> x_factor(s.padded()), dy_shift(s.padded());
-    const std::vector<float> dy_factor = padded(s, inverse_std);
     const double count = static_cast<double>(s.positions());
     for (int64_t c = 0; c < s.channels; ++c) {
-        const double inverse = inverse_std[c];
+        const double inverse = inverse_std[c], factor = after.factor ? after.factor[c] : 1;
         dy_shift[c] = static_cast<float>(sums.firsts[c] / count);
-        x_factor[c] = static_cast<float>(-inverse * inverse * inverse * sums.seconds[c] / count);
+        x_factor[c] =
+            static_cast<float>(-factor * inverse * inverse * inverse * sums.seconds[c] / count);
+        if (factor_diff) factor_diff[c] += static_cast<float>(inverse * sums.seconds[c]);
+        if (bias_diff) bias_diff[c] += static_cast<float>(sums.firsts[c]);
     }
     Pieces(s).for_each([&](const ChannelPiece& piece, int64_t at, int64_t c, int64_t) {
+        const ChannelRectifier rectifier = rectifier_of(c);
         const ChannelCombination combination{x_shift.data() + c, x_factor.data() + c,
-                                             dy_shift.data() + c, dy_factor.data() + c};
+                                             dy_shift.data() + c, affine.factor.data() + c,
+                                             after.rectify ? &rectifier : nullptr};
         kernels.combine(piece, combination, x + at, dy + at, dx + at);
     });
 }
 
 void channel_affine(const ChannelSizes& s, const float* shift, const float* factor,
                     const float* bias, const float* x, float* y) {
-    const auto kernel = vector_kernels().channels.affine;
-    const std::vector<float> from = padded(s, shift), times = padded(s, factor),
-                             plus = padded(s, bias);
-    Pieces(s).for_each([&](const ChannelPiece& piece, int64_t at, int64_t channel, int64_t) {
-        kernel(piece, from.data() + channel, times.data() + channel, plus.data() + channel, x + at,
-               y + at);
-    });
+    set_affine(s, padded(s, shift).data(), padded(s, factor).data(), padded(s, bias).data(), false,
+               x, y);
 }
 
 void channel_scale_backward(const ChannelSizes& s, const float* factor, const float* x,
@@ -158,7 +185,8 @@ void channel_scale_backward(const ChannelSizes& s, const float* factor, const fl
     const ChannelKernels& kernels = vector_kernels().channels;
     const std::vector<float> zeros(s.padded()), times = padded(s, factor);
     const auto scale = [&](const ChannelPiece& piece, int64_t at, int64_t c) {
-        kernels.affine(piece, zeros.data(), times.data() + c, zeros.data(), dy + at, dx + at);
+        kernels.affine(piece, zeros.data(), times.data() + c, zeros.data(), false, dy + at,
+                       dx + at);
     };
     if (!factor_diff && !bias_diff) {
         if (dx) channel_affine(s, nullptr, factor, nullptr, dy, dx);
@@ -168,7 +196,7 @@ void channel_scale_backward(const ChannelSizes& s, const float* factor, const fl
     const float* partner = factor_diff ? x : dy;
     const Sums sums = sum_pieces(s, [&](const ChannelPiece& piece, int64_t at, int64_t channel,
                                         double* firsts, double* seconds) {
-        kernels.products(piece, partner + at, dy + at, zeros.data(), firsts, seconds);
+        kernels.products(piece, partner + at, dy + at, zeros.data(), nullptr, firsts, seconds);
         if (dx) scale(piece, at, channel);
     });
     for (int64_t c = 0; c < s.channels; ++c) {

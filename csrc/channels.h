@@ -57,23 +57,34 @@ bool are_joined(const std::vector<const Memory*>& parts, const Memory& whole);
 void frame_channels(const Memory& inside, int64_t height, int64_t width, const float* edge,
                     Memory& whole);
 
-// y = (x - mean) * inverse_std for each channel, by the mean and variance of the channel.
+// What is done to normalized values in the same pass: * factor + bias for each channel, and then
+// perhaps 0 instead of less.
+struct AfterNorm {
+    const float *factor, *bias;  // [channels], or nullptr for 1 and for 0
+    bool rectify;
+};
+
+// y = after((x - mean) * inverse_std) for each channel, by the mean and variance of the channel.
 //
 //   x                            in the layout
 //   y                            in the layout; overwritten; may be the same array as x
 //   mean, variance, inverse_std  [channels]   overwritten; inverse_std = 1 / sqrt(variance + eps)
 //
 // Cost: two passes over x, one over y.  Throws std::bad_alloc, as do all of these.
-void batch_norm_forward(const ChannelSizes& sizes, double eps, const float* x, float* y,
-                        float* mean, float* variance, float* inverse_std);
+void batch_norm_forward(const ChannelSizes& sizes, double eps, const AfterNorm& after,
+                        const float* x, float* y, float* mean, float* variance, float* inverse_std);
 
-// dx = inverse_std (dy - mean(dy) - y mean(y dy)), the gradient of batch_norm_forward.
+// The gradients of batch_norm_forward: with n = (x - mean) * inverse_std, and dy set to 0 where
+// y was rectified, dx = factor inverse_std (dy - mean(dy) - n mean(n dy)).
 //
 //   x, dy              in the layout
 //   mean, inverse_std  [channels]
+//   factor_diff        [channels]   sum(n dy) is added to it; or nullptr
+//   bias_diff          [channels]   sum(dy) is added to it; or nullptr
 //   dx                 in the layout; overwritten; may be the same array as x or dy
-void batch_norm_backward(const ChannelSizes& sizes, const float* mean, const float* inverse_std,
-                         const float* x, const float* dy, float* dx);
+void batch_norm_backward(const ChannelSizes& sizes, const AfterNorm& after, const float* mean,
+                         const float* inverse_std, const float* x, const float* dy,
+                         float* factor_diff, float* bias_diff, float* dx);
 
 // y = (x - shift) * factor + bias for each channel.
 //

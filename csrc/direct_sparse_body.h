@@ -36,10 +36,10 @@ struct SparseWindow {
 
 // See DirectSparseKernel::tile.
 //
-// What is to be read next is asked for early: the sums of the next filter, from the second cache;
-// and the places of the next four weights. A processor that is busy with loads of vectors starts
-// those of places, which are younger, late, and then waits for them: with places of their own, each
-// loaded when it is needed, the loop took a fifth longer.
+// The places of the next four weights are read early. A processor that is busy with loads of
+// vectors starts those of places, which are younger, late, and then waits for them: with places of
+// their own, each loaded when it is needed, the loop took a fifth longer.  The next filter's sums,
+// from the second cache, need no such help: asking for them gained nothing.
 template <int kRows, int kColumns>
 [[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
     constexpr int kCount = kRows * kColumns;
@@ -55,13 +55,8 @@ template <int kRows, int kColumns>
     const uint64_t* places = t.places;
     const float* values = t.values;
     uint64_t place = *places;
-    const int64_t each =
-        (t.ahead_count + t.filter_count - 1) / (t.filter_count > 0 ? t.filter_count : 1);
-    const int64_t* ahead = t.ahead_places;
-    const int64_t* const all_ahead = ahead + t.ahead_count;
     for (; filter != last; ++filter) {
         float* target = all_sums + filter->filter * kFilter;
-        const float* next = all_sums + filter[1].filter * kFilter;
         Vector<float> sums[kCount];
         if (t.start) {
             const Vector<float> start = broadcast(t.bias ? t.bias[filter->filter] : 0.0f);
@@ -71,10 +66,6 @@ template <int kRows, int kColumns>
 #pragma GCC unroll 32
             for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
         }
-#pragma GCC unroll 32
-        for (int j = 0; j < kCount * kVectorBytes / 64; ++j) __builtin_prefetch(next + j * 16, 1);
-        const int64_t* const end_ahead = all_ahead - ahead < each ? all_ahead : ahead + each;
-        for (; ahead < end_ahead; ++ahead) __builtin_prefetch(t.ahead + *ahead, 0, 2);
         const int count = filter->count;
         if (count % 4) {
             const uint64_t coming = *++places;
@@ -220,31 +211,32 @@ void sparse_copy_rows(int64_t rows, int64_t width, const float* source, float* t
 }
 
 template <int kRuns>
-void sparse_pack_runs(int64_t depth, const int64_t* places, const float* image,
-                      const sscaffe::SparseSource* runs, int64_t width, float* packed) {
-    for (int64_t k = 0; k < depth; ++k, packed += width) {
-        const float* source = image + places[k];
+void sparse_pack_runs(int64_t depth, const sscaffe::SparseSource* places, const float* image,
+                      const sscaffe::SparseSource* runs, float* packed) {
+    for (int64_t k = 0; k < depth; ++k) {
+        const float* source = image + places[k].source;
+        float* target = packed + places[k].target;
 #pragma GCC unroll 8
         for (int r = 0; r < kRuns; ++r)
-            store(load(source + runs[r].source), packed + runs[r].target);
+            store(load(source + runs[r].source), target + runs[r].target);
     }
 }
 
 // See DirectSparseKernel::pack.
 template <int kRuns = 8>
-void sparse_pack(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
-                 const sscaffe::SparseSource* runs, int64_t width, float* packed) {
-    if (run_count == kRuns)
-        return sparse_pack_runs<kRuns>(depth, places, image, runs, width, packed);
+void sparse_pack(int64_t depth, const sscaffe::SparseSource* places, const float* image,
+                 int64_t run_count, const sscaffe::SparseSource* runs, float* packed) {
+    if (run_count == kRuns) return sparse_pack_runs<kRuns>(depth, places, image, runs, packed);
     if constexpr (kRuns > 1) {
         if (run_count < kRuns) {
-            return sparse_pack<kRuns - 1>(depth, places, image, run_count, runs, width, packed);
+            return sparse_pack<kRuns - 1>(depth, places, image, run_count, runs, packed);
         }
     }
-    for (int64_t k = 0; k < depth; ++k, packed += width) {
-        const float* source = image + places[k];
+    for (int64_t k = 0; k < depth; ++k) {
+        const float* source = image + places[k].source;
+        float* target = packed + places[k].target;
         for (int64_t r = 0; r < run_count; ++r) {
-            store(load(source + runs[r].source), packed + runs[r].target);
+            store(load(source + runs[r].source), target + runs[r].target);
         }
     }
 }

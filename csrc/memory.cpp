@@ -30,6 +30,12 @@ dnnl::memory::desc plain_desc(const Dims& dims) {
         strides[i - 1] = strides[i] * std::max<int64_t>(dims[i], 1);
     return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, strides);
 }
+
+using tag = dnnl::memory::format_tag;
+
+dnnl::memory::desc desc_of(const Dims& dims, tag layout) {
+    return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, layout);
+}
 #endif
 
 }  // namespace
@@ -52,17 +58,17 @@ int64_t Layout::stored() const {
 
 int64_t Layout::image_block() const {
     if (plain_) return 1;
-    if (dims_.size() != 4 || desc_.get_inner_nblks() != 1) return 0;
+    if (dims_.size() != 4) return 0;
+    const int blocks = desc_.get_inner_nblks();
+    if (blocks == 0) return desc_ == desc_of(dims_, tag::nhwc) ? dims_[1] : 0;
     const int64_t block = desc_.get_inner_blks()[0];
-    const bool known = block == 8 || block == 16;
+    const bool known = blocks == 1 && (block == 8 || block == 16);
     return known && *this == with_channel_block(dims_, block) ? block : 0;
 }
 
 Layout Layout::with_channel_block(const Dims& dims, int64_t block) {
-    using dnnl::memory;
     if (block == 1) return Layout(dims);
-    const auto tag = block == 8 ? memory::format_tag::aBcd8b : memory::format_tag::aBcd16b;
-    return Layout(memory::desc(dims, memory::data_type::f32, tag));
+    return Layout(desc_of(dims, block == 8 ? tag::nChw8c : block == 16 ? tag::nChw16c : tag::nhwc));
 }
 
 bool Layout::operator==(const Layout& other) const {

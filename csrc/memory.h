@@ -22,9 +22,10 @@ class Layout {
     const Dims& dims() const { return dims_; }
     int64_t count() const { return count_of(dims_); }
     bool is_plain() const { return plain_; }
-    // b where the layout is [N][C / b][H][W][b], 1 where it is plain, 0 where it is another one.
+    // b where the layout is [N][C / b][H][W][b], 1 where it is plain, C where channels are last, 0
+    // where it is another one.
     int64_t image_block() const;
-    // That layout; the plain one for block 1 and in a build without oneDNN.
+    // That layout, b being 1, 8, 16 or C; the plain one in a build without oneDNN.
     static Layout with_channel_block(const Dims& dims, int64_t block);
     // Elements in memory, with the padding that blocked layouts add.
     int64_t stored() const;

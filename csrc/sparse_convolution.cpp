@@ -119,27 +119,40 @@ SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, 
     return column;
 }
 
-void SparseConvolution::prepare(Plan& plan, Lanes lanes, int64_t images,
-                                const ChannelBlocks& top) const {
-    const Plan::Key key{images, get_num_threads(), top.block, top.image};
+void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const {
+    const Plan::Key key{call.images, get_num_threads(), call.bottom.block > 1, call.top.block,
+                        call.top.image};
     if (plan.key == key) return;
     plan = Plan();
-    const SparseTiling t = plan.tiling = choose_tiling(work(images), lanes, kernel_);
+    const SparseTiling t = plan.tiling = choose_tiling(work(call.images), lanes, kernel_);
     plan.tile_rows = divide_up(phases_.down.output() / t.cuts, t.down);
     plan.tile_columns = divide_up(phases_.across.output(), t.across);
     for (int64_t group = 0; group < groups_; ++group) {
         for (int64_t i = 0; i < t.parts; ++i) plan.parts.push_back(pack_part(t, group, i));
     }
-    const int64_t element = lanes == Lanes::kImages ? kernel_.lanes : 1;
+    plan.position = lanes == Lanes::kImages ? kernel_.lanes : 1;
+    plan.channel = plan.position * phases_.channel_size();
+    if (lanes == Lanes::kImages && call.bottom.block > 1) {
+        // As the image has them, channels are neighbours.
+        plan.channel = plan.position;
+        plan.position *= channels_;
+    }
     for (int64_t c = 0; c < t.channels; ++c) {
         for (int64_t v = 0; v < t.channel_vectors(); ++v) {
-            plan.places.push_back((c * phases_.channel_size() + t.source(phases_, v)) * element);
+            plan.places.push_back({c * plan.channel + t.source(phases_, v) * plan.position,
+                                   (c * t.channel_vectors() + v) * kernel_.lanes});
         }
     }
+    if (plan.channel < plan.position) {
+        // Read neighbours one after the other.
+        std::sort(plan.places.begin(), plan.places.end(),
+                  [](SparseSource a, SparseSource b) { return a.source < b.source; });
+    }
     if (lanes == Lanes::kStrips) {
-        plan.tile_columns = divide_up(images * phases_.across.output() * t.cuts, kernel_.lanes);
+        plan.tile_columns =
+            divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
         for (int64_t i = 0; i < plan.tile_columns; ++i) {
-            plan.columns.push_back(make_column(t, images, i, top));
+            plan.columns.push_back(make_column(t, call.images, i, call.top));
         }
     }
     plan.key = key;

@@ -13,7 +13,8 @@
 
 namespace sscaffe {
 
-// Images [N][C / block][H][W][block]: plain for block 1, else in one of oneDNN's layouts.
+// Images [N][C / block][H][W][block]: plain for block 1, else in one of oneDNN's layouts; channels
+// last for block C.
 struct ChannelBlocks {
     float* data;
     int64_t block;
@@ -88,14 +89,15 @@ class SparseConvolution {
 
     // What is ready for so many images and threads.
     struct Plan {
-        using Key = std::array<int64_t, 4>;
-        Key key{-1};  // images, threads, and layout of the top
+        using Key = std::array<int64_t, 5>;
+        Key key{-1};  // images, threads, and layouts
         SparseTiling tiling{};
         int64_t tile_rows = 0, tile_columns = 0;  // tile_columns of strips: of vectors
+        int64_t channel = 0, position = 0;        // from one to the next in the phases
         std::vector<Part> parts;
-        std::vector<int64_t> places;  // of the vectors of a block of packed channels
-        std::vector<Column> columns;  // of strips
-        AlignedArray<float> split;    // the images' phases; the padding stays zero
+        std::vector<SparseSource> places;  // of the vectors of a block of packed channels
+        std::vector<Column> columns;       // of strips
+        AlignedArray<float> split;         // the images' phases; the padding stays zero
         int64_t split_size = 0;
     };
 
@@ -120,14 +122,17 @@ class SparseConvolution {
         int64_t y, rows, x, columns;
     };
 
+    // Elements of `lanes` images in their phases.
+    int64_t split_image(int64_t lanes) const { return channels_ * phases_.channel_size() * lanes; }
     SparseWork work(int64_t images) const;
     bool is_better_as_strips(int64_t images);
-    void prepare(Plan& plan, Lanes lanes, int64_t images, const ChannelBlocks& top) const;
+    void prepare(Plan& plan, Lanes lanes, const Call& call) const;
     void pack_weights(const SparseTiling& t, int64_t first_channel, int64_t first, int64_t last,
                       Part& part) const;
     Part pack_part(const SparseTiling& t, int64_t group, int64_t index) const;
     Column make_column(const SparseTiling& t, int64_t images, int64_t index,
                        const ChannelBlocks& top) const;
+    int64_t items_to_stage(int64_t times, int64_t block, bool strips) const;
     void run(Plan& plan, const Call& call);
     void make_rooms(Plan& plan, int64_t elements);
     void stage_plane(const float* source, const int64_t* images, float* target) const;
@@ -135,6 +140,7 @@ class SparseConvolution {
     void copy_channel(const float* plane, float* split) const;
     void stage_strips(const Plan& plan, const Call& call, int64_t item, float* planes) const;
     Unit unit_at(const Plan& plan, int64_t index) const;
+    int64_t vectors_to_pack(const Plan& plan, int64_t first_channel) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
                        const Room& room) const;
     void multiply(const Plan& plan, const Call& call, const Unit& unit, const Room& room) const;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <tuple>
 
 #include "parallel.h"
 #include "sparse_convolution.h"
@@ -31,13 +32,21 @@ void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, c
     }
 }
 
+// First and size of one of so many parts of a whole, the larger ones before the smaller ones: the
+// threads that are ready early take what is small.
+std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index) {
+    const int64_t size = whole / parts, larger = whole % parts;
+    return {size * index + std::min(index, larger), size + (index < larger)};
+}
+
 }  // namespace
 
 void SparseConvolution::make_rooms(Plan& plan, int64_t elements) {
     const SparseTiling& t = plan.tiling;
     const int64_t lanes = kernel_.lanes;
     // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind = (t.plane_rows * phases_.columns + t.plane_columns + lanes) * lanes;
+    const int64_t behind =
+        (t.plane_rows * phases_.columns + t.plane_columns + lanes) * plan.position;
     make_room(plan.split, plan.split_size, elements * channels_ * phases_.channel_size() + behind);
     int64_t most = 0;
     for (const Part& part : plan.parts) most = std::max(most, part.count);
@@ -74,29 +83,28 @@ void SparseConvolution::stage_plane(const float* source, const int64_t* images,
     }
 }
 
-// Put a block of channels of `lanes` images side by side.
+// Put a plain channel, or a row of a block of channels, of `lanes` images side by side.
 void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
     const ChannelBlocks& bottom = call.bottom;
     const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size() * lanes;
+    const int64_t lanes = kernel_.lanes, rows = bottom.block == 1 ? 1 : down.input;
     const int64_t blocks = divide_up(channels_, bottom.block);
-    const int64_t time = item / blocks, first = item % blocks * bottom.block;
+    const int64_t y = item % rows, first = item / rows % blocks * bottom.block;
+    const int64_t time = item / rows / blocks;
     int64_t images[kMostLanes];
     for (int64_t i = 0; i < lanes; ++i) {
         // What has no image gets the last one's, which nobody will look at.
         images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
     }
-    const float* source = bottom.data + first * down.input * across.input;
-    float* target = plan.split.get() + (time * channels_ + first) * channel;
+    const float* source = bottom.data + (first * down.input + y * bottom.block) * across.input;
+    float* target = plan.split.get() + time * split_image(lanes) + first * plan.channel;
     if (bottom.block == 1) return stage_plane(source, images, target);
     const int64_t count = std::min(bottom.block, channels_ - first);
-    for (int64_t y = 0; y < down.input; ++y) {
-        for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
-            float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
-            for (int64_t c = 0; c < count; c += lanes) {
-                kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * channel,
-                               channel);
-            }
+    for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
+        float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
+        for (int64_t c = 0; c < count; c += lanes) {
+            kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * plan.channel,
+                           plan.channel);
         }
     }
 }
@@ -109,18 +117,18 @@ void SparseConvolution::copy_channel(const float* plane, float* split) const {
                       phases_.columns);
 }
 
-// Split a block of channels of one image into their phases.
+// Split some channels of one image, kMostLanes at most, into their phases.
 void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
                                      float* planes) const {
     const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
-    const int64_t positions = phases_.down.input * phases_.across.input;
-    const int64_t blocks = divide_up(channels_, bottom.block);
-    const int64_t image = item / blocks, first = item % blocks * bottom.block;
-    const float* source = bottom.data + image * bottom.image + first * positions;
-    float* target = plan.split.get() + (image * channels_ + first) * channel;
+    const int64_t lanes = kernel_.lanes, positions = phases_.down.input * phases_.across.input;
+    const int64_t most = std::min(bottom.block, kMostLanes), items = divide_up(channels_, most);
+    const int64_t image = item / items, first = item % items * most, place = first % bottom.block;
+    const int64_t count = std::min({most, channels_ - first, bottom.block - place});
+    const float* source = bottom.data + image * bottom.image + (first - place) * positions + place;
+    float* target = plan.split.get() + image * split_image(1) + first * plan.channel;
     if (bottom.block == 1) return copy_channel(source, target);
-    const int64_t count = std::min(bottom.block, channels_ - first), plane = positions + lanes;
+    const int64_t plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
         for (int64_t i = 0; i < lanes; ++i)
@@ -131,7 +139,7 @@ void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t
         }
     }
     for (int64_t c = 0; c < count; ++c) {
-        copy_channel(planes + c * plane, target + c * channel);
+        copy_channel(planes + c * plane, target + c * plan.channel);
     }
 }
 
@@ -141,18 +149,13 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
     const int64_t parts = plan.parts.size(), rows = plan.tile_rows, columns = plan.tile_columns;
     const int64_t column = index % columns, row = index / columns % rows;
     const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
-    const int64_t y = height * row / rows;
-    Unit unit{plan.parts[index / columns / rows % parts],
-              index / columns / rows / parts,
-              y,
-              height * (row + 1) / rows - y,
-              0,
-              1};
+    const auto [y, down] = share_of(height, rows, row);
+    Unit unit{
+        plan.parts[index / columns / rows % parts], index / columns / rows / parts, y, down, 0, 1};
     if (t.lanes == Lanes::kStrips) {
         unit.time = column;
     } else {
-        unit.x = width * column / columns;
-        unit.columns = width * (column + 1) / columns - unit.x;
+        std::tie(unit.x, unit.columns) = share_of(width, columns, column);
     }
     return unit;
 }
@@ -168,8 +171,16 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
     tile.pitch = plan.tiling.plane_columns * kernel_.lanes;
     tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
     tile.sums = room.sums.get();
-    tile.ahead_places = plan.places.data();
     return tile;
+}
+
+int64_t SparseConvolution::vectors_to_pack(const Plan& plan, int64_t first_channel) const {
+    const SparseTiling& t = plan.tiling;
+    // Where channels are neighbours, what lies behind the last one is packed as well, for nobody.
+    const int64_t channels = plan.channel < plan.position
+                                 ? t.channels
+                                 : std::min(channels_ / groups_ - first_channel, t.channels);
+    return channels * t.channel_vectors();
 }
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
@@ -179,29 +190,23 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
     const std::vector<SparseSource>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
-    const int64_t element = strips ? 1 : kernel_.lanes, time = strips ? 0 : unit.time;
-    const int64_t channels = channels_ / groups_, channel = phases_.channel_size() * element;
-    const float* source = plan.split.get() + (time * channels_ + part.group * channels) * channel +
-                          (unit.y * phases_.columns + unit.x) * element;
-    const auto vectors_from = [&](int64_t first) {
-        return std::clamp<int64_t>(channels - first, 0, t.channels) * t.channel_vectors();
-    };
+    const int64_t channels = channels_ / groups_;
+    const float* source = plan.split.get() + (strips ? 0 : unit.time * split_image(kernel_.lanes)) +
+                          part.group * channels * plan.channel +
+                          (unit.y * phases_.columns + unit.x) * plan.position;
     SparseTile tile = tile_of(plan, call, unit, room);
     for (size_t block = 0; block < part.blocks.size(); ++block) {
-        const int64_t first = block * t.channels, next = first + t.channels;
+        const int64_t first = block * t.channels;
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        kernel_.pack(vectors_from(first), plan.places.data(), source + first * channel, runs.size(),
-                     runs.data(), kernel_.lanes, room.packed.get());
+        kernel_.pack(vectors_to_pack(plan, first), plan.places.data(),
+                     source + first * plan.channel, runs.size(), runs.data(), room.packed.get());
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
         tile.places = part.places.data() + place;
         tile.values = part.values.data() + place * 4;
-        // The phases of a few images are in the second cache as it is.
-        tile.ahead_count = strips ? 0 : vectors_from(next);
-        tile.ahead = source + next * channel;
         kernel_.tile(tile);
     }
     if (strips) {
@@ -221,25 +226,20 @@ void SparseConvolution::write_images(const Call& call, const Unit& unit, const f
     int64_t places[kMostLanes];
     for (int64_t i = 0; i < images; ++i) places[i] = i * top.image;
     float* data = top.data + unit.time * lanes * top.image;
-    for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
-        const float* source = sums + (c - part.first) * filter;
-        for (int64_t y = 0; y < unit.rows; ++y) {
-            float* target = data + c / top.block * plane + c % top.block +
-                            ((unit.y + y) * width + unit.x) * top.block;
-            if (top.block > 1) {
-                for (int64_t x = 0; x < unit.columns; ++x) {
-                    kernel_.scatter(source + (y * unit.columns + x) * lanes, filter, count, places,
-                                    images, call.least, target + x * top.block);
-                }
-                continue;
-            }
-            for (int64_t x = 0; x < unit.columns; x += lanes) {
-                kernel_.scatter(source + (y * unit.columns + x) * lanes, lanes,
-                                std::min(lanes, unit.columns - x), places, images, call.least,
-                                target + x);
-            }
+    // The channels of a position may be neighbours, and so may the positions of a plain channel.
+    const int64_t step = top.block > 1 ? 1 : lanes;
+    for (int64_t y = 0; y < unit.rows; ++y) {
+        for (int64_t x = 0; x < unit.columns; x += step) {
+            const float* source = sums + (y * unit.columns + x) * lanes;
+            float* target = data + ((unit.y + y) * width + unit.x + x) * top.block;
+            for_neighbours(part.first, part.count, top.block, lanes, [&](int64_t c, int64_t count) {
+                const int64_t run = top.block > 1 ? count : std::min(lanes, unit.columns - x);
+                kernel_.scatter(source + (c - part.first) * filter, top.block > 1 ? filter : lanes,
+                                run, places, images, call.least,
+                                target + c / top.block * plane + c % top.block);
+            });
         }
-    });
+    }
 }
 
 void SparseConvolution::write_strips(const Plan& plan, const Call& call, const Unit& unit,
@@ -266,13 +266,18 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
     });
 }
 
+int64_t SparseConvolution::items_to_stage(int64_t times, int64_t block, bool strips) const {
+    if (strips) return times * divide_up(channels_, std::min(block, kMostLanes));
+    return times * divide_up(channels_, block) * (block == 1 ? 1 : phases_.down.input);
+}
+
 void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
-    make_rooms(plan, strips ? times : times * kernel_.lanes);
-    const int64_t items = times * divide_up(channels_, call.bottom.block);
-    const int64_t staged = phases_.down.input * phases_.across.input * call.bottom.block;
-    parallel_for(0, items, grain_of(staged), [&](int64_t first, int64_t last) {
+    const int64_t images = strips ? times : times * kernel_.lanes;
+    make_rooms(plan, images);
+    const int64_t items = items_to_stage(times, call.bottom.block, strips);
+    parallel_for(0, items, grain_of(split_image(images) / items), [&](int64_t first, int64_t last) {
         float* planes = rooms_[omp_get_thread_num()].planes.get();
         for (int64_t item = first; item < last; ++item) {
             if (strips) {
@@ -314,11 +319,11 @@ void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, cons
     const int64_t work = nnz() * phases_.down.output() * phases_.across.output() + 1;
     const int64_t most = std::max<int64_t>(1, kWorthStarting / work) * kernel_.lanes;
     for (int64_t first = 0; first < side_by_side; first += most) {
-        prepare(image_plan_, Lanes::kImages, std::min(side_by_side, most), top);
+        prepare(image_plan_, Lanes::kImages, part(0, std::min(side_by_side, most)));
         run(image_plan_, part(first, std::min(most, side_by_side - first)));
     }
     if (strips) {
-        prepare(strip_plan_, Lanes::kStrips, rest, top);
+        prepare(strip_plan_, Lanes::kStrips, part(side_by_side, rest));
         run(strip_plan_, part(side_by_side, rest));
     }
 }

@@ -150,10 +150,6 @@ struct SparseTile {
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
     float* sums;        // [filters][rows][columns][lanes]
-    // What will be packed next, ahead[ahead_places[i]], is asked for meanwhile.
-    int64_t ahead_count;
-    const int64_t* ahead_places;
-    const float* ahead;
 };
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
@@ -165,12 +161,11 @@ struct DirectSparseKernel {
     // Copy rows of `width` elements, to where rows are target_stride apart.
     void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
                       int64_t target_stride);
-    // packed[k][run.target + i] = image[places[k] + run.source + i] for i in [0, lanes) and each
-    // run, which may overwrite the end of the one before it and begin the next row.
-    //
-    //   packed  [depth][width], and room for another vector
-    void (*pack)(int64_t depth, const int64_t* places, const float* image, int64_t run_count,
-                 const SparseSource* runs, int64_t width, float* packed);
+    // packed[place.target + run.target + i] = image[place.source + run.source + i] for i in
+    // [0, lanes) and each place and run.  A run may overwrite the end of the one before it and, if
+    // there are several, begin the next vector, whose place comes later.
+    void (*pack)(int64_t depth, const SparseSource* places, const float* image, int64_t run_count,
+                 const SparseSource* runs, float* packed);
     void (*tile)(const SparseTile& t);
     // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
@@ -201,9 +196,16 @@ struct ChannelPiece {
     int64_t rows, stride, count, block;
 };
 
-// (x - x_shift) * x_factor + (dy - dy_shift) * dy_factor, by channel.
+// What a rectifier found: (x - shift) * factor + bias, by channel, with the shift of the kernel
+// that is given it.  Only where that is above 0 does dy count.
+struct ChannelRectifier {
+    const float *factor, *bias;
+};
+
+// (x - x_shift) * x_factor + (dy - dy_shift) * dy_factor, by channel; rectifier may be nullptr.
 struct ChannelCombination {
     const float *x_shift, *x_factor, *dy_shift, *dy_factor;
+    const ChannelRectifier* rectifier;
 };
 
 // By channel: arguments such as shift, and the sums, are [block].
@@ -211,12 +213,12 @@ struct ChannelKernels {
     // The sums of x - shift, and of its squares; overwritten.
     void (*moments)(const ChannelPiece& p, const float* x, const float* shift, double* sums,
                     double* squares);
-    // The sums of dy, and of dy * (x - shift); overwritten.
+    // The sums of dy, and of dy * (x - shift); overwritten.  rectifier may be nullptr.
     void (*products)(const ChannelPiece& p, const float* x, const float* dy, const float* shift,
-                     double* sums, double* products);
-    // y = (x - shift) * factor + bias; y may be x
+                     const ChannelRectifier* rectifier, double* sums, double* products);
+    // y = (x - shift) * factor + bias, or 0 instead of less if it is to be rectified; y may be x
     void (*affine)(const ChannelPiece& p, const float* shift, const float* factor,
-                   const float* bias, const float* x, float* y);
+                   const float* bias, bool rectify, const float* x, float* y);
     // dx may be x or dy
     void (*combine)(const ChannelPiece& p, const ChannelCombination& c, const float* x,
                     const float* dy, float* dx);

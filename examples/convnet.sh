@@ -7,9 +7,9 @@ models=models/convnet
 database cifar10 "${1:-downloads/cifar10}"
 baseline=${BASELINE:-$models/convnet_iter_70000.caffemodel}
 stage $models/convnet_solver.prototxt "$baseline"
-stage $models/convnet_ssl_solver.prototxt $models/convnet_ssl_iter_23000.caffemodel "$baseline"
-stage $models/convnet_finetune_solver.prototxt $models/convnet_finetune_iter_12000.caffemodel \
-    $models/convnet_ssl_iter_23000.caffemodel
+stage $models/convnet_ssl_solver.prototxt $models/convnet_ssl_iter_30000.caffemodel "$baseline"
+stage $models/convnet_finetune_solver.prototxt $models/convnet_finetune_iter_40000.caffemodel \
+    $models/convnet_ssl_iter_30000.caffemodel
 accuracy $models/convnet_train_test.prototxt "$baseline"
 small $models/convnet_finetune_train_test.prototxt $models/convnet_deploy.prototxt \
-    $models/convnet_finetune_iter_12000.caffemodel
+    $models/convnet_finetune_iter_40000.caffemodel

@@ -241,10 +241,27 @@ def join_channels(parts: Sequence[Memory], whole: Memory) -> None: ...
 def are_joined(parts: Sequence[Memory], whole: Memory) -> bool: ...
 def part_channels(whole: Memory, parts: Sequence[Memory]) -> None: ...
 def batch_norm_forward(
-    eps: float, x: Memory, y: Memory, mean: Floats, variance: Floats, inverse_std: Floats
+    eps: float,
+    factor: Floats | None,
+    bias: Floats | None,
+    rectify: bool,
+    x: Memory,
+    y: Memory,
+    mean: Floats,
+    variance: Floats,
+    inverse_std: Floats,
 ) -> None: ...
 def batch_norm_backward(
-    mean: Floats, inverse_std: Floats, x: Memory, dy: Memory, dx: Memory
+    mean: Floats,
+    inverse_std: Floats,
+    factor: Floats | None,
+    bias: Floats | None,
+    rectify: bool,
+    x: Memory,
+    dy: Memory,
+    factor_diff: Floats | None,
+    bias_diff: Floats | None,
+    dx: Memory,
 ) -> None: ...
 def channel_affine(
     shift: Floats | None, factor: Floats, bias: Floats | None, x: Memory, y: Memory

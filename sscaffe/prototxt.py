@@ -5,6 +5,7 @@ What cannot be read raises a `PrototxtError` that says where, what was expected 
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +16,14 @@ from google.protobuf.message import Message
 from sscaffe.errors import PrototxtError
 from sscaffe.files import write_atomically
 from sscaffe.proto import caffe_pb2
-from sscaffe.prototxt_errors import explain, find_bad_escape
+from sscaffe.prototxt_errors import Fault, explain, find_bad_escape, tokens
 from sscaffe.prototxt_names import NET, SOLVER
 from sscaffe.upgrade import upgrade_net, upgrade_solver
 
 MAX_SIZE = 64 * 2**20
 """Bytes that a prototxt may have; a net without its weights needs a thousandth of it."""
 
+_LAYER = re.compile(r"layer '([^']*)'")
 _M = TypeVar("_M", bound=Message)
 
 
@@ -89,7 +91,7 @@ def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
     PrototxtError
         If there is no such file, or it is not a net.
     """
-    return upgrade_net(parse_net(read_text(path), os.fspath(path)), os.fspath(path))
+    return _upgraded(path, parse_net, upgrade_net)
 
 
 def read_solver(path: str | os.PathLike[str]) -> caffe_pb2.SolverParameter:
@@ -112,7 +114,7 @@ def read_solver(path: str | os.PathLike[str]) -> caffe_pb2.SolverParameter:
     PrototxtError
         If there is no such file, or it is not a solver.
     """
-    return upgrade_solver(parse_solver(read_text(path), os.fspath(path)), os.fspath(path))
+    return _upgraded(path, parse_solver, upgrade_solver)
 
 
 def read_text(path: str | os.PathLike[str]) -> bytes:
@@ -167,6 +169,29 @@ def write_text(path: str | os.PathLike[str], message: Message) -> None:
         If the file cannot be written.
     """
     write_atomically(path, format_net(message).encode())
+
+
+def _upgraded(
+    path: str | os.PathLike[str],
+    parse: Callable[[bytes, str], _M],
+    upgrade: Callable[[_M, str], _M],
+) -> _M:
+    content, source = read_text(path), os.fspath(path)
+    message = parse(content, source)
+    try:
+        return upgrade(message, source)
+    except PrototxtError as error:
+        raise _placed(str(error), _text(content, source), source) from None
+
+
+def _placed(refusal: str, text: str, source: str) -> PrototxtError:
+    """Say where in a text the layer or field is that a refusal of its form names first."""
+    layer, field = _LAYER.search(refusal), refusal.partition(":")[0]
+    for wanted in (layer[1] if layer else None, field, field.split("_")[0]):
+        for word in tokens(text):
+            if wanted == (word.text[1:-1] if word.kind == "string" else word.text):
+                return Fault(refusal, text, word.offset).error(source)
+    return PrototxtError(refusal, source)
 
 
 def _parse(content: str | bytes, message: _M, descriptor: Descriptor, source: str) -> _M:

@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"""\\(?:[^abfnrtv\\'"?0-7xXuU]|[xX](?![0-9A-Fa-f]))""")
 _FLOAT_WORD = re.compile(r"-?(?:inf|infinity|nan)f?", re.IGNORECASE)
+_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})", re.MULTILINE)
 _CLOSING = {"{": "}", "<": ">"}
 _INTEGER_BITS = {
     FieldDescriptor.CPPTYPE_INT32: (True, 32),
@@ -146,6 +147,8 @@ class _Walk:
         # The messages that are open, each with the token that opened it.
         self.open: list[tuple[Descriptor, Token]] = [(descriptor, self.token)]
         self.path: list[str] = []
+        # The message that was closed last, and the brace that did it.
+        self.closed: tuple[Descriptor, Token] | None = None
 
     def run(self) -> None:
         """Walk to the end, or raise `_FoundError`."""
@@ -172,7 +175,9 @@ class _Walk:
         descriptor, opened = self.open[-1]
         seen: dict[str, Token] = {}
         while self.token.kind != "end":
+            brace = self.token
             if closing and self.skip(closing):
+                self.closed = descriptor, brace
                 return
             self.field(descriptor, seen)
             self.skip(",", ";")
@@ -204,6 +209,12 @@ class _Walk:
             self.scalars(field)
 
     def refuse_name(self, token: Token) -> None:
+        if marker := _CONFLICT.match(self.text, token.offset):
+            raise _FoundError(
+                f"expected a field name, got the '{marker.group()}' of a merge that was not ended; "
+                "keep one of the two versions, and none of these lines",
+                token,
+            )
         if token.text in ("}", ">"):
             if len(self.open) == 1:
                 advice = "remove it, or add the opening brace that it belongs to"
@@ -230,6 +241,13 @@ class _Walk:
                     f"{message}; it belongs {place}, so close the '{brace.text}' of line "
                     f"{line_of(self.text, brace.offset)} before it"
                 )
+        if self.closed and name in self.closed[0].fields_by_name:
+            closed, brace = self.closed
+            return (
+                f"{message}; it belongs in {closed.name}, which the '{brace.text}' of line "
+                f"{line_of(self.text, brace.offset)} closed: remove that, or put the field before "
+                "it"
+            )
         advice = advice_on_field(name, descriptor, self.open[0][0])
         return f"{message}; {advice}" if advice else message
 

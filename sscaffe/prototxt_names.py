@@ -13,15 +13,17 @@ NET = _MESSAGES["NetParameter"]
 SOLVER = _MESSAGES["SolverParameter"]
 LAYER = _MESSAGES["LayerParameter"]
 V1_LAYER = _MESSAGES["V1LayerParameter"]
+V0_LAYER = _MESSAGES["V0LayerParameter"]
 
 # Fields of an old form of a message, and how to write them in the new one.
 RENAMED = {
     (LAYER.full_name, "blobs_lr"): "write param { lr_mult: ... }",
     (LAYER.full_name, "weight_decay"): "write param { decay_mult: ... }",
+    (NET.full_name, "bottom"): "write input for an input of the net; else it belongs in layer",
 }
 
 # Messages that no advice should lead to: old forms, and a net inside a solver.
-_HIDDEN = {V1_LAYER.full_name, _MESSAGES["V0LayerParameter"].full_name, NET.full_name}
+_HIDDEN = {V1_LAYER.full_name, V0_LAYER.full_name, NET.full_name}
 _MOST_PLACES = 4
 _MOST_VALUES = 12
 
@@ -54,7 +56,10 @@ def advice_on_field(name: str, descriptor: Descriptor, root: Descriptor) -> str:
         places = _places(name, other, whole=other is not root)
         if places:
             return f"it belongs in {either(places)}" + ("" if other is root else f", in {where}")
-    return _nearest_field(name, descriptor)
+    near = _nearest_field(name, descriptor)
+    if descriptor is V0_LAYER and not near:
+        return "no layer had it in 2013, so write this one in the form of today"
+    return near
 
 
 def advice_on_enum(enum: EnumDescriptor, word: str) -> str:

@@ -46,7 +46,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "local_lr_auto": Field(False),
         "eval_type": Field("classification"),
     },
-    "ParamSpec": {"force_mult": Field(0), "force_regularize": Field(None)},
+    "ParamSpec": {"force_regularize": Field(None, refused=False)},
     "LayerParameter": {"quantization_param": Field(None)},
     "BatchNormParameter": {
         "use_weight_bias": Field(False, _SCALE),

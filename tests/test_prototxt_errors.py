@@ -65,6 +65,27 @@ def check_explained(error):
             "NetParameter has no field 'block_group_decay'; it belongs in the solver",
         ),
         ("layer { base_lr: 1 }", "LayerParameter has no field 'base_lr'; it belongs in the solver"),
+        (
+            "layer {\n name: 'a' }\n param { lr_mult: 1 }\n}",
+            "NetParameter has no field 'param'; it belongs in LayerParameter, which the '}' of "
+            "line 2 closed: remove that, or put the field before it",
+        ),
+        (
+            "layer { convolution_param { num_output: 3 } kernel_size: 3 }",
+            "LayerParameter has no field 'kernel_size'; it belongs in ConvolutionParameter, which "
+            "the '}' of line 1 closed: remove that, or put the field before it",
+        ),
+        # Names of old that nothing is called any more.
+        (
+            "bottom: 'data'",
+            "NetParameter has no field 'bottom'; write input for an input of the net; else it "
+            "belongs in layer",
+        ),
+        (
+            "layers { layer { datum_dims { channels: 1 } } }",
+            "V0LayerParameter has no field 'datum_dims'; no layer had it in 2013, so write this "
+            "one in the form of today",
+        ),
         # What was meant.
         (
             "layer { convolution_param { num_outputs: 3 } }",
@@ -174,6 +195,15 @@ def check_explained(error):
         ("name: 'abc\nforce_backward: true", "expected a closing ' on the same line, got 'abc"),
         ("'abc", "expected a closing ' on the same line, got 'abc"),
         ("@", "expected a field name, got '@'"),
+        ("< name: 'a' >", "expected a field name, got '<'"),
+        *(
+            (
+                f"name: 'a'\n{marker} HEAD\nforce_backward: true",
+                f"expected a field name, got the '{marker}' of a merge that was not ended; keep "
+                "one of the two versions, and none of these lines",
+            )
+            for marker in ("<<<<<<<", "=======", ">>>>>>>")
+        ),
         ("[foo.bar]: 1", "expected a field name, got '['"),
         ("name: '" + "x" * 100, "expected a closing ' on the same line, got '" + "x" * 36 + "..."),
         (

@@ -18,7 +18,10 @@ from tests.solver.nets import settings
 
 # Fields that may have any value: what they ask for makes no difference here.
 HARMLESS = {
-    "NetParameter": {"engine"},  # the best kernel is chosen anyway
+    "NetParameter": {
+        "engine",  # the best kernel is chosen anyway
+        "version",  # of the form, which the layers tell
+    },
     "LayerParameter": {
         "engine",
         "sigmoid_param",  # has nothing but an engine, nor have these
@@ -44,6 +47,7 @@ HARMLESS = {
         "winograd_sparsity_factor",
         "winograd_adjust_threshold",
     },
+    "ParamSpec": {"force_mult"},  # a factor on force_decay, which is refused
     "LossParameter": {"pre_fixed_normalizer"},  # normalization: PRE_FIXED is refused
     "BatchNormParameter": {"engine"},
     "ConcatParameter": {"engine"},
@@ -152,14 +156,6 @@ SCALE = "put a Scale layer after this one and leave the field out"
             f"bias_filler: is not supported; {SCALE}",
         ),
         (
-            "type: 'InnerProduct' param { } param { force_mult: 0.5 }",
-            "force_mult: 0.5 is not supported; leave the field out",
-        ),
-        (
-            "type: 'InnerProduct' param { force_regularize { multi: 1 } }",
-            "force_regularize: is not supported; leave the field out",
-        ),
-        (
             "type: 'Convolution' quantization_param { bw_params: 8 }",
             "quantization_param: is not supported; leave the field out",
         ),
@@ -181,7 +177,7 @@ def test_what_would_change_the_result_is_refused(text, message):
         "type: 'Convolution' convolution_param { engine: CAFFE conv_algorithm: 'winograd' }",
         "type: 'InnerProduct' inner_product_param { engine: MKL2017 } engine: 'MKLDNN:CPU'",
         "type: 'ReLU' relu_param { engine: CAFFE } multinode { num_nodes: 4 }",
-        "type: 'InnerProduct' param { force_mult: 0 }",
+        "type: 'InnerProduct' param { } param { force_mult: 0.5 }",
         "type: 'InnerProduct' inner_product_param { dump_parameter: false }",
     ],
 )
@@ -209,19 +205,28 @@ def test_what_changes_no_result_is_told_once_for_each_layer(kind, param, field, 
     assert record.getMessage() == f"{field}: not supported; the field of layer 'l' has no effect"
 
 
+def test_blocks_of_force_regularization_are_told_of(caplog):
+    make_layer("name: 'l' type: 'InnerProduct' param { force_regularize { multi: 1 } }")
+    (record,) = caplog.records
+    assert (
+        record.getMessage()
+        == "force_regularize: not supported; the field of layer 'l' has no effect"
+    )
+
+
 def test_the_refusal_says_which_layer():
-    with pytest.raises(UnsupportedError, match="force_mult: 1 is not") as caught:
-        make_net(INPUT + times("a", more="param { force_mult: 1 }"))
+    with pytest.raises(UnsupportedError, match="quantization_param: is not") as caught:
+        make_net(INPUT + times("a", more="quantization_param { bw_params: 8 }"))
     assert any("layer:  'a'" in note for note in caught.value.__notes__)
 
 
 def test_layers_that_the_rules_leave_out_are_not_looked_at():
-    make_net(INPUT + times("a", more="param { force_mult: 1 } include { phase: TRAIN }"))
+    make_net(INPUT + times("a", more="quantization_param { } include { phase: TRAIN }"))
 
 
 def test_a_net_inside_a_solver_is_left_to_the_net(caplog):
     param = settings()
-    param.net_param.layer[1].param[0].force_mult = 1
+    param.net_param.layer[1].quantization_param.bw_params = 8
     checked(param)
     assert not caplog.records
 

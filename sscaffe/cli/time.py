@@ -74,8 +74,8 @@ def command(as_json: bool, log: str, iterations: int | None, write_auto: str, **
     """Time a net: each layer, forward and backward, with the work it has and the work it saves.
 
     Times are medians in ms. MFLOP is the dense work of a forward pass over the batch; "kept" is
-    the share of it in rows and columns of the weight matrix that are not zero. In TEST, layers
-    that run as one are one row.
+    the share of it in rows and columns of the weight matrix that are not zero. Layers that
+    run as one are one row.
 
     With --compare, "layer" is all of it, on the bottom as the layer before leaves it and with the
     layers that run as one with it; "lowering" is the im2col of the modes that do it; "kernel" is

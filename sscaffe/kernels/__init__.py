@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from sscaffe.kernels.operators import (
+    AfterNorm as AfterNorm,
     BatchNormOperator as BatchNormOperator,
     ConcatenatedConvolution as ConcatenatedConvolution,
     ConcatOperator as ConcatOperator,

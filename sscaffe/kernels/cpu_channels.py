@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
-from sscaffe.kernels.operators import MovingSums
+from sscaffe.kernels.operators import AfterNorm, MovingSums
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -76,25 +76,46 @@ class ByChannel:
         )
 
 
+_NOTHING = AfterNorm()
+
+
 class BatchNorm(ByChannel):
     """See `BatchNormOperator`."""
+
+    goes_on = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         statistics = np.empty((3, shape[1]), np.float32)
         self._mean, self._variance, self._inverse_std = statistics
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+    def forward(
+        self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums, after: AfterNorm = _NOTHING
+    ) -> None:
         """See `BatchNormOperator.forward`."""
         x, y = self._start(bottom, top)
-        _core.batch_norm_forward(eps, x, y, self._mean, self._variance, self._inverse_std)
+        statistics = self._mean, self._variance, self._inverse_std
+        _core.batch_norm_forward(eps, *after, x, y, *statistics)
         sums.add(self._mean, self._variance)
 
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
+    def backward(
+        self,
+        top: "Blob",
+        bottom: "Blob",
+        after: AfterNorm = _NOTHING,
+        diffs: tuple[Array | None, Array | None] = (None, None),
+    ) -> None:
         """See `BatchNormOperator.backward`."""
         x = self._bottom_again(bottom)
         dy, dx = self._diffs(top, bottom, x.layout)
-        _core.batch_norm_backward(self._mean, self._inverse_std, x, dy, dx)
+        _core.batch_norm_backward(self._mean, self._inverse_std, *after, x, dy, *diffs, dx)
+
+    def normalized(self, bottom: "Blob") -> "_core.Memory":
+        """See `BatchNormOperator.normalized`."""
+        x = self._bottom_again(bottom)
+        y = _core.Memory(x.layout)
+        _core.channel_affine(self._mean, self._inverse_std, None, x, y)
+        return y
 
     def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.normalize`."""
@@ -139,3 +160,7 @@ class Scale(ByChannel):
         else:
             dy, dx = top.diff_tensor.memory_as(layout, self._shape), None
         _core.channel_scale_backward(factor, x, dy, factor_diff, bias_diff, dx)
+
+    def recall(self, bottom: "_core.Memory") -> None:
+        """See `ScaleOperator.recall`."""
+        self._saved = bottom

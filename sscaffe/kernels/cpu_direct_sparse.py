@@ -39,13 +39,8 @@ class DirectSparseConvolution:
         bottom_shape = (images, g.in_channels, *g.input)
         top_shape = (images, g.out_channels, *g.output)
         source = bottom.data_tensor.memory(bottom_shape)
-        layout = source.layout
-        block = layout.image_block if layout.dims == bottom_shape else 0
-        if block == 0:
-            block = 1
+        if source.layout.dims != bottom_shape or source.layout.image_block == 0:
             source = bottom.data_tensor.memory_as(_core.Layout(bottom_shape), bottom_shape)
-        target = top.data_tensor.output(
-            _core.Layout.with_channel_block(top_shape, block), top_shape
-        )
+        target = top.data_tensor.output(_core.layout_like(source.layout, top_shape), top_shape)
         start_values = None if bias is None else bias.const_data
         run(self._packed.forward, source, start_values, relu, target)

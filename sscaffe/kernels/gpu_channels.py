@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sscaffe.kernels.gpu_runtime import launch, xp
-from sscaffe.kernels.operators import MovingSums
+from sscaffe.kernels.operators import AfterNorm, MovingSums
 
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
@@ -63,10 +63,14 @@ class ByChannel:
         return self._saved if self._is_saved else bottom.const_data
 
 
+_NOTHING = AfterNorm()
+
+
 class BatchNorm(ByChannel):
     """See `BatchNormOperator`."""
 
     file = "batch_norm.cu"
+    goes_on = True
 
     def __init__(self, shape: Shape, dtype: Any) -> None:
         super().__init__(shape, dtype)
@@ -74,22 +78,40 @@ class BatchNorm(ByChannel):
             xp.empty(shape[1], self._dtype) for _ in range(4)
         )
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+    def forward(
+        self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums, after: AfterNorm = _NOTHING
+    ) -> None:
         """See `BatchNormOperator.forward`."""
         x, saved, parts = bottom.const_data, self._save(bottom, top), self._parts()
         self._run("batch_norm_sums", x, self._shift, parts)
         statistics = self._mean, self._variance, self._inverse_std
         moving = [blob.data_tensor.write() for blob in sums.blobs]
         factors = float(sums.fraction), float(sums.correction)
-        read = x, top.new_data(), saved, self._shift, parts, float(eps)
+        read = x, top.new_data(), saved, self._shift, parts, float(eps), *_flat(after)
         self._run("batch_norm_forward", *read, *statistics, *moving, *factors)
 
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
+    def backward(
+        self,
+        top: "Blob",
+        bottom: "Blob",
+        after: AfterNorm = _NOTHING,
+        diffs: tuple[Any, Any] = (None, None),
+    ) -> None:
         """See `BatchNormOperator.backward`."""
         x, dy, parts = self._bottom_again(bottom), top.const_diff, self._parts()
-        self._run("batch_norm_products", x, dy, self._mean, parts)
+        normal = self._mean, self._inverse_std, *_flat(after)
+        self._run("batch_norm_products", x, dy, *normal, parts)
         dx = bottom.new_diff()
-        self._run("batch_norm_backward", x, dy, dx, self._mean, self._inverse_std, parts)
+        self._run("batch_norm_backward", x, dy, dx, *normal, *diffs, parts)
+
+    def normalized(self, bottom: "Blob") -> Any:
+        """See `BatchNormOperator.normalized`."""
+        x, out = self._bottom_again(bottom), xp.empty(self._count, self._dtype)
+        factor, bias = self._inverse_std, -self._mean * self._inverse_std
+        arguments = x, out, None, factor, bias, *self._split
+        grid = (self._channels * self._chunks,)
+        launch("scale.cu", "scale_forward", grid, (self._threads,), arguments, self._dtype)
+        return out
 
     def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """See `BatchNormOperator.normalize`."""
@@ -100,6 +122,10 @@ class BatchNorm(ByChannel):
         """See `BatchNormOperator.backward_normalize`."""
         dy, moving = top.const_diff, [blob.const_data for blob in sums.blobs[1:]]
         self._run("batch_norm_by_sums", dy, bottom.new_diff(), None, *moving, float(eps))
+
+
+def _flat(after: AfterNorm) -> tuple[Any, Any, int]:
+    return after.factor, after.bias, int(after.rectify)
 
 
 class Scale(ByChannel):
@@ -133,3 +159,7 @@ class Scale(ByChannel):
             arguments = sums, factor_diff, bias_diff, self._chunks
             threads = min(_THREADS, 32 * -(-self._chunks // 32))
             launch(self.file, "scale_diffs", (self._channels,), (threads,), arguments, self._dtype)
+
+    def recall(self, bottom: Any) -> None:
+        """See `ScaleOperator.recall`."""
+        self._saved, self._is_saved = bottom, True

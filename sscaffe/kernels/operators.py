@@ -103,14 +103,45 @@ class CountedLabels(NamedTuple):
     divided_by: Array  # float64, (1,): what the sum over the labels was divided by
 
 
+class AfterNorm(NamedTuple):
+    """What is done to normalized values in the same pass.
+
+    They are multiplied by a factor for each channel, and a bias is added (1 and 0 by default);
+    then perhaps what is less than 0 becomes 0.
+    """
+
+    factor: Array | None = None
+    bias: Array | None = None
+    rectify: bool = False
+
+
+_NOTHING = AfterNorm()
+
+
 class BatchNormOperator(Protocol):
     """The normalization of each channel of an array (N, C, ...)."""
 
-    def forward(self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums) -> None:
+    goes_on: bool  # whether it does an `AfterNorm`
+
+    def forward(
+        self, bottom: "Blob", top: "Blob", eps: float, sums: MovingSums, after: AfterNorm = _NOTHING
+    ) -> None:
         """Normalize by the batch's own mean and variance, and add both to the sums."""
 
-    def backward(self, top: "Blob", bottom: "Blob") -> None:
-        """Set ``bottom.diff`` from ``top.diff``, after `forward`."""
+    def backward(
+        self,
+        top: "Blob",
+        bottom: "Blob",
+        after: AfterNorm = _NOTHING,
+        diffs: tuple[Array | None, Array | None] = (None, None),
+    ) -> None:
+        """Set ``bottom.diff`` from ``top.diff``, after `forward` with the same `after`.
+
+        The gradients of its factor and bias are added to those of the two diffs that are there.
+        """
+
+    def normalized(self, bottom: "Blob") -> Any:
+        """Return what the last forward pass normalized, as `ScaleOperator.recall` takes it."""
 
     def normalize(self, bottom: "Blob", top: "Blob", sums: MovingSums, eps: float) -> None:
         """Set ``top.data = (bottom.data - mean) / sqrt(variance + eps)`` by the statistics."""
@@ -135,6 +166,9 @@ class ScaleOperator(Protocol):
         propagate_down: bool,
     ) -> None:
         """Add to those of the two diffs that are there, and set ``bottom.diff`` if wanted."""
+
+    def recall(self, bottom: Any) -> None:
+        """Take this for the bottom of the last forward pass, which a BatchNorm ran instead."""
 
 
 class DropoutOperator(Protocol):

@@ -1,8 +1,10 @@
 """BatchNorm: each channel to mean 0 and variance 1."""
 
+from typing import Any
+
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
-from sscaffe.kernels import MovingSums
+from sscaffe.kernels import AfterNorm, MovingSums
 from sscaffe.layer import TEST, Fusion, Layer, register
 from sscaffe.proto import caffe_pb2
 
@@ -27,7 +29,7 @@ class BatchNormLayer(Layer):
     may_run_in_place = True
     learns = False
 
-    normalized: Array  # y, kept for backward: a layer that runs in place on the top overwrites it
+    kept: Array  # y, for backward: a layer that runs in place on the top overwrites it
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Create the moving sums."""
@@ -76,10 +78,32 @@ class BatchNormLayer(Layer):
         else:
             sums.add(*self._normalize_by_batch(bottom[0], top[0]))
 
+    @property
+    def goes_on(self) -> bool:
+        """See `sscaffe.net.norm_step.Normalizing`."""
+        return not self.global_stats and self._operator is not None and self._operator.goes_on
+
+    def forward_with(self, bottom: Blob, top: Blob, after: AfterNorm) -> None:
+        """See `sscaffe.net.norm_step.Normalizing`."""
+        assert self._operator is not None
+        self._operator.forward(bottom, top, self.eps, self._moving_sums(), after)
+
+    def backward_with(
+        self, top: Blob, bottom: Blob, after: AfterNorm, diffs: tuple[Array | None, Array | None]
+    ) -> None:
+        """See `sscaffe.net.norm_step.Normalizing`."""
+        assert self._operator is not None
+        self._operator.backward(top, bottom, after, diffs)
+
+    def normalized(self, bottom: Blob) -> Any:
+        """See `sscaffe.net.norm_step.Normalizing`."""
+        assert self._operator is not None
+        return self._operator.normalized(bottom)
+
     def _normalize_by_batch(self, bottom: Blob, top: Blob) -> tuple[Array, Array]:
         xp, x = self.xp, bottom.const_data.reshape(self.flat)
         mean = x.mean(axis=(0, 2))
-        self.normalized = y = xp.empty(self.flat, self.dtype)
+        self.kept = y = xp.empty(self.flat, self.dtype)
         xp.subtract(x, mean[:, None], out=y)
         variance = xp.einsum("ncs,ncs->c", y, y) / self.dtype.type(self.per_channel)
         self.inverse_std = 1 / xp.sqrt(variance + self.eps)
@@ -104,7 +128,7 @@ class BatchNormLayer(Layer):
         if self.global_stats:
             dx = dy * self.inverse_std[:, None]
         else:
-            y = self.normalized
+            y = self.kept
             projection = xp.einsum("ncs,ncs->c", dy, y) / self.dtype.type(self.per_channel)
             dx = y * -projection[:, None]
             dx += dy

@@ -1,6 +1,7 @@
 """Scale: multiply by a learned factor, and add a learned bias if asked."""
 
 import math
+from typing import Any
 
 from sscaffe.blob import Array, Blob
 from sscaffe.errors import ShapeError
@@ -90,6 +91,22 @@ class ScaleLayer(Layer):
         """See `Layer.channel_affine`."""
         factor = self.blobs[0].const_data
         return factor, self.blobs[1].const_data if self.has_bias else self.xp.zeros_like(factor)
+
+    def factor_and_bias(self) -> tuple[Array, Array | None]:
+        """See `sscaffe.net.norm_step.Scaling`."""
+        bias = self.blobs[1].const_data if self.has_bias else None
+        return self.blobs[0].const_data, bias
+
+    def diffs(self) -> tuple[Array | None, Array | None]:
+        """See `sscaffe.net.norm_step.Scaling`."""
+        pairs = zip(self.blobs, self.param_propagate_down, strict=True)
+        found = [blob.mutable_diff if learns else None for blob, learns in pairs]
+        return found[0], found[1] if self.has_bias else None
+
+    def recall(self, bottom: Any) -> None:
+        """See `sscaffe.net.norm_step.Scaling`."""
+        assert self._operator is not None
+        self._operator.recall(bottom)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Set the gradients of x and factor, and add to those of the blobs."""

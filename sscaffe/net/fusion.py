@@ -89,6 +89,16 @@ class FusedStep:
         self._layer.forward_with(self.steps[0].bottom[0], weights, bias, self.top[0], self.epilogue)
         return 0.0
 
+    @property
+    def needs_backward(self) -> bool:
+        """Whether anything needs it to run backward."""
+        return any(step.needs_backward for step in self.steps)
+
+    def backward(self) -> None:
+        """Run the layers backward, each by itself, as far as they need it."""
+        for step in reversed(self.steps):
+            step.backward()
+
     def take_sum(self, dying: Collection[int], sharing: "Sharing") -> None:
         """Let the top have the memory of what is added, if that is among the dying arrays."""
         add, bottom = self.epilogue.add, self.steps[0].bottom[0]

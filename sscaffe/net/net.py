@@ -11,7 +11,7 @@ from sscaffe.blob import Blob, Param
 from sscaffe.device import Device, default
 from sscaffe.errors import UnsupportedError
 from sscaffe.glog import logger
-from sscaffe.layer import TEST, TRAIN, Layer
+from sscaffe.layer import TEST, Layer
 from sscaffe.net import weights as weights_io
 from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare_for
 from sscaffe.net.hooks import Hooks
@@ -133,7 +133,7 @@ class Net(Passes, Scripting):
     def _describe(self, graph: Graph) -> None:
         steps = self._steps = graph.steps
         self.debug_info = graph.param.debug_info
-        self._plan = Plan(steps, TRAIN if self.debug_info else self.phase)
+        self._plan = Plan(steps, self.phase, singly=self.debug_info)
         self._ways: Ways | None = None
         self._device_passes = None if self._device.is_cpu else DevicePasses(self._device.kernels)
         self.param, self.name = graph.param, graph.param.name

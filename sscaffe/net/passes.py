@@ -37,13 +37,13 @@ class DevicePasses:
             self._forward = RecordedPass(plan.units, _of_unit, run, kernels, by_version)
         return self._forward.run()
 
-    def backward(self, steps: Sequence[Step], run: Callable[[Step], float]) -> None:
-        """Run the layers that need it from the last to the first."""
+    def backward(self, plan: Plan, last: int, run: Callable[[Unit], float]) -> None:
+        """Run the layers that need it from number `last` to the first."""
         if self._backward is None or self._backward_of is not self._forward:
-            back = [step for step in reversed(steps) if step.needs_backward]
+            back = [unit for unit in plan.backward(0, last) if unit.step.needs_backward]
             self._backward_of = self._forward
-            before = self._forward or RecordedPass([], _of_step, run, self._kernels, False)
-            self._backward = RecordedPass(back, _of_step, run, self._kernels, False, before)
+            before = self._forward or RecordedPass([], _of_unit, run, self._kernels, False)
+            self._backward = RecordedPass(back, _of_unit, run, self._kernels, False, before)
         self._backward.run()
 
     def forget(self) -> None:
@@ -60,10 +60,6 @@ class DevicePasses:
 
 def _of_unit(unit: Unit) -> Sequence[Step]:
     return unit.step.steps
-
-
-def _of_step(step: Step) -> Sequence[Step]:
-    return [step]
 
 
 class Passes:
@@ -116,7 +112,8 @@ class Passes:
             self._device_passes.forget()
         shares = self._shares_weights or self._graph.params.shared
         drops = self._plan.is_compact and not shares and self._device.is_cpu
-        for unit in self._plan.between(first, last):
+        singly = self.debug_info and self.phase == TRAIN
+        for unit in self._plan.between(first, last, singly=singly):
             call_all(self.hooks.before_forward, unit.places)
             loss += self._run_unit(unit)
             call_all(self.hooks.after_forward, unit.places)
@@ -147,13 +144,14 @@ class Passes:
         if first is None and last == 0 and self._is_recorded():
             self._record_backward()
             return
-        steps = self._steps[last : len(self._steps) if first is None else first + 1]
-        for place, step in zip(range(last + len(steps) - 1, -1, -1), reversed(steps), strict=False):
-            call_all(self.hooks.before_backward, (place,))
-            self._run_back(step)
-            call_all(self.hooks.after_backward, (place,))
-            if self.debug_info and step.needs_backward:
-                debug.log_backward(step)
+        first = len(self._steps) - 1 if first is None else first
+        steps = self._steps[last : first + 1]
+        for unit in self._plan.backward(last, first, singly=self.debug_info):
+            call_all(self.hooks.before_backward, unit.places[::-1])
+            self._run_back(unit)
+            call_all(self.hooks.after_backward, unit.places[::-1])
+            if self.debug_info and unit.step.needs_backward:
+                debug.log_backward(self._steps[unit.places[0]])
         if self.debug_info and len(steps) == len(self._steps):
             debug.log_norms(self.learnable_params)
         _publish(steps)
@@ -183,7 +181,7 @@ class Passes:
 
     def _record_backward(self) -> None:
         assert self._device_passes is not None
-        self._device_passes.backward(self._steps, self._run_back)
+        self._device_passes.backward(self._plan, len(self._steps) - 1, self._run_back)
         self._device_passes.publish(self._steps)
 
     def _finite(self, loss: Any) -> float:
@@ -209,11 +207,11 @@ class Passes:
             self._locate(error, self._steps[unit.places[0]])
             raise
 
-    def _run_back(self, step: Step) -> float:
+    def _run_back(self, unit: Unit) -> float:
         try:
-            step.backward()
+            unit.step.backward()
         except Exception as error:
-            self._locate(error, step)
+            self._locate(error, self._steps[unit.places[0]])
             raise
         return 0.0
 
@@ -237,7 +235,8 @@ class Passes:
             for step in fused.steps:
                 step.forward()
             fused.top[0].set_data(values)
-        self._plan = Plan(self._steps, phase=TRAIN)
+        self._plan.between(0, len(self._steps) - 1, singly=True)  # what ran as one may be in use
+        self._plan = Plan(self._steps, self.phase, singly=True)
 
     def _locate(self, error: Exception, step: Step) -> None:
         add_location(error, step.layer.layer_param, self.source, step.describe_bottom())

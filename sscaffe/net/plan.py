@@ -12,6 +12,7 @@ from sscaffe.layer import TEST
 from sscaffe.net import joining
 from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
 from sscaffe.net.layouts import tell_readers
+from sscaffe.net.norm_step import NormStep, find_norm_steps
 from sscaffe.net.step import Step
 
 
@@ -19,7 +20,7 @@ from sscaffe.net.step import Step
 class Unit:
     """What runs at once."""
 
-    step: Step | FusedStep
+    step: Step | FusedStep | NormStep
     places: tuple[int, ...]  # of its layers in the net
     dying: list[Blob] = field(default_factory=list)  # blobs that nobody reads after it
     has_dropped: bool = False  # the weights that it needs no more
@@ -40,26 +41,36 @@ class Plan:
     steps : sequence of Step
         The layers.
     phase : int
-        Of the net; only in TEST are layers fused.
+        Of the net.
     kept : sequence of Blob, optional
         The blobs that somebody will read. Then the others may be left out, and their memory is used
         again for later ones. By default all will be read.
+    singly : bool
+        Each layer is to run by itself.
     """
 
     def __init__(
-        self, steps: Sequence[Step], phase: int, kept: Sequence[Blob] | None = None
+        self,
+        steps: Sequence[Step],
+        phase: int,
+        kept: Sequence[Blob] | None = None,
+        *,
+        singly: bool = False,
     ) -> None:
         self._steps = steps
         self.is_compact = kept is not None
         ids = None if kept is None else {id(blob) for blob in kept}
-        if phase == TEST:
+        chained: list[Unit] = []
+        if phase == TEST and not singly:
             tell_readers(steps)
-        chains = find_chains(steps, ids) if phase == TEST else []
-        chained = {place for chain in chains for place in chain.places}
-        units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in chained]
-        for chain in chains:
-            fused = FusedStep([steps[place] for place in chain.places], chain.add)
-            units.append(Unit(fused, chain.places))
+            for chain in find_chains(steps, ids):
+                fused = FusedStep([steps[place] for place in chain.places], chain.add)
+                chained.append(Unit(fused, chain.places))
+        elif not singly:
+            chained = [Unit(step, places) for step, places in find_norm_steps(steps)]
+        taken = {place for unit in chained for place in unit.places}
+        units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in taken]
+        units.extend(chained)
         self.units = sorted(units, key=lambda unit: unit.places[-1])
         self._arena = Arena()
         self._joined: list[Joined] = []
@@ -81,20 +92,22 @@ class Plan:
         """Let go of what was kept for later passes, as those will need other sizes."""
         self._arena.clear()
 
-    def between(self, first: int, last: int) -> list[Unit]:
-        """Return the units of the layers from `first` to `last`.
+    def between(self, first: int, last: int, *, singly: bool = False) -> list[Unit]:
+        """Return the units of the layers from `first` to `last`; a chain that is cut is split.
+
+        With `singly`, those of TRAIN are all split.
 
         Raises
         ------
         UnsupportedError
             If the range cuts through a chain and the blobs within it are gone.
         """
-        if first == 0 and last == len(self._steps) - 1:
+        if first == 0 and last == len(self._steps) - 1 and not singly:
             return self.units
         chosen: list[Unit] = []
         for unit in self.units:
             inside = [place for place in unit.places if first <= place <= last]
-            if len(inside) == len(unit.places):
+            if len(inside) == len(unit.places) and not (singly and isinstance(unit.step, NormStep)):
                 chosen.append(Unit(unit.step, unit.places))
             elif inside and self.is_compact:
                 names = ", ".join(repr(self._steps[place].layer.name) for place in unit.places)
@@ -102,8 +115,14 @@ class Plan:
                     f"forward: {names} run as one since compact(); start and end outside of them"
                 )
             else:
+                if inside and isinstance(unit.step, NormStep):
+                    unit.step.split()
                 chosen.extend(Unit(self._steps[place], (place,)) for place in inside)
         return chosen
+
+    def backward(self, first: int, last: int, *, singly: bool = False) -> list[Unit]:
+        """Return what runs backward of the layers from `first` to `last`, from the back."""
+        return self.between(first, last, singly=singly)[::-1]
 
     def folded(self) -> list[FusedStep]:
         """Return the fused steps that leave out what a backward pass needs."""

@@ -116,7 +116,7 @@ def contest(unit: Unit, rounds: int | None = None) -> LayerComparison:
         parts = {part: values for (owner, part), values in times.items() if owner == mode}
         used = done.get(mode, round(macs * (1 - zeros)))
         timings.append(_timing(mode, parts, used, contestant.description))
-    layers = [step.layer for step in _steps(unit)]
+    layers = [step.layer for step in unit.step.steps]
     return LayerComparison(
         name=" + ".join(each.name for each in layers),
         layer=layer.name,
@@ -212,12 +212,8 @@ class _Contestant:
         return all(layer.lower(blob, weights) for blob in self._own_bottoms)
 
 
-def _steps(unit: Unit) -> list[Step]:
-    return unit.step.steps if isinstance(unit.step, FusedStep) else [unit.step]
-
-
 def _first(unit: Unit) -> Step:
-    return _steps(unit)[0]
+    return unit.step.steps[0]
 
 
 def _like(blob: Blob) -> Blob:

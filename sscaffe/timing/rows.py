@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from sscaffe import sparsity
 from sscaffe.layer import Layer
 from sscaffe.net import Net
+from sscaffe.net.norm_step import NormStep
 from sscaffe.net.plan import Unit
 from sscaffe.timing.spread import Spread, milliseconds
 
@@ -162,6 +163,9 @@ class _Watch:
         net = self.net
 
         def run() -> None:
+            if isinstance(unit.step, NormStep):
+                unit.step.backward()
+                return
             for place in reversed(unit.places):
                 flags = net.bottom_need_backward[place]
                 net.layers[place].backward(net.tops[place], flags, net.bottoms[place])

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
-from sscaffe.upgrade import batch_norm, inputs, solver_type, transform, v0, v1
+from sscaffe.upgrade import batch_norm, group_decay, inputs, solver_type, transform, v0, v1
 
 _M = TypeVar("_M", bound=Message)
 _Net = caffe_pb2.NetParameter
@@ -56,6 +56,12 @@ NET_STEPS: tuple[Step[_Net], ...] = (
         "batch norm layers using deprecated params",
         "batch norm layers using deprecated params.",
     ),
+    Step(
+        group_decay.is_needed,
+        group_decay.upgrade,
+        f"input {_FILE}group_decay_mult",
+        f"{_FILE}group_decay_mult",
+    ),
 )
 """From a net in any form to one of today."""
 
@@ -65,6 +71,12 @@ SOLVER_STEPS: tuple[Step[_Solver], ...] = (
         solver_type.upgrade,
         f"input {_FILE}'solver_type' field (enum)'",
         f"{_FILE}'solver_type' field (enum) to 'type' field (string).",
+    ),
+    Step(
+        group_decay.is_needed_by_solver,
+        group_decay.upgrade_solver,
+        f"input {_FILE}group_weight_decay",
+        f"{_FILE}group_weight_decay",
     ),
 )
 """From a solver in any form to one of today."""
@@ -111,7 +123,7 @@ def upgrade_solver(solver: _Solver, source: str = "") -> _Solver:
     Raises
     ------
     PrototxtError
-        If `solver_type` and `type` are both set.
+        If `solver_type` and `type` are both set, or `group_weight_decay` and its new name.
     """
     return _upgrade(solver, SOLVER_STEPS, "solver", source)
 

@@ -17,6 +17,7 @@ _NAMES = {
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
     "LRN": "LRN",
+    "LRN_MAP": "LRN",
     "MVN": "MVN",
     "RELU": "ReLU",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
@@ -60,6 +61,7 @@ def upgrade(net: _Net) -> _Net:
     upgraded = _Net()
     upgraded.CopyFrom(net)
     del upgraded.layers[:]
+    upgraded.ClearField("version")
     for old in net.layers:
         _upgrade_layer(old, upgraded.layer.add())
     return upgraded
@@ -77,3 +79,5 @@ def _upgrade_layer(old: _V1, new: _Layer) -> None:
             if i == len(new.param):
                 new.param.add()
             setattr(new.param[i], field, value)
+    if old.type == _V1.LRN_MAP:
+        new.lrn_param.norm_region = caffe_pb2.LRNParameter.WITHIN_CHANNEL

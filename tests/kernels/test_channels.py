@@ -29,6 +29,66 @@ def test_batch_norm(batch, channels, height, width, native, in_place, rng):
     check(BATCH_NORM, [random_input(shape, rng)], rng, layout, in_place=in_place, rtol=RTOL)
 
 
+@pytest.mark.parametrize("rectify", [False, True], ids=["", "rectified"])
+@pytest.mark.parametrize("affine", ["", "factor", "factor and bias"])
+@pytest.mark.parametrize("native", [False, True], ids=["plain", "native"])
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.usefixtures("isa")
+def test_what_follows_batch_norm(channels, native, affine, rectify, rng):
+    shape, eps = (3, channels, 7, 5), 1e-5
+    layout = native_layout(shape) if native else _core.Layout(shape)
+    x, dy = random_input(shape, rng), rng.standard_normal(shape)
+    factor = rng.standard_normal(channels) if "factor" in affine else None
+    bias = rng.standard_normal(channels) if "bias" in affine else None
+    given = [None if a is None else a.astype(np.float32) for a in (factor, bias)]
+    top, bottom_diff, factor_diff, bias_diff = norm_reference(x, dy, factor, bias, rectify, eps)
+
+    mean, variance, inverse_std = (np.empty(channels, np.float32) for _ in range(3))
+    x_memory, dy_memory = (memory_in(layout, array) for array in (x, dy))
+    out = _core.Memory(layout)
+    statistics = mean, variance, inverse_std
+    _core.batch_norm_forward(eps, *given, rectify, x_memory, out, *statistics)
+    np.testing.assert_allclose(array_of(out, shape), top, rtol=1e-5, atol=1e-5 * abs(top).max())
+    # They are added to; and the diff may go where dy was.
+    diffs = [np.full(channels, 2, np.float32), np.full(channels, 3, np.float32)]
+    after = *given, rectify
+    _core.batch_norm_backward(mean, inverse_std, *after, x_memory, dy_memory, *diffs, dy_memory)
+    got = array_of(dy_memory, shape)
+    np.testing.assert_allclose(got, bottom_diff, rtol=0, atol=2e-5 * abs(bottom_diff).max())
+    np.testing.assert_allclose(diffs[0] - 2, factor_diff, rtol=1e-5, atol=5e-5)
+    np.testing.assert_allclose(diffs[1] - 3, bias_diff, rtol=1e-5, atol=5e-5)
+
+
+def norm_reference(x, dy, factor, bias, rectify, eps):
+    """Return the top and all gradients, in float64, of layers that run one after the other."""
+    channels, count = x.shape[1], x[:, 0].size
+    of_channels = lambda array: array.reshape(-1, 1, 1)  # noqa: E731
+    factor = np.ones(channels) if factor is None else factor
+    bias = np.zeros(channels) if bias is None else bias
+    std = np.sqrt(x.var((0, 2, 3)) + eps)
+    normalized = (x - of_channels(x.mean((0, 2, 3)))) / of_channels(std)
+    top = normalized * of_channels(factor) + of_channels(bias)
+    if rectify:
+        dy, top = dy * (top > 0), np.maximum(top, 0)
+    factor_diff, bias_diff = (normalized * dy).sum((0, 2, 3)), dy.sum((0, 2, 3))
+    dn = dy * of_channels(factor)
+    means = dn.sum((0, 2, 3)) / count, (dn * normalized).sum((0, 2, 3)) / count
+    dx = (dn - of_channels(means[0]) - normalized * of_channels(means[1])) / of_channels(std)
+    return top, dx, factor_diff, bias_diff
+
+
+def memory_in(layout, array):
+    memory = _core.Memory(layout)
+    _core.Memory(array.astype(np.float32), array.shape).copy_to(memory)
+    return memory
+
+
+def array_of(memory, shape):
+    array = np.empty(shape, np.float32)
+    memory.copy_to(_core.Memory(array, shape))
+    return array
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (64, 100), (4, 3, 7), (2, 3, 4, 2, 3), (6,)], ids=str)
 @pytest.mark.usefixtures("isa")
 def test_batch_norm_of_other_axes(shape, rng):
@@ -129,7 +189,7 @@ def test_channels_that_fill_a_block_up_stay_zero(rng):
     values = (2 + rng.standard_normal(shape)).astype(np.float32)
     _core.Memory(values, shape).copy_to(x)
     statistics = [np.empty(28, np.float32) for _ in range(3)]
-    _core.batch_norm_forward(1e-5, x, y, *statistics)
+    _core.batch_norm_forward(1e-5, None, None, False, x, y, *statistics)
     ones = np.ones(28, np.float32)
     _core.channel_affine(ones, ones, ones, y, y)
     # A sum of squares over all that is stored sees what should be 0.
@@ -152,9 +212,13 @@ def test_refuses():
     with pytest.raises(TypeError):
         _core.channel_affine(None, np.ones(3), None, x, x)
     with pytest.raises(ValueError, match="mean: expected 3 elements, got 4"):
-        _core.batch_norm_forward(0, x, x, four, three, three)
+        _core.batch_norm_forward(0, None, None, False, x, x, four, three, three)
+    with pytest.raises(ValueError, match="factor: expected 3 elements, got 4"):
+        _core.batch_norm_forward(0, four, None, False, x, x, three, three, three)
     with pytest.raises(ValueError, match="inverse_std: expected 3 elements, got 4"):
-        _core.batch_norm_backward(three, four, x, x, x)
+        _core.batch_norm_backward(three, four, None, None, False, x, x, None, None, x)
+    with pytest.raises(ValueError, match="bias_diff: expected 3 elements, got 4"):
+        _core.batch_norm_backward(three, three, None, None, False, x, x, None, four, x)
     with pytest.raises(ValueError, match="x: expected a memory for factor_diff"):
         _core.channel_scale_backward(three, None, x, three, None, None)
     with pytest.raises(ValueError, match="bias_diff: expected 3 elements, got 4"):

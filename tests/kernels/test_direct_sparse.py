@@ -81,10 +81,14 @@ def packed(g, weights):
     )
 
 
+ALL = 0  # a block of all channels
+
+
 def memory_of(array, block):
     """Return a copy of an array in blocks of so many channels."""
     plain = _core.Memory(array, array.shape)
-    memory = _core.Memory(_core.Layout.with_channel_block(array.shape, block))
+    layout = _core.Layout.with_channel_block(array.shape, block or array.shape[1])
+    memory = _core.Memory(layout)
     plain.copy_to(memory)
     return memory
 
@@ -123,7 +127,7 @@ def test_random_geometries(seed):
         bias = rng.standard_normal(g.out_channels).astype(np.float32)
         expected = dense(x, weights, g)
         sconv = packed(g, weights)
-        blocks = rng.choice([1, 8, 16], 2, replace=False)
+        blocks = rng.choice([1, 8, 16, ALL], 2, replace=False)
         assert_close(run(sconv, g, x, None, block=int(blocks[0])), expected, f"{g} {batch}")
         expected = np.maximum(expected + bias.reshape(-1, 1, 1), 0)
         got = run(sconv, g, x, bias, relu=True, block=int(blocks[1]))
@@ -140,7 +144,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("block", [1, 16])
+@pytest.mark.parametrize("block", [1, 16, ALL])
 @pytest.mark.parametrize("name", LARGE)
 @pytest.mark.usefixtures("isa")
 def test_one_result_whatever_the_lanes_and_threads(name, block, rng):
@@ -221,13 +225,14 @@ def test_means_the_same_as_the_plain_path(added, relu, device, rng):
 def test_the_top_gets_the_kind_of_layout_of_the_bottom(device, rng):
     g = geometry(20, 33, (9, 11), 3)
     x, weights = random_images(g, 2, rng), random_weights(g, 0.2, rng)
-    for block in [1, 8, 16] if _core.has_onednn else [1]:
+    for block in [1, 8, 16, 20] if _core.has_onednn else [1]:
         bottom, top = blob_of(x, np.float32), Blob((2, 33, 7, 9))
         layout = _core.Layout.with_channel_block(x.shape, block)
         bottom.data_tensor.memory_as(layout, x.shape)
         kernel = make_kernel(SCONV, g, 2, device, np.float32, TEST)
         kernel.forward(bottom, blob_of(weights, np.float32), None, top)
-        assert top.data_tensor.memory(top.shape).layout.image_block == block
+        got = top.data_tensor.memory(top.shape).layout.image_block
+        assert got == (33 if block == 20 else block)
         assert_close(top.const_data, dense(x, weights, g))
 
 
@@ -279,7 +284,7 @@ class TestRefuses:
             sconv.forward(bottom, np.ones(5, np.float32), False, top)
 
     def test_layouts(self):
-        with pytest.raises(ValueError, match="block: expected 1 or 8 or 16, got 4"):
+        with pytest.raises(ValueError, match="block: expected 1 or 8, 16 or all channels, got 4"):
             _core.Layout.with_channel_block((1, 2, 3, 4), 4)
         with pytest.raises(ValueError, match="dims: expected 4 axes, got 3"):
             _core.Layout.with_channel_block((1, 2, 3), 8)

@@ -119,9 +119,10 @@ CAFFE = {
 
 # What the relatives add: rules S2 to S7, and what is new here.
 ADDED = {
-    "NetParameter": "engine 9 layer_count 3001",
+    "NetParameter": "engine 9 layer_count 3001 version 3002",
     "ParamSpec": """breadth_decay_mult 5 kernel_shape_decay_mult 6 block_group_lasso 7
-        regularization_type 8 decay_proto 9 force_regularize 105 force_mult 106""",
+        regularization_type 8 decay_proto 9 force_regularize 105 force_mult 106
+        group_decay_mult 3001""",
     "BlockGroupLassoSpec": "xdimen 1 ydimen 2 block_decay_mult 3 group 3001",
     "ForceRegular": "xdim 1 ydim 2 multi 3",
     "LayerParameter": """connectivity_mode 12 display 1012 sparsify_param 1147
@@ -136,6 +137,7 @@ ADDED = {
     "SparsifyParameter": "thre 1 coef 2",
     "SymmetricRectifyParameter": "filler 1 channel_shared 2 thre_decay 3",
     "SolverParameter": """breadth_decay 1001 kernel_shape_decay 1002 block_group_decay 1003
+        group_weight_decay 1004
         force_type 1011 force_decay 1012 force_iter 1013 force_decay_type 1014 force_direction 1015
         prune_threshold 1021 measure_threshold 1022 max_threshold_factor 1023
         winograd_sparsity_factor 1024 winograd_adjust_threshold 1025 eval_type 1101 ap_version 1102
@@ -284,7 +286,7 @@ ENUMS = {
     "V1LayerParameter.LayerType": """NONE 0 ABSVAL 35 ACCURACY 1 ARGMAX 30 BNLL 2 CONCAT 3
         CONTRASTIVE_LOSS 37 CONVOLUTION 4 DATA 5 DECONVOLUTION 39 DROPOUT 6 DUMMY_DATA 32
         EUCLIDEAN_LOSS 7 ELTWISE 25 EXP 38 FLATTEN 8 HDF5_DATA 9 HDF5_OUTPUT 10 HINGE_LOSS 28
-        IM2COL 11 IMAGE_DATA 12 INFOGAIN_LOSS 13 INNER_PRODUCT 14 LRN 15 MEMORY_DATA 29
+        IM2COL 11 IMAGE_DATA 12 INFOGAIN_LOSS 13 INNER_PRODUCT 14 LRN 15 LRN_MAP 1001 MEMORY_DATA 29
         MULTINOMIAL_LOGISTIC_LOSS 16 MVN 34 POOLING 17 POWER 26 RELU 18 SIGMOID 19
         SIGMOID_CROSS_ENTROPY_LOSS 27 SILENCE 36 SOFTMAX 20 SOFTMAX_LOSS 21 SPLIT 22 SLICE 33
         TANH 23 WINDOW_DATA 24 THRESHOLD 31""",

@@ -95,9 +95,11 @@ def test_layers_that_run_as_one_are_one_row(clock):
     assert conv.macs == 2 * 4 * 9 * 4
 
 
-def test_in_train_each_layer_is_a_row():
-    rows = time_net(Net(parse_net(IN_PLACE), TRAIN), 1).layers
-    assert [row.name for row in rows] == ["in", "conv", "norm", "relu", "ip", "loss"]
+def test_in_train_a_norm_and_what_follows_in_place_are_one_row(clock):
+    net = clock(Net(parse_net(IN_PLACE), TRAIN))
+    rows = time_net(net, 1).layers
+    assert [row.name for row in rows] == ["in", "conv", "norm + relu", "ip", "loss"]
+    assert all(row.backward is not None for row in rows)
 
 
 def test_what_is_folded_runs_by_itself_for_a_backward_pass():
