@@ -149,7 +149,7 @@ class DenseConvolution(_Weighted):
         # image lie in one piece. Who reads the Concat had best stay in that layout: SqueezeNet's
         # passes at batch 1 are the faster for it by a tenth.
         x = bottom.data_tensor
-        if self._train or self._batch != 1 or not x.is_passing and not top.data_tensor.is_piece:
+        if self._train or self._batch != 1 or (not x.is_passing and not top.data_tensor.is_piece):
             return False
         return top.data_tensor.is_piece or x.memory(bottom.shape).layout.channel_block > 1
 

@@ -25,8 +25,9 @@ from sscaffe.weighted import memo
 
 Forward = Callable[[], float]
 
-WORTH_IT = 0.97  # of the time of the whole batch: what is hardly faster is not taken
-ROUNDS = 2
+WORTH_IT = 0.99  # of the time of the whole batch: what is hardly faster is not taken
+LARGE = 8  # images: what a larger batch is timed by, as that would take its memory
+ROUNDS = 3
 PASSES = 3  # of a round that are timed
 IMAGES = 12  # or as many as make so many images
 
@@ -108,7 +109,7 @@ class Ways:
         return count if count and matters else None
 
     def _choose(self, count: int, forward: Forward) -> Way:
-        whole = Way(count, joined=False)
+        whole = Way(min(count, LARGE), joined=False)
         ways = [whole, *([Way(1, joined=False)] if count > 1 else [])]
         ways += [Way(1, joined=True)] if self._plan.may_join else []
         key = self._key()
@@ -117,15 +118,16 @@ class Ways:
             times = self._measure(ways, count, forward)
             memo.remember(key, times)
         best = min(ways, key=lambda way: times[way.name] * (way == whole or 1 / WORTH_IT))
-        if best != whole:
-            logger.info(
-                "%s: %d images run %s; %.3g ms an image instead of %.3g",
-                self._name,
-                count,
-                best.name,
-                times[best.name],
-                times[whole.name],
-            )
+        if best == whole:
+            return Way(count, joined=False)
+        logger.info(
+            "%s: %d images run %s; %.3g ms an image instead of %.3g",
+            self._name,
+            count,
+            best.name,
+            times[best.name],
+            times[whole.name],
+        )
         return best
 
     def _key(self) -> str:
@@ -138,7 +140,7 @@ class Ways:
         return f"sscaffe {__version__}; {place}; Net {digest}; {shapes}; {zeros}"
 
     def _measure(self, ways: Sequence[Way], count: int, forward: Forward) -> memo.Times:
-        """Return the ms that an image takes in each way: the least of some rounds in turns."""
+        """Return the ms that an image takes in each way: the least of some rounds."""
         times: memo.Times = {}
         for _ in range(ROUNDS):
             for way in ways:

@@ -8,8 +8,7 @@ import pytest
 from sscaffe import _core
 from sscaffe.arena import Arena, Joined
 from sscaffe.layer import TEST
-from sscaffe.net import Net
-from sscaffe.net import ways as ways_module
+from sscaffe.net import Net, ways as ways_module
 from sscaffe.net.ways import Way, Ways
 from sscaffe.prototxt import parse_net
 from sscaffe.weighted import choice, memo
@@ -52,7 +51,7 @@ def data(batch, channels=16):
 
 
 def fire(bottom, top, outputs=(32, 16)):
-    """A squeezing convolution, and two that read it and are joined."""
+    """Return a squeezing convolution, and those that read it and are joined."""
     text = conv(bottom, f"{top}s", 16, kernel=1) + layer("ReLU", f"{top}s", f"{top}s")
     for i, size in enumerate(outputs):
         text += conv(f"{top}s", f"{top}{i}", size, kernel=1 + 2 * i)
@@ -256,6 +255,10 @@ def test_it_is_measured_once_and_told(monkeypatch, caplog):
     assert set(taken) == {Way(4, joined=False), Way(1, joined=False), Way(1, joined=True)}
     assert len(taken) == 3 * ways_module.ROUNDS
     assert net._ways._way == Way(1, joined=False)
+    assert "fires: 4 images run 1 at once; 1 ms an image instead of 2" in caplog.text
+    net.blobs["x"].reshape(20, 16, 7, 5)
+    net.forward()
+    assert max(way.batch for way in taken) == ways_module.LARGE
 
 
 def test_measuring_leaves_the_inputs_and_the_result_alone(rng):
