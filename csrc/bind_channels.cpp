@@ -135,6 +135,13 @@ void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {
 void bind_channels(py::module_& m) {
     m.def("layout_like", &sscaffe::layout_like, "layout"_a, "dims"_a);
     m.def("join_channels", &join_channels, "parts"_a, "whole"_a);
+    m.def(
+        "are_joined",
+        [](const std::vector<const Memory*>& parts, const Memory& whole) {
+            require_parts(parts, whole);
+            return sscaffe::are_joined(parts, whole);
+        },
+        "parts"_a, "whole"_a);
     m.def("part_channels", &part_channels, "whole"_a, "parts"_a);
     m.def("batch_norm_forward", &batch_norm_forward, "eps"_a, "factor"_a.noconvert(),
           "bias"_a.noconvert(), "rectify"_a, "x"_a, "y"_a, "mean"_a.noconvert(),

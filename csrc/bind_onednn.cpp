@@ -95,14 +95,14 @@ void bind_onednn(py::module_& m) {
     py::class_<Convolution, WeightedPrimitive>(m, "Convolution")
         .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,
                          Dims input, Dims output, Dims kernel, Dims stride, Dims pad, Dims dilation,
-                         bool bias, bool train, bool add, bool relu) {
+                         bool bias, bool train, bool add, bool relu, bool blocks) {
                  return Convolution(ConvolutionSizes{batch, in_channels, out_channels, group, input,
                                                      output, kernel, stride, pad, dilation},
-                                    Extras{bias, add, relu, train});
+                                    Extras{bias, add, relu, train, blocks});
              }),
              "batch"_a, "in_channels"_a, "out_channels"_a, "group"_a, "input"_a, "output"_a,
              "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "bias"_a, "train"_a, "add"_a = false,
-             "relu"_a = false);
+             "relu"_a = false, "blocks"_a = false);
 
     py::class_<InnerProduct, WeightedPrimitive>(m, "InnerProduct")
         .def(py::init([](const Dims& bottom, int64_t outputs, bool bias, bool train, bool add,

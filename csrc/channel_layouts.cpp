@@ -120,9 +120,20 @@ void join_channels(const std::vector<const Memory*>& parts, Memory& whole) {
     int64_t at = 0;
     for (const Memory* part : parts) {
         const int64_t width = part->layout().stored() / rows;
-        copy_rows(rows, width, part->data(), width, whole.data() + at, stride);
+        if (rows > 1 || part->data() != whole.data() + at)
+            copy_rows(rows, width, part->data(), width, whole.data() + at, stride);
         at += width;
     }
+}
+
+bool are_joined(const std::vector<const Memory*>& parts, const Memory& whole) {
+    if (rows_of(whole) != 1) return false;
+    const float* at = whole.data();
+    for (const Memory* part : parts) {
+        if (part->data() != at) return false;
+        at += part->layout().stored();
+    }
+    return true;
 }
 
 void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {

@@ -41,8 +41,12 @@ Layout layout_like(const Layout& layout, const Dims& dims);
 // Put arrays behind each other along axis 1, or take them apart.
 //
 // All are in layouts of one kind; in a blocked one all parts but the last have whole blocks.
+//
+// Parts that lie in the whole already, where they belong, are left alone.
 void join_channels(const std::vector<const Memory*>& parts, Memory& whole);
 void part_channels(const Memory& whole, const std::vector<Memory*>& parts);
+// Whether join_channels has nothing to do.
+bool are_joined(const std::vector<const Memory*>& parts, const Memory& whole);
 
 // Set `whole` to `inside` with a border of `height` rows above and below it and of `width` columns
 // on either side, in which each channel is `edge`.

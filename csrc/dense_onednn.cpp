@@ -46,6 +46,16 @@ bool prefers_channels_last(const ConvolutionSizes& sizes) {
     return sizes.group == 1 && in * padding_factor(sizes.out_channels) > kTooMuch;
 }
 
+// The layout of whole blocks of channels that direct convolutions of this machine have, or none.
+std::optional<desc> blocked(const Dims& dims) {
+    using tag = memory::format_tag;
+    const tag eights[] = {tag::nCw8c, tag::nChw8c, tag::nCdhw8c};
+    const tag sixteens[] = {tag::nCw16c, tag::nChw16c, tag::nCdhw16c};
+    const bool has_512 = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
+    if (dims[1] % (has_512 ? 16 : 8)) return std::nullopt;
+    return desc(dims, memory::data_type::f32, (has_512 ? sixteens : eights)[dims.size() - 3]);
+}
+
 // Primitives take their scratchpad from the caller: one of oneDNN's own belongs to the thread that
 // made the primitive, and another thread that runs it crashes.
 dnnl::primitive_attr plain_attributes() {
@@ -349,10 +359,20 @@ Convolution::Convolution(const ConvolutionSizes& sizes, const Extras& extras)
         inside = joined({sizes.batch, sizes.out_channels}, sizes.input);
         pad.assign(pad.size(), 0);
     }
+    const std::optional<desc> whole = blocked(inside);
+    if (extras.blocks && border_.empty() && whole) {
+        make_forward(weights, any_layout(bottom_), *whole, pad);
+        if (implementation_.rfind("jit", 0) == 0) return;
+    }
+    make_forward(weights, activations(bottom_), forward_top(inside), pad);
+}
+
+void Convolution::make_forward(const Dims& weights, const desc& bottom, const desc& top,
+                               const Dims& pad) {
     forward_desc_ = dnnl::convolution_forward::primitive_desc(
-        onednn_engine(), forward_kind(extras), algorithm::convolution_direct, activations(bottom_),
-        any_layout(weights), bias_desc(extras.bias, sizes.out_channels), forward_top(inside),
-        sizes.stride, reduced_by_one(sizes.dilation), pad, pad, attributes(extras));
+        onednn_engine(), forward_kind(extras_), algorithm::convolution_direct, bottom,
+        any_layout(weights), bias_desc(extras_.bias, sizes_.out_channels), top, sizes_.stride,
+        reduced_by_one(sizes_.dilation), pad, pad, attributes(extras_));
     forward_ = Primitive(dnnl::convolution_forward(forward_desc_));
     forward_src_ = forward_desc_.src_desc();
     forward_weights_ = forward_desc_.weights_desc();

@@ -85,6 +85,9 @@ struct Extras {
     bool add;    // add to what the top holds
     bool relu;   // then max(0, .)
     bool train;  // or there will be no backward pass
+    // Rather make the top in whole blocks of channels, so that those of an image that follow each
+    // other lie in one piece, than in the layout that is a little faster by itself.
+    bool blocks = false;
 };
 
 struct ConvolutionSizes {
@@ -139,6 +142,8 @@ class Convolution : public WeightedPrimitive {
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
     dnnl::memory::desc forward_top(const Dims& dims) const;
+    void make_forward(const Dims& weights, const dnnl::memory::desc& bottom,
+                      const dnnl::memory::desc& top, const Dims& pad);
 
     ConvolutionSizes sizes_;
     Extras extras_;

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sscaffe.arena import Source
 from sscaffe.device import Device, cpu
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.machine import available_memory
 from sscaffe.proto import caffe_pb2
-from sscaffe.tensor import Arena, Shape, Tensor
+from sscaffe.tensor import Shape, Tensor
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +66,7 @@ class Blob:
         self.device = device or cpu()
         self.dtype = np.dtype(dtype)
         self._shape: Shape = ()
-        self._arena: Arena | None = None
+        self._arena: Source | None = None
         self._data = self._diff = self._new_tensor(0)
         self.reshape(*shape)
 
@@ -213,7 +214,7 @@ class Blob:
             self._data = self._new_tensor(count, self._arena)
             self._diff = self._new_tensor(count)
 
-    def draw_from(self, arena: Arena) -> None:
+    def draw_from(self, arena: Source) -> None:
         """Take the memory of `data` from an arena from now on; the values are lost.
 
         Warns if somebody holds an array of them, which nothing will write to any more.
@@ -250,6 +251,11 @@ class Blob:
         other._shape, other._data = self._shape, self._data.alias()
         return other
 
+    def exchange(self, other: "Blob") -> None:
+        """Exchange shape, data and diff with another blob, neither of which is from an arena."""
+        mine, its = (self._shape, self._data, self._diff), (other._shape, other._data, other._diff)
+        (other._shape, other._data, other._diff), (self._shape, self._data, self._diff) = mine, its
+
     def swapped(self) -> "Blob":
         """Return a blob whose data are the gradients of this one, and the other way round."""
         other = Blob(self._shape, self.dtype, self.device)
@@ -267,7 +273,7 @@ class Blob:
         array = tensor.host_overwrite() if on_host else tensor.overwrite()
         array.reshape(self._shape)[...] = values
 
-    def _new_tensor(self, count: int, arena: Arena | None = None) -> Tensor:
+    def _new_tensor(self, count: int, arena: Source | None = None) -> Tensor:
         if self.xp is np:
             return Tensor(count, self.dtype, self.xp, arena)
         from sscaffe.device_tensor import DeviceTensor

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from sscaffe.arena import Source
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels.gpu_runtime import Event, pinned, to_device, to_host
-from sscaffe.tensor import Arena, Array, Fresh, Tensor
+from sscaffe.tensor import Array, Fresh, Tensor
 
 
 class DeviceTensor(Tensor):
@@ -31,7 +32,7 @@ class DeviceTensor(Tensor):
 
     __slots__ = ("_host", "_host_is_fresh", "_upload_done")
 
-    def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Arena | None = None) -> None:
+    def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Source | None = None) -> None:
         super().__init__(count, dtype, xp)
         self._host: Array | None = None
         self._host_is_fresh = False

@@ -162,6 +162,14 @@ class Layer:
         """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
         return False
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """Whether a pass over a batch is one over its images, along axis 0 of all blobs.
+
+        Not where a layer would read many weights anew for each image.
+        """
+        return False
+
     def add_param(
         self, shape: Sequence[int], filler_param: caffe_pb2.FillerParameter | None = None
     ) -> Blob:

@@ -16,38 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe import _core
+from sscaffe.arena import Source
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels.tape import run
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
-
-
-class Arena:
-    """Memory that tensors use one after the other.
-
-    The buffers that are free serve whoever asks for as much or less, so a net whose tensors come
-    and go in the same order every time soon allocates nothing more.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[Array] = []
-
-    def take(self, count: int) -> Array:
-        """Return a buffer of `count` floats or more, of any content."""
-        fitting = [buffer for buffer in self._free if buffer.size >= count]
-        if fitting:
-            chosen = min(fitting, key=lambda buffer: buffer.size)
-        elif self._free:
-            # Make room for the larger one.
-            chosen = max(self._free, key=lambda buffer: buffer.size)
-        if self._free:
-            self._free = [buffer for buffer in self._free if buffer is not chosen]
-        return chosen if fitting else _core.aligned_array(count, np.dtype(np.float32))
-
-    def give_back(self, buffer: Array) -> None:
-        """Let others use a buffer."""
-        self._free.append(buffer)
 
 
 class Fresh(enum.Enum):
@@ -75,7 +49,7 @@ class Tensor:
         float32 in nets; float64 in gradient checks.
     xp : module
         The array module that holds the plain place.
-    arena : Arena, optional
+    arena : Source, optional
         Where its memory comes from; memory of its own by default.
 
     Notes
@@ -103,7 +77,7 @@ class Tensor:
         "xp",
     )
 
-    def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Arena | None = None) -> None:
+    def __init__(self, count: int, dtype: Any, xp: ModuleType, arena: Source | None = None) -> None:
         self.count, self.dtype, self.xp = count, np.dtype(dtype), xp
         self._fresh = _ZERO
         self._plain: Array | None = None
@@ -171,6 +145,15 @@ class Tensor:
     def is_passing(self) -> bool:
         """Whether the memory will be used again for other tensors, so that none may keep it."""
         return self._arena is not None
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether it may lie in another tensor's memory, if its layout has whole channels."""
+        return self._arena is not None and self._arena.is_piece
+
+    def may_take_from(self, other: "Tensor") -> bool:
+        """Tell whether `take_from` may take the memory of another tensor."""
+        return self is not other and self._arena is not None and self._arena is other._arena
 
     @property
     def is_zero(self) -> bool:
@@ -292,8 +275,8 @@ class Tensor:
         return previous
 
     def take_from(self, other: "Tensor") -> None:
-        """Take over the memory of another tensor of an arena, whose value is lost there."""
-        assert self.is_passing, "take_from by memory of its own"
+        """Take over the memory of another tensor of the arena, whose value is lost there."""
+        assert self.may_take_from(other), "take_from of memory from elsewhere"
         self._drop()
         self._plain, self._native, self._wraps = other._plain, other._native, other._wraps
         self._buffers, other._buffers = other._buffers, []
@@ -350,11 +333,11 @@ class Tensor:
     def _new_memory(self, layout: "_core.Layout") -> "_core.Memory":
         if self._arena is None:
             return _core.Memory(layout, _core.aligned_array(layout.stored, self.dtype))
-        return _core.Memory(layout, self._take(layout.stored))
+        return _core.Memory(layout, self._take(layout.stored, layout))
 
-    def _take(self, count: int) -> Array:
+    def _take(self, count: int, layout: "_core.Layout | None" = None) -> Array:
         assert self._arena is not None
-        self._buffers.append(self._arena.take(count))
+        self._buffers.append(self._arena.take(count, layout))
         return self._buffers[-1]
 
     def _drop(self) -> None:

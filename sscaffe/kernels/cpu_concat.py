@@ -22,7 +22,9 @@ class ChannelConcat:
             blob.data_tensor.memory_as(layout, blob.shape)
             for blob, layout in zip(bottom, parts, strict=True)
         ]
-        run(_core.join_channels, x, top.data_tensor.output(whole, top.shape))
+        y = top.data_tensor.output(whole, top.shape)
+        if not _core.are_joined(x, y):
+            run(_core.join_channels, x, y)
 
     def backward(self, top: "Blob", propagate_down: list[bool], bottom: list["Blob"]) -> None:
         """See `ConcatOperator.backward`."""

@@ -63,6 +63,11 @@ class BatchNormLayer(Layer):
         """See `Layer.replays`."""
         return self._operator is not None and self.global_stats
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.global_stats
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Normalize, and outside of `use_global_stats` update the moving sums."""
         sums = self._moving_sums()

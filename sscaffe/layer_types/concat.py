@@ -41,6 +41,11 @@ class ConcatLayer(Layer):
             self.kernels.concat(self.axis, self.dtype) if all(b.count for b in bottom) else None
         )
 
+    @property
+    def joins_channels(self) -> bool:
+        """Whether the bottoms of one image are pieces of the top, one after the other."""
+        return self.axis == 1
+
     def _rest(self, blob: Blob) -> tuple[int, ...]:
         return blob.shape[: self.axis] + blob.shape[self.axis + 1 :]
 
@@ -48,6 +53,11 @@ class ConcatLayer(Layer):
     def replays(self) -> bool:
         """See `Layer.replays`."""
         return self._operator is not None
+
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.axis > 0
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the bottoms behind each other."""

@@ -84,6 +84,11 @@ class ConvolutionLayer(Layer):
         """See `Layer.replays`."""
         return self._padding is None and self.kernel.replays
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.axis > 0
+
     def forward_with(
         self, bottom: Blob, weights: Blob, bias: Blob | None, top: Blob, epilogue: Epilogue
     ) -> None:

@@ -67,6 +67,11 @@ class DropoutLayer(Layer):
         param = self.layer_param
         return self.phase != TRAIN and list(param.bottom) == list(param.top)
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.phase != TRAIN
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw a mask and apply it in TRAIN; copy in TEST."""
         x, y, shape = bottom[0].data_tensor, top[0].data_tensor, bottom[0].shape

@@ -59,6 +59,11 @@ class EltwiseLayer(Layer):
         """See `Layer.replays`."""
         return self._operator is not None
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Combine the bottoms."""
         if self._operator is not None:

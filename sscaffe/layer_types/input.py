@@ -35,5 +35,10 @@ class InputLayer(Layer):
         """See `Layer.replays`."""
         return True
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Keep the values, which are the program's."""

@@ -87,6 +87,11 @@ class PoolingLayer(Layer):
         """See `Layer.replays`."""
         return self._is_plain
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reduce each window."""
         self.pooling.forward(bottom[0], *top)

@@ -27,6 +27,11 @@ class ReLULayer(Layer):
         """See `Layer.replays`."""
         return bool(self.dtype == "float32")
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Rectify."""
         self.kernels.relu_forward(bottom[0], top[0], self.layer_param.relu_param.negative_slope)

@@ -62,6 +62,11 @@ class ScaleLayer(Layer):
         """See `Layer.replays`."""
         return self._operator is not None and not self.is_given
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return not self.is_given and self.layer_param.scale_param.axis > 0
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Scale, and add the bias."""
         if self._operator is not None:

@@ -108,6 +108,11 @@ class SplitLayer(Layer):
         for blob in top:
             blob.reshape_like(bottom[0])
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return True
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Share the data with every top; nothing is copied."""
         for blob in top:

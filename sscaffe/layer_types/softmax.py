@@ -25,6 +25,11 @@ class SoftmaxLayer(Layer):
         """See `Layer.replays`."""
         return bool(self.dtype == "float32")
 
+    @property
+    def treats_images_apart(self) -> bool:
+        """See `Layer.treats_images_apart`."""
+        return self.axis > 0
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Set the probabilities."""
         outer, inner = outer_inner(bottom[0].shape, self.axis)

@@ -17,9 +17,9 @@ from sscaffe.net.build import AUTOMATIC, Graph, Place, build, prepare_for
 from sscaffe.net.hooks import Hooks
 from sscaffe.net.passes import DevicePasses, Passes
 from sscaffe.net.plan import Plan, Unit
-from sscaffe.net.replay import Replay
 from sscaffe.net.scripting import Scripting, old_order
 from sscaffe.net.step import loss_weights
+from sscaffe.net.ways import Ways
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.random_numbers import RandomNumbers
@@ -135,7 +135,7 @@ class Net(Passes, Scripting):
         steps = self._steps = graph.steps
         self.debug_info = graph.param.debug_info
         self._plan = Plan(steps, self.phase, singly=self.debug_info)
-        self._replay: Replay | None = None
+        self._ways: Ways | None = None
         self._device_passes = None if self._device.is_cpu else DevicePasses(self._device.kernels)
         self.param, self.name = graph.param, graph.param.name
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -178,10 +178,16 @@ class Net(Passes, Scripting):
         """
         # A reshape loses what layers keep. Where passes are recorded, only those that need it are
         # reshaped: many a script asks for it before each pass.
+        if self._ways is None:
+            self._reshape(self._device_passes is not None)
+        else:
+            self._ways.reshape(self._reshape)
+
+    def _reshape(self, settles: bool) -> None:
         passes, changed = self._device_passes, False
         for step in self._steps:
             try:
-                if passes is not None and step.bottom:
+                if settles and step.bottom:
                     changed |= step.settle()
                 else:
                     step.reshape()
@@ -280,7 +286,7 @@ class Net(Passes, Scripting):
         self._plan = Plan(self._steps, self.phase, kept)
         inputs = [self.blobs[name] for name in self.inputs]
         if self._device.is_cpu:
-            self._replay = Replay(self._steps, inputs, kept)
+            self._ways = Ways(self.name, self._plan, self._steps, inputs, kept)
 
     @property
     def units(self) -> Sequence[Unit]:

@@ -15,8 +15,8 @@ from sscaffe.net.build import Graph
 from sscaffe.net.captured import RecordedPass, blobs_of, publish
 from sscaffe.net.hooks import Hooks, call_all
 from sscaffe.net.plan import Plan, Unit
-from sscaffe.net.replay import Replay
 from sscaffe.net.step import Step, add_location, one_at_a_time
+from sscaffe.net.ways import Ways
 
 
 class DevicePasses:
@@ -68,7 +68,7 @@ class Passes:
 
     _steps: list[Step]
     _plan: Plan
-    _replay: Replay | None
+    _ways: Ways | None
     _device_passes: "DevicePasses | None"
     _graph: Graph
     _shares_weights: bool
@@ -104,8 +104,8 @@ class Passes:
         end = len(self._steps) - 1
         if first == 0 and last in (None, end) and self._is_recorded():
             return self._finite(self._record_forward())
-        if self._replay is not None and first == 0 and last in (None, end):
-            return self._replay.run(lambda: self._forward_between(0, end))
+        if self._ways is not None and first == 0 and last in (None, end):
+            return self._ways.run(lambda: self._forward_between(0, end))
         return self._forward_between(first, end if last is None else last)
 
     def _forward_between(self, first: int, last: int) -> float:

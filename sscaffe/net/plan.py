@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sscaffe import machine
+from sscaffe.arena import Arena, Joined
 from sscaffe.blob import Blob
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
+from sscaffe.net import joining
 from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
 from sscaffe.net.layouts import tell_readers
 from sscaffe.net.norm_step import NormStep, find_norm_steps
 from sscaffe.net.step import Step
-from sscaffe.tensor import Arena
 
 
 @dataclass
@@ -71,9 +72,25 @@ class Plan:
         units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in taken]
         units.extend(chained)
         self.units = sorted(units, key=lambda unit: unit.places[-1])
+        self._arena = Arena()
+        self._joined: list[Joined] = []
         # CuPy's pool gives memory again by itself.
         if ids is not None and all(step.layer.device.is_cpu for step in steps):
-            self._share_memory(ids, Arena())
+            self._share_memory(ids, self._arena)
+
+    @property
+    def may_join(self) -> bool:
+        """Whether there are layers whose bottoms may be made in their top."""
+        return bool(self._joined)
+
+    def join(self, wanted: bool) -> None:
+        """Let bottoms be made in the top that they are joined to, or not; not by default."""
+        for joined in self._joined:
+            joined.is_on = wanted
+
+    def forget_memory(self) -> None:
+        """Let go of what was kept for later passes, as those will need other sizes."""
+        self._arena.clear()
 
     def between(self, first: int, last: int, *, singly: bool = False) -> list[Unit]:
         """Return the units of the layers from `first` to `last`; a chain that is cut is split.
@@ -157,7 +174,10 @@ class Plan:
         for unit in self.units:
             if isinstance(unit.step, FusedStep):
                 unit.step.take_sum({sharing.of(blob) for blob in unit.dying}, sharing)
+        sources = joining.sources(self._steps, sharing, keep, arena)
+        self._joined = [source for source in sources.values() if isinstance(source, Joined)]
         for step in self._steps:
             for blob in step.top:
-                if sharing.of(blob) not in keep:
-                    blob.draw_from(arena)
+                array = sharing.of(blob)
+                if array not in keep:
+                    blob.draw_from(sources.get(array, arena))

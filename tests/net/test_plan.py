@@ -286,7 +286,7 @@ def replayed(net):
     for _ in range(4):
         net.blobs["x"].set_data(net.blobs["x"].const_data.copy())
         net.run_forward()
-    assert net._replay._tape is not None
+    assert net._ways.replay._tape is not None
     return net
 
 

@@ -8,6 +8,7 @@ import pytest
 from sscaffe import memo
 from sscaffe.layer import TEST
 from sscaffe.net import Net
+from sscaffe.net.ways import Ways
 from sscaffe.prototxt import parse_net
 from sscaffe.weighted import choice
 from tests.net.random_nets import RandomNet, random_weights
@@ -23,6 +24,7 @@ def any_kernel_wins(monkeypatch):
     """Let AUTO choose at random, not by what happens to be fast."""
     rng = np.random.default_rng(1)
     monkeypatch.setattr(choice, "race", lambda kernels, *_: {k: rng.random() for k in kernels})
+    monkeypatch.setattr(Ways, "_measure", lambda _, ways, *__: {w.name: rng.random() for w in ways})
     monkeypatch.setattr(memo, "recall", lambda key: None)
     monkeypatch.setattr(memo, "remember", lambda key, times: None)
 

@@ -64,4 +64,4 @@ def test_a_sum_is_what_the_layers_give(name):
 @pytest.mark.skipif(not _core.has_onednn, reason="a build without oneDNN")
 def test_nothing_is_copied_for_a_sum_that_takes():
     net = replayed(make_net(INPUT + NETS["read no more"]))
-    assert not any("copy_to" in call.__name__ for call, _ in net._replay._tape._calls[:-1])
+    assert not any("copy_to" in call.__name__ for call, _ in net._ways.replay._tape._calls[:-1])
