@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sscaffe import TEST, Net
+
 ROOT = Path(__file__).parents[1]
 
 QUICK = {
@@ -44,3 +46,14 @@ for name in ("lenet", "cifar_full", "resnet20", "squeezenet"):
         assert net.blobs[blob].shape[1:] in (shape, (*shape, 1, 1)), (name, blob)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "tools")
+
+
+def test_a_squeezed_net_is_timed_against_its_dense_self(tmp_path):
+    net = ROOT / "models/lenet/lenet_deploy.prototxt"
+    weights = tmp_path / "w.caffemodel"
+    Net(net, TEST).save(weights)
+    arguments = [sys.executable, ROOT / "tools/bench_squeezed.py", net, weights, net, weights]
+    arguments += ["--batch", "2", "--threads", "1", "--rounds", "1", "--seconds", "0"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 5
