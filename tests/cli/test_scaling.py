@@ -22,11 +22,14 @@ def test_a_network_that_is_given(tiny, sscaffe):
         (4, 32, "ring"),
         (4, 32, "recursive"),
     ]
-    one, size = found["predicted"][0], 4 * (4 * 9 + 4 + 3 * 64 + 3 + 2)
-    assert [bucket["size"] for bucket in found["one_of_many"][0]["buckets"]] == [size]
+    one, gradients, numbers = found["predicted"][0], 4 * (4 * 9 + 4 + 3 * 64 + 3), 4 * 2
+    buckets = [bucket["size"] for bucket in found["one_of_many"][0]["buckets"]]
+    assert buckets == [gradients, numbers]
+    size = gradients + numbers
     reduction = 2e-5 + size * (1e-9 + found["network"]["adding"] / 2)
     assert one["reduction"] == pytest.approx(reduction, rel=1e-9)
-    assert 0 < one["efficiency"] <= one["efficiency_overlapped"]
+    # The gradient of so small a net is not worth hiding: it costs the latency of a second message.
+    assert 0 < one["efficiency_overlapped"] < one["efficiency"] < 1
 
 
 def test_ranks_that_share_a_batch(tiny, sscaffe):
