@@ -111,11 +111,8 @@ class Ways:
         whole = Way(min(count, LARGE), joined=False)
         ways = [whole, *([Way(1, joined=False)] if count > 1 else [])]
         ways += [Way(1, joined=True)] if self._plan.may_join else []
-        key = self._key()
-        times = memo.recall(key)
-        if times is None or times.keys() != {way.name for way in ways}:
-            times = self._measure(ways, count, forward)
-            memo.remember(key, times)
+        names = [way.name for way in ways]
+        times = memo.times(self._key(), names, lambda: self._measure(ways, forward))
         best = min(ways, key=lambda way: times[way.name] * (way == whole or 1 / WORTH_IT))
         if best == whole:
             return Way(count, joined=False)
@@ -138,7 +135,7 @@ class Ways:
         zeros = f"{20 * self._density:.0f}/20 dense"
         return f"sscaffe {__version__}; {place}; Net {digest}; {shapes}; {zeros}"
 
-    def _measure(self, ways: Sequence[Way], count: int, forward: Forward) -> memo.Times:
+    def _measure(self, ways: Sequence[Way], forward: Forward) -> memo.Times:
         """Return the ms that an image takes in each way: the least of some rounds."""
         times: memo.Times = {}
         for _ in range(ROUNDS):
