@@ -244,20 +244,10 @@ sscaffe::ChannelBlocks channel_blocks(const sscaffe::Memory& memory, int64_t bat
     return {memory.data(), block, batch ? memory.layout().stored() / batch : 0};
 }
 
-void implicit_gemm_forward(sscaffe::ImplicitGemm& self, const sscaffe::Memory& bottom,
-                           const std::optional<Floats>& bias, bool relu, sscaffe::Memory& top) {
-    const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
-    const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
-    const auto from = channel_blocks(bottom, batch, in, "bottom");
-    const auto to = channel_blocks(top, batch, out, "top");
-    if (bias) require_size(*bias, out[0], "bias");
-    py::gil_scoped_release unlocked;
-    self.forward(batch, from, bias ? bias->data() : nullptr, relu, to);
-}
-
-void sparse_convolution_forward(sscaffe::SparseConvolution& self, const sscaffe::Memory& bottom,
-                                const std::optional<Floats>& bias, bool relu,
-                                sscaffe::Memory& top) {
+// An ImplicitGemm or a SparseConvolution, on images in any layout of channels.
+template <typename Kernel>
+void sparse_forward(Kernel& self, const sscaffe::Memory& bottom, const std::optional<Floats>& bias,
+                    bool relu, sscaffe::Memory& top) {
     const sscaffe::Dims in = self.bottom_dims(), out = self.top_dims();
     const int64_t batch = bottom.layout().count() / sscaffe::count_of(in);
     const auto from = channel_blocks(bottom, batch, in, "bottom");
@@ -302,8 +292,8 @@ void bind_layers(py::module_& m) {
         .def(py::init(&make_packed<sscaffe::ImplicitGemm>), "weights"_a.noconvert(),
              "in_channels"_a, "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("kept", &sscaffe::ImplicitGemm::kept)
-        .def("forward", &implicit_gemm_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
-             "top"_a);
+        .def("forward", &sparse_forward<sscaffe::ImplicitGemm>, "bottom"_a, "bias"_a.noconvert(),
+             "relu"_a, "top"_a);
     py::class_<sscaffe::SparseConvolution>(m, "SparseConvolution")
         .def(py::init(&make_sparse_convolution), "weights"_a.noconvert(), "in_channels"_a,
              "group"_a, "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
@@ -315,6 +305,6 @@ void bind_layers(py::module_& m) {
             },
             "input"_a, "kernel"_a, "stride"_a, "pad"_a, "dilation"_a)
         .def_property_readonly("nnz", &sscaffe::SparseConvolution::nnz)
-        .def("forward", &sparse_convolution_forward, "bottom"_a, "bias"_a.noconvert(), "relu"_a,
-             "top"_a);
+        .def("forward", &sparse_forward<sscaffe::SparseConvolution>, "bottom"_a,
+             "bias"_a.noconvert(), "relu"_a, "top"_a);
 }

@@ -20,11 +20,11 @@ def finish_top(top: "Blob", sizes: Sizes, bias: "Blob | None", add: Any, relu: b
     if bias is None and add is None and not relu:
         return
     start_values = None if bias is None else bias.const_data
-    _launch(None, None, start_values, add, top.mutable_data.reshape(sizes), relu)
+    finish_rows(None, None, start_values, add, top.mutable_data.reshape(sizes), relu)
 
 
 def finish_rows(
-    product: Array,
+    product: Array | None,
     rows: Array | None,
     bias: Array | None,
     add: Array | None,
@@ -35,8 +35,8 @@ def finish_rows(
 
     Parameters
     ----------
-    product : ndarray, shape (R, n * P)
-        C-contiguous.
+    product : ndarray, shape (R, n * P), optional
+        C-contiguous; None where the tops hold it already.
     rows : ndarray of int32, shape (M,), optional
         The row of each channel, -1 for none; the rows are the channels by default.
     bias : ndarray, shape (M,), optional
@@ -48,17 +48,6 @@ def finish_rows(
     relu : bool
         Whether what is negative becomes 0.
     """
-    _launch(product, rows, bias, add, tops, relu)
-
-
-def _launch(
-    product: Array | None,
-    rows: Array | None,
-    bias: Array | None,
-    add: Array | None,
-    tops: Array,
-    relu: bool,
-) -> None:
     _, channels, size = tops.shape
     total = 0 if product is None else product.shape[1]
     arguments = product, rows, bias, add, tops, channels, size, total, relu

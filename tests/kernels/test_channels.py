@@ -62,7 +62,10 @@ def test_what_follows_batch_norm(channels, native, affine, rectify, rng):
 def norm_reference(x, dy, factor, bias, rectify, eps):
     """Return the top and all gradients, in float64, of layers that run one after the other."""
     channels, count = x.shape[1], x[:, 0].size
-    of_channels = lambda array: array.reshape(-1, 1, 1)  # noqa: E731
+
+    def of_channels(array):
+        return array.reshape(-1, 1, 1)
+
     factor = np.ones(channels) if factor is None else factor
     bias = np.zeros(channels) if bias is None else bias
     std = np.sqrt(x.var((0, 2, 3)) + eps)
