@@ -24,9 +24,9 @@ _LATE = 2.0  # seconds that news may take
 _LEAVING = 60.0  # seconds for mpiexec to end once all ranks have told that they do
 _GRACE = 1.0  # for mpiexec to end by itself once a rank has given up
 _CHUNK = 1 << 16
-# Hydra ends with the number of the signal that a rank died of; others are classes of MPI's errors.
 _FAILED = 255  # Hydra's status, and that of ssh, where ranks cannot be started or are lost
 _DEADLY = (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)
+_SIGNALS = 32  # Statuses from here on are no signal's; some below are classes of MPI's errors.
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Run:
             code, reason = 1, "no rank was heard of; what mpiexec wrote above says more"
         elif code < 0:
             code, reason = 128 - code, f"mpiexec died of {signal.Signals(-code).name}"
-        elif code % 128 in _DEADLY:
-            code, reason = 128 + code % 128, f"a rank died of {signal.Signals(code % 128).name}"
+        elif died_of := _deadly(code % 128):
+            code, reason = 128 + code % 128, f"a rank died of {died_of}"
         return Ended(code, reason, self._steps)
 
     def _listen(self, gap: float) -> str:
@@ -182,6 +182,16 @@ class Run:
             with contextlib.suppress(OSError):  # Nobody reads it, or the disk is full.
                 while text:
                     text = text[os.write(2, text) :]
+
+
+def _deadly(code: int) -> str:
+    """Return the signals that a rank may have died of.
+
+    Hydra ends with the bitwise or of what its ranks ended with: 11 is SIGSEGV, or SIGKILL beside a
+    rank that ended with 2 because the other was gone.
+    """
+    names = [one.name for one in _DEADLY if code < _SIGNALS and code & one == one]
+    return " or ".join(names)
 
 
 def kill_all(token: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -81,6 +82,14 @@ def launched(words, folder, **environment):
         for pid in left_running(folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
+
+
+def tells_of_a_kill(status):
+    """Return whether a launch says by its status that a rank was killed.
+
+    Hydra adds the bits of what the other ranks ended with.
+    """
+    return status & ~0b110 == 128 + signal.SIGKILL
 
 
 def stand_in(folder, *flags, prefix=(), launcher=(), **environment):

@@ -13,8 +13,8 @@ import pytest
 from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.launch import launcher, reach
 from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
-from sscaffe.launch.run import Ended
-from tests.parallel.ranks import left_running, require_mpi, stand_in
+from sscaffe.launch.run import Ended, Run
+from tests.parallel.ranks import left_running, require_mpi, stand_in, tells_of_a_kill
 
 DEADLINE = 2.0
 
@@ -50,10 +50,25 @@ def test_a_killed_rank_ends_the_others_at_once(tmp_path):
         job.wait_for("snapshot")
         before = time.monotonic()
         os.kill(pids[1], signal.SIGKILL)
-        assert job.end() == 128 + signal.SIGKILL
+        assert tells_of_a_kill(job.end()), job.text()
         assert time.monotonic() - before < 5
         assert "The training failed: a rank died of SIGKILL" in job.text()
         assert not left_running(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        (9, 137, "a rank died of SIGKILL"),
+        (9 | 2, 139, "a rank died of SIGKILL or SIGSEGV"),
+        (128 + 6, 134, "a rank died of SIGABRT"),
+        (3, 3, "it ended with status 3"),
+        (75, 75, "it ended with status 75"),
+    ],
+)
+def test_what_a_status_of_mpiexec_tells(code, status, reason):
+    ended = Run([sys.executable, "-c", f"raise SystemExit({code})"], 1, os.environ).wait()
+    assert (ended.status, ended.reason) == (status, reason)
 
 
 @pytest.mark.parametrize("seed", range(3))
