@@ -175,13 +175,14 @@ class Run:
 
     def _read(self, stream: IO[bytes]) -> None:
         ear = Ear()
-        while data := os.read(stream.fileno(), _CHUNK):
-            text, news = ear.listen(data)
-            for one in news:
-                self._news.put(one)
-            with contextlib.suppress(OSError):  # Nobody reads it, or the disk is full.
-                while text:
-                    text = text[os.write(2, text) :]
+        with stream:
+            while data := os.read(stream.fileno(), _CHUNK):
+                text, news = ear.listen(data)
+                for one in news:
+                    self._news.put(one)
+                with contextlib.suppress(OSError):  # Nobody reads it, or the disk is full.
+                    while text:
+                        text = text[os.write(2, text) :]
 
 
 def _deadly(code: int) -> str:
