@@ -68,6 +68,7 @@ def run():
     except Exception as error:
         sys.stderr.write(f"rank {comm.rank}: {error}\n")
         sys.stderr.flush()
+        time.sleep(0.5)  # Hydra may drop what an aborting rank has just written.
         comm.Abort(1)
 
 
