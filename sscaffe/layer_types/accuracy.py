@@ -13,7 +13,8 @@ class AccuracyLayer(Layer):
     """The share of labels whose class is among the `top_k` highest scores.
 
     A tie is a mistake: a score equal to the label's counts as higher (in scnn's dialect only that
-    of a larger class does). So is a score that is not a number. Labels equal to `ignore_label` do not count; of no labels the accuracy is 0.
+    of a larger class does). So is a score that is not a number. Labels equal to `ignore_label` do
+    not count; of no labels the accuracy is 0.
 
     Bottoms: scores with the classes along `axis`, and labels, one for each place of the other
     axes. Tops: the accuracy, shape ``()``, and if wanted that of each class, shape ``(C,)``.
