@@ -8,9 +8,11 @@ database mnist "${1:-downloads/mnist}"
 stage $models/lenet_solver.prototxt $models/lenet_iter_10000.caffemodel
 stage $models/lenet_shapes_ssl_solver.prototxt $models/lenet_shapes_ssl_iter_5000.caffemodel \
     $models/lenet_iter_10000.caffemodel
+stage $models/lenet_shapes_ip1_ssl_solver.prototxt $models/lenet_shapes_ip1_ssl_iter_5000.caffemodel \
+    $models/lenet_shapes_ssl_iter_5000.caffemodel
 stage $models/lenet_shapes_finetune_solver.prototxt \
     $models/lenet_shapes_finetune_iter_10000.caffemodel \
-    $models/lenet_shapes_ssl_iter_5000.caffemodel
+    $models/lenet_shapes_ip1_ssl_iter_5000.caffemodel
 accuracy $models/lenet_train_test.prototxt $models/lenet_iter_10000.caffemodel
 small $models/lenet_finetune_train_test.prototxt $models/lenet_deploy.prototxt \
     $models/lenet_shapes_finetune_iter_10000.caffemodel
