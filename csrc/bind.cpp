@@ -16,6 +16,7 @@ void bind_eltwise(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_lrn(py::module_& m);
 void bind_memory(py::module_& m);
+void bind_series(py::module_& m);
 void bind_update(py::module_& m);
 void bind_sparse(py::module_& m);
 #ifdef SSCAFFE_ONEDNN
@@ -132,6 +133,7 @@ PYBIND11_MODULE(_core, m) {
     bind_data(m);
     bind_layers(m);
     bind_memory(m);
+    bind_series(m);
     bind_channels(m);
     bind_eltwise(m);
     bind_lrn(m);

@@ -1,4 +1,5 @@
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "channels.h"
 #include "memory.h"
 
@@ -78,8 +79,9 @@ void channel_affine(const std::optional<Floats>& shift, const Floats& factor,
     require_size(factor, sizes.channels, "factor");
     const float* from = optional_data(shift, sizes.channels, "shift");
     const float* plus = optional_data(bias, sizes.channels, "bias");
-    py::gil_scoped_release unlocked;
-    sscaffe::channel_affine(sizes, from, factor.data(), plus, x.data(), y.data());
+    carry_out([=, times = factor.data(), &x, &y] {
+        sscaffe::channel_affine(sizes, from, times, plus, x.data(), y.data());
+    });
 }
 
 void channel_scale_backward(const Floats& factor, const Memory* x, const Memory& dy,
@@ -120,8 +122,7 @@ void require_parts(const std::vector<const Memory*>& parts, const Memory& whole)
 
 void join_channels(const std::vector<const Memory*>& parts, Memory& whole) {
     require_parts(parts, whole);
-    py::gil_scoped_release unlocked;
-    sscaffe::join_channels(parts, whole);
+    carry_out([parts, &whole] { sscaffe::join_channels(parts, whole); });
 }
 
 void part_channels(const Memory& whole, const std::vector<Memory*>& parts) {

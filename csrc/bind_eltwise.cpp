@@ -1,4 +1,5 @@
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "eltwise.h"
 #include "memory.h"
 
@@ -31,8 +32,7 @@ void require_factors(const Factors& factors, size_t count) {
 void weighted_sum(const Factors& factors, const Memories& x, Memory& y) {
     const auto sources = sources_of(x, 1, y);
     require_factors(factors, x.size());
-    py::gil_scoped_release unlocked;
-    sscaffe::weighted_sum(y.layout().stored(), factors, sources, y.data());
+    carry_out([=, &y] { sscaffe::weighted_sum(y.layout().stored(), factors, sources, y.data()); });
 }
 
 void scaled_copies(const Factors& factors, const Memory& x, const Memories& y) {
@@ -48,16 +48,14 @@ void scaled_copies(const Factors& factors, const Memory& x, const Memories& y) {
 
 void product(const Memories& x, Memory& y) {
     const auto sources = sources_of(x, 1, y);
-    py::gil_scoped_release unlocked;
-    sscaffe::product(y.layout().stored(), sources, y.data());
+    carry_out([=, &y] { sscaffe::product(y.layout().stored(), sources, y.data()); });
 }
 
 void largest(const Memories& x, Memory& y, Ints& winner) {
     const auto sources = sources_of(x, 2, y);
     require_size(winner, y.layout().stored(), "winner");
     int32_t* winners = winner.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::largest(y.layout().stored(), sources, y.data(), winners);
+    carry_out([=, &y] { sscaffe::largest(y.layout().stored(), sources, y.data(), winners); });
 }
 
 void select_winner(int32_t index, const Ints& winner, const Memory& x, Memory& y) {

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "direct_sparse.h"
 #include "geometry.h"
 #include "implicit_gemm.h"
@@ -91,8 +92,7 @@ void max_pool_forward(const Array<T>& bottom, int64_t planes, const Sizes& input
     require_size(mask, top.size(), "mask");
     T* out = top.mutable_data();
     int32_t* where = mask.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::max_pool_forward(g, bottom.data(), out, where);
+    carry_out([=, from = bottom.data()] { sscaffe::max_pool_forward(g, from, out, where); });
 }
 
 template <typename T>
@@ -114,8 +114,7 @@ void ave_pool_forward(const Array<T>& bottom, int64_t planes, const Sizes& input
     const auto g = pool_geometry(planes, input, output, kernel, stride, pad);
     require_pooling(g, bottom, top, true);
     T* out = top.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::ave_pool_forward(g, bottom.data(), out);
+    carry_out([=, from = bottom.data()] { sscaffe::ave_pool_forward(g, from, out); });
 }
 
 template <typename T>
@@ -157,8 +156,7 @@ void softmax(const Floats& x, Floats& y) {
     const auto sizes = softmax_sizes(x);
     require_size(y, x.size(), "y");
     float* out = y.mutable_data();
-    py::gil_scoped_release unlocked;
-    sscaffe::softmax(sizes, x.data(), out);
+    carry_out([=, from = x.data()] { sscaffe::softmax(sizes, from, out); });
 }
 
 py::tuple softmax_loss(const Floats& probabilities, const Floats& labels, float ignored,
@@ -253,8 +251,8 @@ void sparse_forward(Kernel& self, const sscaffe::Memory& bottom, const std::opti
     const auto from = channel_blocks(bottom, batch, in, "bottom");
     const auto to = channel_blocks(top, batch, out, "top");
     if (bias) require_size(*bias, out[0], "bias");
-    py::gil_scoped_release unlocked;
-    self.forward(batch, from, bias ? bias->data() : nullptr, relu, to);
+    const float* start = bias ? bias->data() : nullptr;
+    carry_out([=, &self] { self.forward(batch, from, start, relu, to); });
 }
 
 template <typename T>

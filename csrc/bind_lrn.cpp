@@ -1,4 +1,5 @@
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "lrn.h"
 #include "memory.h"
 
@@ -43,8 +44,10 @@ void across_forward(int64_t size, float alpha, float beta, float k, const Memory
     const ChannelSizes sizes = sizes_of(x, size);
     require_apart(x, scale, "scale");
     require_apart(x, y, "y");
-    py::gil_scoped_release unlocked;
-    sscaffe::lrn_across_forward(sizes, {size, alpha, beta, k}, x.data(), scale.data(), y.data());
+    carry_out([=, &x, &scale, &y] {
+        sscaffe::lrn_across_forward(sizes, {size, alpha, beta, k}, x.data(), scale.data(),
+                                    y.data());
+    });
 }
 
 void across_backward(int64_t size, float alpha, float beta, const Memory& x, const Memory& scale,
@@ -64,9 +67,10 @@ void within_forward(int64_t size, float alpha, float beta, float k, const Memory
     const ImageSize image = image_of(x, size);
     require_apart(x, scale, "scale");
     require_apart(x, y, "y");
-    py::gil_scoped_release unlocked;
-    sscaffe::lrn_within_forward(sizes, image, {size, alpha, beta, k}, x.data(), scale.data(),
-                                y.data());
+    carry_out([=, &x, &scale, &y] {
+        sscaffe::lrn_within_forward(sizes, image, {size, alpha, beta, k}, x.data(), scale.data(),
+                                    y.data());
+    });
 }
 
 void within_backward(int64_t size, float alpha, float beta, const Memory& x, const Memory& scale,

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "channels.h"
 #include "elementwise.h"
 #include "memory.h"
@@ -94,15 +95,21 @@ void bind_memory(py::module_& m) {
                                    const auto& memory = self.cast<const Memory&>();
                                    return Floats({memory.layout().stored()}, memory.data(), self);
                                })
-        .def("copy_to", &Memory::copy_to, "other"_a, py::call_guard<py::gil_scoped_release>())
+        .def(
+            "copy_to",
+            [](const Memory& self, Memory& other) {
+                carry_out([&self, &other] { self.copy_to(other); });
+            },
+            "other"_a)
         .def("move_to", &Memory::move_to, "other"_a, py::call_guard<py::gil_scoped_release>());
 
     m.def(
         "memory_add_scaled",
         [](float factor, const Memory& x, Memory& y) {
             require_same_layout(x, y);
-            py::gil_scoped_release unlocked;
-            sscaffe::add_scaled(x.layout().stored(), factor, x.data(), y.data());
+            carry_out([factor, &x, &y] {
+                sscaffe::add_scaled(x.layout().stored(), factor, x.data(), y.data());
+            });
         },
         "factor"_a, "x"_a, "y"_a);
     m.def(
@@ -121,8 +128,9 @@ void bind_memory(py::module_& m) {
         "memory_relu_forward",
         [](float slope, const Memory& x, Memory& y) {
             require_same_layout(x, y);
-            py::gil_scoped_release unlocked;
-            sscaffe::relu_forward(x.layout().stored(), slope, x.data(), y.data());
+            carry_out([slope, &x, &y] {
+                sscaffe::relu_forward(x.layout().stored(), slope, x.data(), y.data());
+            });
         },
         "slope"_a, "x"_a, "y"_a);
     m.def(

@@ -1,10 +1,7 @@
 #include <pybind11/stl.h>
 
-#include <tuple>
-#include <utility>
-#include <vector>
-
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "dense_onednn.h"
 
 using namespace sscaffe::binding;
@@ -31,30 +28,18 @@ void sgemm(const Floats& a, const Floats& b, Floats& out, bool transpose_a, bool
                           result);
 }
 
-// Forward passes of primitives one after the other, on memory that it keeps.
-class ForwardSeries {
-   public:
-    using Call =
-        std::tuple<WeightedPrimitive*, const Memory*, const Memory*, const Memory*, Memory*>;
+void forward(WeightedPrimitive& self, const Memory& bottom, const Memory& weights,
+             const Memory* bias, Memory& top) {
+    carry_out([=, &self, &bottom, &weights, &top] { self.forward(bottom, weights, bias, top); });
+}
 
-    explicit ForwardSeries(py::list calls)
-        : calls_(calls.cast<std::vector<Call>>()), kept_(std::move(calls)) {
-        for (const auto& [primitive, bottom, weights, bias, top] : calls_) {
-            if (!primitive || !bottom || !weights || !top)
-                throw py::value_error("expected a primitive, bottom, weights, bias or None, top");
-        }
-    }
+void pool(Pooling& self, const Memory& bottom, Memory& top) {
+    carry_out([&self, &bottom, &top] { self.forward(bottom, top); });
+}
 
-    void run() {
-        py::gil_scoped_release unlocked;
-        for (const auto& [primitive, bottom, weights, bias, top] : calls_)
-            primitive->forward(*bottom, *weights, bias, *top);
-    }
-
-   private:
-    std::vector<Call> calls_;
-    py::list kept_;
-};
+void pool_to_infer(Pooling& self, const Memory& bottom, Memory& top) {
+    carry_out([&self, &bottom, &top] { self.infer(bottom, top); });
+}
 
 }  // namespace
 
@@ -81,16 +66,11 @@ void bind_onednn(py::module_& m) {
         .def_property_readonly("bottom_diff_layout", &WeightedPrimitive::bottom_diff_layout)
         .def_property_readonly("weights_diff_layout", &WeightedPrimitive::weights_diff_layout)
         .def_property_readonly("implementation", &WeightedPrimitive::implementation)
-        .def("forward", &WeightedPrimitive::forward, "bottom"_a, "weights"_a, "bias"_a.none(true),
-             "top"_a, Unlocked())
+        .def("forward", &forward, "bottom"_a, "weights"_a, "bias"_a.none(true), "top"_a)
         .def("backward_data", &WeightedPrimitive::backward_data, "top_diff"_a, "weights"_a,
              "bottom_diff"_a, Unlocked())
         .def("backward_weights", &WeightedPrimitive::backward_weights, "bottom"_a, "top_diff"_a,
              "weights_diff"_a, "bias_diff"_a.none(true), "accumulate"_a, Unlocked());
-
-    py::class_<ForwardSeries>(m, "ForwardSeries")
-        .def(py::init<py::list>(), "calls"_a)
-        .def("run", &ForwardSeries::run);
 
     py::class_<Convolution, WeightedPrimitive>(m, "Convolution")
         .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,
@@ -120,6 +100,7 @@ void bind_onednn(py::module_& m) {
              "batch"_a, "channels"_a, "input"_a, "output"_a, "kernel"_a, "stride"_a, "pad"_a,
              "max"_a)
         .def("top_layout", &Pooling::top_layout, "bottom"_a)
-        .def("forward", &Pooling::forward, "bottom"_a, "top"_a, Unlocked())
+        .def("forward", &pool, "bottom"_a, "top"_a)
+        .def("infer", &pool_to_infer, "bottom"_a, "top"_a)
         .def("backward", &Pooling::backward, "top_diff"_a, "bottom_diff"_a, Unlocked());
 }

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "bind_checks.h"
+#include "bind_series.h"
 #include "sparse.h"
 #include "sparse_matrix.h"
 
@@ -53,8 +54,8 @@ void multiply(sscaffe::SparseMatrix<T>& self, const Array<T>& x,
     if (bias) require_size(*bias, self.rows(), "bias");
     require_size(out, batch * self.rows() * p, "out");
     T* product = out.mutable_data();
-    py::gil_scoped_release unlocked;
-    self.multiply(batch, p, x.data(), bias ? bias->data() : nullptr, relu, product);
+    const T *from = x.data(), *start = bias ? bias->data() : nullptr;
+    carry_out([=, &self] { self.multiply(batch, p, from, start, relu, product); });
 }
 
 template <typename T>
@@ -66,8 +67,8 @@ void multiply_vectors(sscaffe::SparseMatrix<T>& self, const Array<T>& x,
     if (bias) require_size(*bias, self.rows(), "bias");
     require_size(out, batch * self.rows(), "out");
     T* product = out.mutable_data();
-    py::gil_scoped_release unlocked;
-    self.multiply_vectors(batch, x.data(), bias ? bias->data() : nullptr, relu, product);
+    const T *from = x.data(), *start = bias ? bias->data() : nullptr;
+    carry_out([=, &self] { self.multiply_vectors(batch, from, start, relu, product); });
 }
 
 template <typename T>

@@ -173,4 +173,16 @@ void frame_channels(const Memory& inside, int64_t height, int64_t width, const f
     });
 }
 
+void flatten_image(const ChannelSizes& sizes, const float* x, float* flat) {
+    const int64_t positions = sizes.inner, block = sizes.block;
+    for (int64_t group = 0; group < sizes.groups; ++group) {
+        const int64_t first = group * block, count = std::min(block, sizes.channels - first);
+        const float* source = x + first * positions;
+        for (int64_t c = 0; c < count; ++c) {
+            float* target = flat + (first + c) * positions;
+            for (int64_t p = 0; p < positions; ++p) target[p] = source[p * block + c];
+        }
+    }
+}
+
 }  // namespace sscaffe

@@ -48,6 +48,12 @@ void part_channels(const Memory& whole, const std::vector<Memory*>& parts);
 // Whether join_channels has nothing to do.
 bool are_joined(const std::vector<const Memory*>& parts, const Memory& whole);
 
+// Copy one image in the layout of `sizes` to its plain form, on the calling thread.
+//
+//   x     in the layout, of one image
+//   flat  [C][positions]   overwritten; must not overlap x
+void flatten_image(const ChannelSizes& sizes, const float* x, float* flat);
+
 // Set `whole` to `inside` with a border of `height` rows above and below it and of `width` columns
 // on either side, in which each channel is `edge`.
 //

@@ -11,7 +11,10 @@
 #include <string>
 
 #include "aligned.h"
+#include "channels.h"
 #include "memory.h"
+#include "panels.h"
+#include "pooling.h"
 
 namespace sscaffe {
 
@@ -107,7 +110,8 @@ class WeightedPrimitive {
     const std::string& implementation() const { return implementation_; }
 
     // top is in top_layout(); with Extras::add it holds what is added.
-    void forward(const Memory& bottom, const Memory& weights, const Memory* bias, Memory& top);
+    virtual void forward(const Memory& bottom, const Memory& weights, const Memory* bias,
+                         Memory& top);
     // bottom_diff is in bottom_diff_layout().
     void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff);
     // weights_diff is in weights_diff_layout(); both diffs are added to where `accumulate`.
@@ -125,9 +129,11 @@ class WeightedPrimitive {
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
     dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
     std::string implementation_;
+    Operand first_{0}, second_{1};
+    bool is_small_ = false;  // too small for more than one thread
 
    private:
-    Operand first_{0}, second_{1}, added_weights_{2}, inside_{2};
+    Operand added_weights_{2}, inside_{2};
     std::optional<Memory> added_bias_;
 };
 
@@ -156,14 +162,23 @@ class InnerProduct : public WeightedPrimitive {
     // bottom: (batch, ...), flattened after its first axis; weights: (outputs, ...).
     InnerProduct(const Dims& bottom, int64_t outputs, const Extras& extras);
 
+    // The product of a single vector is sscaffe's own, by the weights as oneDNN lays them out.
+    void forward(const Memory& bottom, const Memory& weights, const Memory* bias,
+                 Memory& top) override;
+
    protected:
     void make_backward_data() override;
     void make_backward_weights() override;
 
    private:
+    const float* flattened(const Memory& bottom);
+
     Dims bottom_dims_, weights_dims_;
     int64_t outputs_;
     Extras extras_;
+    std::optional<Panels> panels_;  // without data; of a batch of 1
+    std::optional<Layout> bottom_layout_;
+    std::optional<ChannelSizes> bottom_sizes_;
     dnnl::inner_product_forward::primitive_desc forward_desc_;
 };
 
@@ -182,6 +197,8 @@ class Pooling {
     Layout top_layout(const Layout& bottom);
     // top is in top_layout(bottom.layout()).
     void forward(const Memory& bottom, Memory& top);
+    // The same where no backward pass will follow: by sscaffe's own loops, if they know the layout.
+    void infer(const Memory& bottom, Memory& top);
     // After forward; bottom_diff is in the layout that the bottom had.
     void backward(const Memory& top_diff, Memory& bottom_diff);
 
@@ -190,6 +207,8 @@ class Pooling {
 
     PoolingSizes sizes_;
     std::optional<Layout> bottom_layout_;
+    std::optional<ChannelSizes> bottom_sizes_;
+    std::optional<BlockPooling> own_;
     dnnl::pooling_forward::primitive_desc forward_desc_;
     Primitive forward_, backward_;
     dnnl::memory workspace_;

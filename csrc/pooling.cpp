@@ -30,11 +30,10 @@ int64_t pooled_size(const PoolGeometry& g) {
     return g.rows.output * g.columns.output;
 }
 
-// Call fn(row, plane, top) for each row of windows of some planes; `plane` and `top` are the
-// offsets of the plane and of the row's first top.
+// Call fn(row, plane, top) for each of some rows of windows, counted through all planes; `plane`
+// and `top` are the offsets of the plane and of the row's first top.
 template <typename Function>
-void for_each_row(const PoolGeometry& g, int64_t first_plane, int64_t last_plane,
-                  const Function& fn) {
+void for_some_rows(const PoolGeometry& g, int64_t first_row, int64_t last_row, const Function& fn) {
     const PoolAxis& c = g.columns;
     const int64_t whole_first = std::min(c.output, (c.pad + c.stride - 1) / c.stride);
     const int64_t room = c.input + c.pad - c.kernel;
@@ -42,14 +41,19 @@ void for_each_row(const PoolGeometry& g, int64_t first_plane, int64_t last_plane
     PoolRow row{0,        0,           c.input,
                 c.output, c.kernel,    c.stride,
                 c.pad,    whole_first, std::max(whole_first, whole_last)};
-    for (int64_t plane = first_plane; plane < last_plane; ++plane) {
-        for (int64_t y = 0; y < g.rows.output; ++y) {
-            const Window window = window_at(g.rows, y);
-            row.first = window.first;
-            row.last = window.last;
-            fn(row, plane * plane_size(g), plane * pooled_size(g) + y * c.output);
-        }
+    for (int64_t i = first_row; i < last_row; ++i) {
+        const Window window = window_at(g.rows, i % g.rows.output);
+        row.first = window.first;
+        row.last = window.last;
+        fn(row, i / g.rows.output * plane_size(g), i * c.output);
     }
+}
+
+// The same for all rows of some planes.
+template <typename Function>
+void for_each_row(const PoolGeometry& g, int64_t first_plane, int64_t last_plane,
+                  const Function& fn) {
+    for_some_rows(g, first_plane * g.rows.output, last_plane * g.rows.output, fn);
 }
 
 int64_t grain(const PoolGeometry& g) {
@@ -134,6 +138,28 @@ void ave_pool_backward(const PoolGeometry& g, const T* top_diff, T* bottom_diff)
         std::fill(bottom_diff + first * size, bottom_diff + last * size, T{0});
         for_each_row(g, first, last, [&](const PoolRow& row, int64_t plane, int64_t at) {
             share_row(row, top_diff + at, divisors.data() + at % pooled, bottom_diff + plane);
+        });
+    });
+}
+
+BlockPooling::BlockPooling(const PoolGeometry& g, bool max) : g_(g) {
+    if (!max) divisors_ = divisors_of<float>(g);
+}
+
+void BlockPooling::forward(int64_t block, const float* bottom, float* top) const {
+    const PoolGeometry& g = g_;
+    const BlockPoolKernels& kernels = vector_kernels().block_pool;
+    const float* divisors = divisors_.data();
+    const bool max = divisors_.empty();
+    const int64_t work = g.columns.output * g.rows.kernel * g.columns.kernel * block;
+    parallel_for(0, g.planes * g.rows.output, grain_of(work), [&](int64_t begin, int64_t end) {
+        for_some_rows(g, begin, end, [=](const PoolRow& row, int64_t plane, int64_t at) {
+            if (max) {
+                kernels.max_row(row, block, bottom + plane * block, top + at * block);
+            } else {
+                kernels.average_row(row, block, bottom + plane * block,
+                                    divisors + at % pooled_size(g), top + at * block);
+            }
         });
     });
 }

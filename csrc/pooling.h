@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "geometry.h"
 
@@ -41,5 +42,21 @@ void ave_pool_forward(const PoolGeometry& g, const T* bottom, T* top);
 //   bottom_diff  [planes][H][W]           overwritten
 template <typename T>
 void ave_pool_backward(const PoolGeometry& g, const T* top_diff, T* bottom_diff);
+
+// Max or average pooling, as above, of planes whose elements are blocks of channels.
+//
+// It does not find out where the largest elements are, so there is no backward pass.
+class BlockPooling {
+   public:
+    BlockPooling(const PoolGeometry& g, bool max);
+
+    //   bottom  [planes][H][W][block]
+    //   top     [planes][out_H][out_W][block]   overwritten
+    void forward(int64_t block, const float* bottom, float* top) const;
+
+   private:
+    PoolGeometry g_;
+    std::vector<float> divisors_;  // [out_H][out_W] of averages
+};
 
 }  // namespace sscaffe

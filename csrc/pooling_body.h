@@ -153,4 +153,86 @@ void sum_pool_row(const sscaffe::PoolRow& r, const T* plane, T* top) {
     pool_row<T>(r, SumPool<T>{plane, top});
 }
 
+// Call fn(at, columns, o) for each window, with the offset of its first element in the plane, how
+// many columns it has, and its number.
+template <typename Function>
+inline void for_each_window(const sscaffe::PoolRow& r, const Function& fn) {
+    for (int64_t o = 0; o < r.outputs; ++o) {
+        const int64_t start = o * r.stride - r.pad, stop = start + r.kernel;
+        const int64_t first = start < 0 ? 0 : start, last = stop < r.width ? stop : r.width;
+        fn(r.first * r.width + first, last - first, o);
+    }
+}
+
+struct LargerOf {
+    static constexpr float kStart = kLowest;
+    static Vector<float> of(Vector<float> value, Vector<float> largest) {
+        return value > largest ? value : largest;
+    }
+};
+
+struct SumOf {
+    static constexpr float kStart = 0;
+    static Vector<float> of(Vector<float> value, Vector<float> sum) { return value + sum; }
+};
+
+// What `Reduce` makes of the same lanes of each element of a window of kColumns columns, or of
+// `columns` for 0.
+template <typename Reduce, int kColumns, typename Load>
+inline Vector<float> reduce_window(const sscaffe::PoolRow& r, int64_t block, const float* first,
+                                   int64_t columns, const Load& load_at) {
+    Vector<float> result = broadcast(Reduce::kStart);
+    for (int64_t y = r.first; y < r.last; ++y, first += r.width * block) {
+        for (int64_t x = 0; x < (kColumns ? kColumns : columns); ++x) {
+            result = Reduce::of(load_at(first + x * block), result);
+        }
+    }
+    return result;
+}
+
+// One window of all channels, divided by its divisor, if there are any.
+template <typename Reduce, int kColumns>
+inline void pool_window(const sscaffe::PoolRow& r, int64_t block, const float* first,
+                        int64_t columns, const float* divisor, float* top) {
+    constexpr int64_t kWidth = kLanes<float>;
+    const Vector<float> by = broadcast(divisor ? *divisor : 1.0f);
+    int64_t c = 0;
+    for (; c + kWidth <= block; c += kWidth) {
+        const auto load_at = [](const float* source) { return load(source); };
+        const auto result = reduce_window<Reduce, kColumns>(r, block, first + c, columns, load_at);
+        store(divisor ? result / by : result, top + c);
+    }
+    if (c == block) return;
+    const int64_t rest = block - c;
+    const auto load_at = [=](const float* source) { return load_first(source, rest); };
+    const auto result = reduce_window<Reduce, kColumns>(r, block, first + c, columns, load_at);
+    store_first(divisor ? result / by : result, top + c, rest);
+}
+
+template <typename Reduce>
+inline void pool_blocks(const sscaffe::PoolRow& r, int64_t block, const float* plane,
+                        const float* divisors, float* top) {
+    for_each_window(r, [=](int64_t at, int64_t columns, int64_t o) {
+        const float *first = plane + at * block, *divisor = divisors ? divisors + o : nullptr;
+        float* out = top + o * block;
+        if (columns == 3) {
+            pool_window<Reduce, 3>(r, block, first, columns, divisor, out);
+        } else if (columns == 2) {
+            pool_window<Reduce, 2>(r, block, first, columns, divisor, out);
+        } else {
+            pool_window<Reduce, 0>(r, block, first, columns, divisor, out);
+        }
+    });
+}
+
+// See BlockPoolKernels.
+void max_of_blocks(const sscaffe::PoolRow& r, int64_t block, const float* plane, float* top) {
+    pool_blocks<LargerOf>(r, block, plane, nullptr, top);
+}
+
+void average_of_blocks(const sscaffe::PoolRow& r, int64_t block, const float* plane,
+                       const float* divisors, float* top) {
+    pool_blocks<SumOf>(r, block, plane, divisors, top);
+}
+
 }  // namespace

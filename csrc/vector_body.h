@@ -13,6 +13,7 @@
 #include "gemm_body.h"
 #include "implicit_gemm_body.h"
 #include "lrn_body.h"
+#include "panels_body.h"
 #include "pooling_body.h"
 #include "softmax_body.h"
 #include "sparse_body.h"
@@ -47,6 +48,8 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
      lrn_within_backward},
     softmax,
     kDirectSparseKernel,
+    {max_of_blocks, average_of_blocks},
+    panel_product,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

@@ -284,6 +284,23 @@ struct PoolRow {
     int64_t whole_first, whole_last;  // the windows that no side of the image cuts
 };
 
+// How images in blocks of channels are pooled: a row of windows over a plane [H][r.width][block],
+// to `top` [r.outputs][block], which is overwritten.
+struct BlockPoolKernels {
+    // The largest of each channel, or -FLT_MAX.
+    void (*max_row)(const PoolRow& r, int64_t block, const float* plane, float* top);
+    // The sum of each channel over the window's divisor, of [r.outputs].
+    void (*average_row)(const PoolRow& r, int64_t block, const float* plane, const float* divisors,
+                        float* top);
+};
+
+// Some rows of a matrix; see panels.h.
+struct Panel {
+    int64_t rows, columns;
+    int64_t block;         // a multiple of the lanes of any vector, and not below rows
+    const float* weights;  // [columns][block]
+};
+
 // Some rows of a sparse matrix and, of them, the columns of one block.
 template <typename T>
 struct SparsePart {
@@ -343,6 +360,9 @@ struct VectorKernels {
     // See softmax.h; x and y are [classes][inner].
     void (*softmax)(int64_t classes, int64_t inner, const float* x, float* y);
     DirectSparseKernel direct_sparse;
+    BlockPoolKernels block_pool;
+    // out = W x + bias, or 0 instead of less if relu; bias may be nullptr
+    void (*panel_product)(const Panel& p, const float* x, const float* bias, bool relu, float* out);
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -5,7 +5,6 @@ import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -24,20 +23,6 @@ Array = npt.NDArray[Any]
 LARGEST_COUNT = 2**31 - 1  # Caffe counts elements in an int.
 
 _LARGE = 2**28  # bytes; what is smaller is not worth asking the system
-
-
-def data_tensors(blobs: "Sequence[Blob]") -> list[Tensor]:
-    """Return the `data_tensor` of each, in a fifth of the time of asking one by one."""
-    return list(map(_get_data, blobs))
-
-
-def diff_tensors(blobs: "Sequence[Blob]") -> list[Tensor]:
-    """Return the `diff_tensor` of each."""
-    return list(map(_get_diff, blobs))
-
-
-_get_data = attrgetter("_data")
-_get_diff = attrgetter("_diff")
 
 
 class Blob:
@@ -211,7 +196,7 @@ class Blob:
             self._require_memory(sizes, count * self.dtype.itemsize)
         self._shape = sizes
         if count != self._data.count:
-            self._data = self._new_tensor(count, self._arena)
+            self._hold(self._new_tensor(count, self._arena))
             self._diff = self._new_tensor(count)
 
     def draw_from(self, arena: Source) -> None:
@@ -228,7 +213,7 @@ class Blob:
                     stacklevel=5,
                 )
             self._arena = arena
-            self._data = self._new_tensor(self._data.count, arena)
+            self._hold(self._new_tensor(self._data.count, arena))
             self._data.release()
 
     def reshape_like(self, other: "Blob") -> None:
@@ -238,7 +223,7 @@ class Blob:
     def share_data(self, other: "Blob") -> None:
         """Make `data` the same array as that of another blob with as many elements."""
         self._require_count(other)
-        self._data = other._data
+        self._hold(other._data)
 
     def share_diff(self, other: "Blob") -> None:
         """Make `diff` the same array as that of another blob with as many elements."""
@@ -255,6 +240,8 @@ class Blob:
         """Exchange shape, data and diff with another blob, neither of which is from an arena."""
         mine, its = (self._shape, self._data, self._diff), (other._shape, other._data, other._diff)
         (other._shape, other._data, other._diff), (self._shape, self._data, self._diff) = mine, its
+        self._data.leave()
+        other._data.leave()
 
     def swapped(self) -> "Blob":
         """Return a blob whose data are the gradients of this one, and the other way round."""
@@ -267,9 +254,14 @@ class Blob:
         self._data.publish()
         self._diff.publish()
 
+    def _hold(self, data: Tensor) -> None:
+        self._data.leave()
+        self._data = data
+
     def _set(self, tensor: Tensor, values: Any) -> None:
         """Overwrite a tensor where the values are, on the host or on the device."""
-        on_host = isinstance(values, np.ndarray | Sequence) and np.ndim(values) > 0
+        is_list = not isinstance(values, np.ndarray) and isinstance(values, Sequence)
+        on_host = np.ndim(values) > 0 if is_list else isinstance(values, np.ndarray) and values.ndim
         array = tensor.host_overwrite() if on_host else tensor.overwrite()
         array.reshape(self._shape)[...] = values
 

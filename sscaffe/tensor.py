@@ -7,8 +7,6 @@ place is asked for. Only the kernels ask for the native place; everybody else se
 import enum
 import sys
 import zlib
-from collections.abc import Iterable
-from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +34,12 @@ class Fresh(enum.Enum):
 
 # Names of their own: looking a member up in its class takes ten times as long.
 _ZERO, _PLAIN, _NATIVE, _BOTH, _GONE = Fresh
+
+
+class Watched:
+    """Tensors of which somebody wants to know cheaply that none was written to."""
+
+    changes = 0  # of all of them; each counts after the version of its tensor does
 
 
 class Tensor:
@@ -68,6 +72,7 @@ class Tensor:
         "_copied_while_held",
         "_fresh",
         "_has_settled",
+        "_is_watched",
         "_native",
         "_plain",
         "_version",
@@ -88,7 +93,7 @@ class Tensor:
         # Whether the plain array was held when the checksum, or the native copy, was made: if so
         # it may have been written to since.
         self._checked_while_held = self._copied_while_held = False
-        self._has_settled = False
+        self._has_settled = self._is_watched = False
         self._arena = arena
         self._buffers: list[Array] = []  # from the arena
 
@@ -123,13 +128,13 @@ class Tensor:
         """Return the plain array, flat, to be read and written."""
         plain = self.read()
         self._fresh = _PLAIN
-        self._version += 1
+        self._changed()
         return plain
 
     def overwrite(self) -> Array:
         """Return the plain array, flat, every element of which the caller will set."""
         self._fresh = _PLAIN
-        self._version += 1
+        self._changed()
         return self._plain_array()
 
     host_read, host_write, host_overwrite = read, write, overwrite
@@ -137,7 +142,7 @@ class Tensor:
     def clear(self) -> None:
         """Set every element to 0, without touching memory until somebody looks."""
         self._fresh = _ZERO
-        self._version += 1
+        self._changed()
         if self._is_held():
             self.read()
 
@@ -169,7 +174,7 @@ class Tensor:
             checksum = zlib.crc32(self.read().data.cast("B"))
             if checksum != self._checksum:
                 self._checksum = checksum
-                self._version += 1
+                self._changed()
         return self._version
 
     def memory(self, shape: Shape) -> "_core.Memory":
@@ -211,7 +216,8 @@ class Tensor:
             return self.memory_as(layout, shape)
         self._has_settled = True
         # Once it is native nobody looks for what was written to a held array since.
-        self._version += self._checked_while_held
+        if self._checked_while_held:
+            self._changed()
         if self._fresh is _BOTH or self._arena is not None or self.xp is not np or self._is_held():
             memory = self.memory_as(layout, shape)
             self.keep_native_only()
@@ -282,7 +288,7 @@ class Tensor:
         self._buffers, other._buffers = other._buffers, []
         self._fresh = other._fresh
         self._copied_while_held = other._copied_while_held
-        self._version += 1
+        self._changed()
         other.release()
 
     @property
@@ -295,7 +301,7 @@ class Tensor:
         self._fresh = fresh
         if fresh is _BOTH:
             self._are_both_fresh()
-        self._version += 1
+        self._changed()
 
     @property
     def is_held(self) -> bool:
@@ -307,14 +313,28 @@ class Tensor:
         if self._fresh is _NATIVE and self._is_held():
             self.read()
 
+    def watch(self) -> None:
+        """Count changes in `Watched` from now on, and that a blob has another tensor instead."""
+        self._is_watched = True
+
+    def leave(self) -> None:
+        """Hear that a blob has another tensor instead."""
+        if self._is_watched:
+            Watched.changes += 1
+
+    def _changed(self) -> None:
+        self._version += 1
+        if self._is_watched:
+            Watched.changes += 1
+
     def _written_to(self, memory: "_core.Memory") -> None:
         self._fresh = _NATIVE if memory is self._native else _PLAIN
-        self._version += 1
+        self._changed()
 
     def _native_is_fresh(self) -> bool:
         if self._fresh is _BOTH and (self._copied_while_held or self._is_held()):
             self._fresh = _PLAIN
-            self._version += 1
+            self._changed()
         return self._fresh is _NATIVE or self._fresh is _BOTH
 
     def _are_both_fresh(self) -> None:
@@ -363,14 +383,6 @@ class Tensor:
         if wrap is None:
             wrap = self._wraps[shape] = _core.Memory(self._plain_array(), shape)
         return wrap
-
-
-def writes(tensors: Iterable[Tensor]) -> list[int]:
-    """Return how often each was set or may have been, held arrays aside: see `Tensor.version`."""
-    return list(map(_get_version, tensors))
-
-
-_get_version = attrgetter("_version")
 
 
 def _count_own_references() -> int:

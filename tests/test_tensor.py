@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sscaffe import _core
-from sscaffe.tensor import Fresh, Tensor
+from sscaffe.arena import Arena
+from sscaffe.blob import Blob
+from sscaffe.tensor import Fresh, Tensor, Watched
 
 pytestmark = pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN layouts")
 
@@ -247,3 +249,63 @@ def test_the_form_of_a_layout_tells_it_from_others(blocked):
     same = _core.Layout.with_channel_block(SHAPE, blocked.channel_block)
     assert (blocked.form == same.form) == (blocked == same)
     assert len({layout.form for layout in [blocked, *others]}) == 4
+
+
+WRITES = {
+    "write": lambda tensor, layout: tensor.write(),
+    "overwrite": lambda tensor, layout: tensor.overwrite(),
+    "clear": lambda tensor, layout: tensor.clear(),
+    "set_fresh": lambda tensor, layout: tensor.set_fresh(Fresh.PLAIN),
+    "output": lambda tensor, layout: tensor.output(layout, SHAPE),
+    "plain output": lambda tensor, layout: tensor.output(None, SHAPE),
+    "memory_in": lambda tensor, layout: tensor.memory_in(layout, SHAPE),
+    "leave": lambda tensor, layout: tensor.leave(),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_every_way_to_write_to_a_watched_tensor_is_counted(name, blocked, values):
+    tensor, other = tensor_of(values), tensor_of(values)
+    tensor.watch()
+    before = Watched.changes
+    WRITES[name](other, blocked)
+    assert Watched.changes == before
+    WRITES[name](tensor, blocked)
+    assert Watched.changes == before + 1
+
+
+def test_reading_a_watched_tensor_is_no_change(blocked, values):
+    tensor = tensor_of(values)
+    tensor.watch()
+    before = Watched.changes
+    tensor.read()
+    tensor.memory_as(blocked, SHAPE)
+    tensor.settle(blocked, SHAPE)
+    assert tensor.version == tensor.version
+    assert Watched.changes == before
+
+
+def test_what_a_holder_wrote_to_a_watched_tensor_is_counted_when_it_is_noticed(values):
+    tensor = tensor_of(values)
+    held = tensor.write()
+    tensor.watch()
+    assert tensor.version
+    before = Watched.changes
+    held[0] += 1
+    assert tensor.version
+    assert Watched.changes > before
+
+
+def test_blobs_that_get_other_tensors_are_counted():
+    blob, other = Blob((2, 3)), Blob((2, 3))
+    for change in (
+        lambda: blob.share_data(other),
+        lambda: blob.reshape(5),
+        lambda: blob.exchange(other),
+        lambda: other.exchange(blob),
+        lambda: blob.draw_from(Arena()),
+    ):
+        blob.data_tensor.watch()
+        before = Watched.changes
+        change()
+        assert Watched.changes > before

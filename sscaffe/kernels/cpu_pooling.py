@@ -49,10 +49,14 @@ class Pooling:
         if self._may_be_native and bottom.dtype == np.float32:
             memory = bottom.data_tensor.memory(bottom.shape)
             if not memory.layout.is_plain:
-                self._bottom_layout = memory.layout
                 native = self._native_pooling()
-                layout = native.top_layout(memory.layout)
-                run(native.forward, memory, top.data_tensor.output(layout, top.shape))
+                out = top.data_tensor.output(native.top_layout(memory.layout), top.shape)
+                # In a compact net there are no backward passes.
+                if bottom.data_tensor.is_passing:
+                    run(native.infer, memory, out)
+                    return
+                self._bottom_layout = memory.layout
+                run(native.forward, memory, out)
                 return
         x, y = bottom.const_data, top.data_tensor.overwrite()
         if self._max:

@@ -6,8 +6,7 @@ once.
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable
 from typing import Any
 
 from sscaffe import _core
@@ -15,8 +14,49 @@ from sscaffe import _core
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
+class Tape:
+    """The calls that were made within a ``with`` block, in this thread.
+
+    Those that follow each other and that the core can make again by itself are one call of a
+    `_core.Series`.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._joined: list[Call] = []
+        self._series = _core.Series()
+
+    def __enter__(self) -> "Tape":
+        _local.recording = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _local.recording = None
+        self._end_series()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def make(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Call a function, and note it."""
+        self._calls.append((function, arguments))
+        if not self._series.note(function, arguments):
+            self._end_series()
+            self._joined.append((function, arguments))
+
+    def _end_series(self) -> None:
+        if len(self._series):
+            self._joined.append((self._series.run, ()))
+            self._series = _core.Series()
+
+    def replay(self) -> None:
+        """Make the calls again."""
+        for function, arguments in self._joined:
+            function(*arguments)
+
+
 class _Local(threading.local):
-    recording: list[Call] | None = None
+    recording: Tape | None = None
 
 
 _local = _Local()
@@ -27,52 +67,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> None:
 
     The arguments are what holds the memory: they are kept with the tape.
     """
-    function(*arguments)
-    if _local.recording is not None:
-        _local.recording.append((function, arguments))
-
-
-class Tape:
-    """The calls that were made within a ``with`` block, in this thread."""
-
-    def __init__(self) -> None:
-        self._calls: list[Call] = []
-        self._joined: list[Call] = []
-
-    def __enter__(self) -> "Tape":
-        self._calls = []
-        _local.recording = self._calls
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        _local.recording = None
-        self._joined = _join(self._calls)
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def replay(self) -> None:
-        """Make the calls again."""
-        for function, arguments in self._joined:
-            function(*arguments)
-
-
-def _join(calls: Iterable[Call]) -> list[Call]:
-    """Make one call of forward passes of primitives that follow each other."""
-    joined: list[Call] = []
-    for are_forward, group in groupby(calls, lambda call: _is_forward(call[0])):
-        if are_forward:
-            series: list[Any] = [(_owner(function), *arguments) for function, arguments in group]
-            joined.append((_core.ForwardSeries(series).run, ()))
-        else:
-            joined.extend(group)
-    return joined
-
-
-def _is_forward(function: Callable[..., Any]) -> bool:
-    is_primitive = _core.has_onednn and isinstance(_owner(function), _core.WeightedPrimitive)
-    return is_primitive and function.__name__ == "forward"
-
-
-def _owner(function: Callable[..., Any]) -> Any:
-    return getattr(function, "__self__", None)
+    if _local.recording is None:
+        function(*arguments)
+    else:
+        _local.recording.make(function, arguments)

@@ -11,12 +11,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from sscaffe.blob import Blob, data_tensors, diff_tensors
+from sscaffe.blob import Blob
+from sscaffe.blob_lists import data_tensors, diff_tensors, writes
 from sscaffe.errors import UnsupportedError
 from sscaffe.glog import logger
 from sscaffe.kernels import Kernels
 from sscaffe.net.step import Step
-from sscaffe.tensor import Fresh, Tensor, writes
+from sscaffe.tensor import Fresh, Tensor
 
 if TYPE_CHECKING:
     from sscaffe.device_tensor import DeviceTensor

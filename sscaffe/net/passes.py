@@ -100,12 +100,13 @@ class Passes:
         SscaffeError
             If a layer cannot run; a note says which.
         """
-        self._device.enter()
         end = len(self._steps) - 1
-        if first == 0 and last in (None, end) and self._is_recorded():
-            return self._finite(self._record_forward())
-        if self._ways is not None and first == 0 and last in (None, end):
+        is_whole = first == 0 and (last is None or last == end)
+        if self._ways is not None and is_whole:  # on the CPU
             return self._ways.run(lambda: self._forward_between(0, end))
+        self._device.enter()
+        if is_whole and self._is_recorded():
+            return self._finite(self._record_forward())
         return self._forward_between(first, end if last is None else last)
 
     def _forward_between(self, first: int, last: int) -> float:

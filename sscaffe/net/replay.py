@@ -1,16 +1,20 @@
 """Repeating the forward pass of a compact net, without going through its layers."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
-from sscaffe.blob import Blob, data_tensors
+from sscaffe.blob import Blob
+from sscaffe.blob_lists import data_tensors, places, writes
 from sscaffe.kernels.tape import Tape
 from sscaffe.net.step import Step
-from sscaffe.tensor import Fresh, Shape, Tensor, writes
+from sscaffe.tensor import Fresh, Shape, Tensor, Watched
 
 # What a tape was made for: the tensors of the kept blobs with their shapes, and the weights with
 # how often they were written.
 _State = tuple[list[tuple[Tensor, Shape]], list[Tensor], list[int]]
 
+_is_plain = attrgetter("data_tensor.is_plain")
+_NATIVE = Fresh.NATIVE  # looking it up there takes ten times as long
 PASSES_BEFORE = 2  # that prepare weights and find their memory
 
 
@@ -31,17 +35,25 @@ class Replay:
         self._tape: Tape | None = None
         self._passes = 0  # without a tape since something changed
         self._seen: _State | None = None  # after the last pass
+        self._changes = -1  # of watched tensors, when the weights were last looked at
         self._states: list[tuple[Tensor, Fresh]] = []
+
+    def repeat(self) -> bool:
+        """Run the net by its tape, if there is one that still holds."""
+        if self._tape is None or not self._holds():
+            return False
+        self._tape.replay()
+        for tensor, fresh in self._states:
+            tensor.set_fresh(fresh)
+            if fresh is _NATIVE:
+                tensor.publish()
+        return True
 
     def run(self, forward: Callable[[], float]) -> float:
         """Run the net by its tape, or by `forward` where there is none that still holds."""
-        state = self._state()
-        if self._tape is not None and self._holds(state):
-            self._tape.replay()
-            for tensor, fresh in self._states:
-                tensor.set_fresh(fresh)
-                tensor.publish()
+        if self.repeat():
             return 0.0
+        state = self._state()
         if self._tape is not None or state != self._seen:
             self._tape, self._passes = None, 0
         if self._passes < PASSES_BEFORE or not self._may_record():
@@ -53,7 +65,9 @@ class Replay:
             loss = forward()
         self._seen = self._state()
         if self._seen == state:  # else it holds what is done once, such as a choice of kernels
-            self._tape = tape
+            self._tape, self._changes = tape, -1
+            for tensor in state[1]:
+                tensor.watch()
             self._states = [(blob.data_tensor, blob.data_tensor.fresh) for blob in self._kept]
         return loss
 
@@ -64,12 +78,23 @@ class Replay:
             and not any(blob.data_tensor.is_held for blob in self._weights)
         )
 
-    def _holds(self, state: _State) -> bool:
-        """Tell whether the tape would read and write what the layers would."""
-        return state == self._seen and all(blob.data_tensor.is_plain for blob in self._inputs)
+    def _holds(self) -> bool:
+        """Tell whether the tape would read and write what the layers would.
+
+        A blob of another shape may have kept its tensor. Weights that are held could change unseen,
+        but getting hold of them counts as a change.
+        """
+        assert self._seen is not None
+        kept, weights, written = self._seen
+        if places(self._kept) != kept:
+            return False
+        changes = Watched.changes
+        if changes != self._changes:
+            if data_tensors(self._weights) != weights or writes(weights) != written:
+                return False
+            self._changes = changes
+        return all(map(_is_plain, self._inputs))
 
     def _state(self) -> _State:
-        # A blob of another shape may have kept its tensor. Weights that are held could change
-        # unseen, but getting hold of them counts as a change.
         weights = data_tensors(self._weights)
-        return [(blob.data_tensor, blob.shape) for blob in self._kept], weights, writes(weights)
+        return places(self._kept), weights, writes(weights)

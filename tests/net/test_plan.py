@@ -5,7 +5,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from sscaffe import machine
+from sscaffe import _core, machine
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.net import Net
@@ -376,6 +376,28 @@ def test_what_is_written_to_an_array_that_was_held_counts_after_a_tape():
     other.blobs["x"].set_data(0.25)
     net.run_forward(0, len(net.layers) - 1)  # not by the tape
     assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_tape_runs_on_any_number_of_threads(threads):
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
+    before = _core.get_num_threads()
+    _core.set_num_threads(threads)
+    for each in (net, other):
+        each.blobs["x"].set_data(0.5)
+    net.run_forward()
+    _core.set_num_threads(before)
+    assert net._ways.replay._tape is not None
+    assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
+
+
+def test_forward_of_pycaffe_goes_by_the_tape_too():
+    net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
+    for factor in (2, 3):
+        for each in (net, other):
+            each.blobs["x"].set_data(factor)
+        assert_close(net.forward()["y"], run_one_by_one(other)["y"])
+    assert net._ways.replay._tape is not None
 
 
 def test_weights_are_not_dropped_before_every_kernel_has_them():
