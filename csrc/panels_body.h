@@ -37,7 +37,7 @@ void multiply_rows(const sscaffe::Panel& p, int64_t row, const float* x, const f
         Vector<float> sum = sums[0][v];
         for (int s = 1; s < kSums; ++s) sum += sums[s][v];
         if (bias) sum += load_first(bias + first, count);
-        if (relu) sum = sum > Vector<float>{} ? sum : Vector<float>{};
+        if (relu) sum = sum < Vector<float>{} ? Vector<float>{} : sum;
         store_first(sum, out + first, count);
     }
 }
