@@ -55,6 +55,7 @@ template <int kRows, int kColumns>
     const uint64_t* places = t.places;
     const float* values = t.values;
     uint64_t place = *places;
+    const int64_t *ahead = t.ahead_places, *const last_ahead = ahead + t.ahead_count;
     for (; filter != last; ++filter) {
         float* target = all_sums + filter->filter * kFilter;
         Vector<float> sums[kCount];
@@ -65,6 +66,12 @@ template <int kRows, int kColumns>
         } else {
 #pragma GCC unroll 32
             for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
+        }
+        if (ahead != last_ahead) {
+            const float* wanted = t.ahead + *ahead++;
+#pragma GCC unroll 8
+            for (int i = 0; i < sscaffe::kSparseAhead; ++i)
+                __builtin_prefetch(wanted + i * kSparseLanes, 0, 2);
         }
         const int count = filter->count;
         if (count % 4) {
@@ -142,8 +149,12 @@ inline void transpose(Vector<float> (&v)[kSparseLanes]) {
 
 // See DirectSparseKernel::gather.
 void sparse_gather(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride) {
+                   int64_t stride, int64_t ahead) {
     Vector<float> v[kSparseLanes];
+    if (ahead) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) __builtin_prefetch(source + lanes[i] + ahead);
+    }
     if (count == kSparseLanes) {
 #pragma GCC unroll 16
         for (int i = 0; i < kSparseLanes; ++i) v[i] = load(source + lanes[i]);
@@ -160,7 +171,10 @@ void sparse_gather(const float* source, const int64_t* lanes, int64_t count, flo
 
 // See DirectSparseKernel::scatter.
 void sparse_scatter(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
-                    int64_t lane_count, float least, float* target) {
+                    int64_t lane_count, float least, float* target, int64_t ahead) {
+    if (ahead) {
+        for (int64_t i = 0; i < lane_count; ++i) prefetch_to_write(target + lanes[i] + ahead);
+    }
     const Vector<float> floor = broadcast(least);
     Vector<float> v[kSparseLanes];
 #pragma GCC unroll 16

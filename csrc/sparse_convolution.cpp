@@ -148,6 +148,14 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const
         std::sort(plan.places.begin(), plan.places.end(),
                   [](SparseSource a, SparseSource b) { return a.source < b.source; });
     }
+    if (lanes == Lanes::kImages) {
+        for (const SparseSource& s : plan.places) {
+            if (plan.ahead.empty() || s.source - plan.ahead.back() >= kSparseAhead * kernel_.lanes ||
+                s.source < plan.ahead.back()) {
+                plan.ahead.push_back(s.source);
+            }
+        }
+    }
     if (lanes == Lanes::kStrips) {
         plan.tile_columns =
             divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);

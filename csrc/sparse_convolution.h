@@ -88,6 +88,7 @@ class SparseConvolution {
         int64_t channel = 0, position = 0;        // from one to the next in the phases
         std::vector<Part> parts;
         std::vector<SparseSource> places;  // of the vectors of a block of packed channels
+        std::vector<int64_t> ahead;        // sources of the same, some vectors each
         std::vector<Column> columns;       // of strips
         AlignedArray<float> split;         // the images' phases; the padding stays zero
         int64_t split_size = 0;

@@ -71,10 +71,10 @@ void SparseConvolution::stage_plane(const float* source, const int64_t* images,
             const int64_t count = std::min(lanes, across.input - x);
             if (across.stride == 1) {
                 float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
-                kernel_.gather(source + x, images, count, place, lanes);
+                kernel_.gather(source + x, images, count, place, lanes, lanes);
                 continue;
             }
-            kernel_.gather(source + x, images, count, moved, lanes);
+            kernel_.gather(source + x, images, count, moved, lanes, lanes);
             for (int64_t i = 0; i < count; ++i) {
                 std::copy_n(moved + i * lanes, lanes,
                             target + phases_.at(y + down.pad, x + i + across.pad) * lanes);
@@ -104,7 +104,7 @@ void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t
         float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
         for (int64_t c = 0; c < count; c += lanes) {
             kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * plan.channel,
-                           plan.channel);
+                           plan.channel, bottom.block);
         }
     }
 }
@@ -135,7 +135,7 @@ void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t
             places[i] = std::min(p + i, positions - 1) * bottom.block;
         for (int64_t c = 0; c < count; c += lanes) {
             kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
-                           plane);
+                           plane, 0);
         }
     }
     for (int64_t c = 0; c < count; ++c) {
@@ -207,6 +207,9 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         tile.filters = part.filters.data() + filter;
         tile.places = part.places.data() + place;
         tile.values = part.values.data() + place * 4;
+        tile.ahead = source + (first + t.channels) * plan.channel;
+        tile.ahead_places = plan.ahead.data();
+        tile.ahead_count = last ? 0 : plan.ahead.size();
         kernel_.tile(tile);
     }
     if (strips) {
@@ -236,7 +239,7 @@ void SparseConvolution::write_images(const Call& call, const Unit& unit, const f
                 const int64_t run = top.block > 1 ? count : std::min(lanes, unit.columns - x);
                 kernel_.scatter(source + (c - part.first) * filter, top.block > 1 ? filter : lanes,
                                 run, places, images, call.least,
-                                target + c / top.block * plane + c % top.block);
+                                target + c / top.block * plane + c % top.block, x + step < unit.columns ? step * top.block : 0);
             });
         }
     }
@@ -257,7 +260,7 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
                 top.data + c / top.block * plane + c % top.block + (unit.y + y) * width * top.block;
             if (top.block > 1) {
                 kernel_.scatter(source, filter, count, column.targets.data(), column.targets.size(),
-                                call.least, target);
+                                call.least, target, 0);
             } else {
                 kernel_.write_runs(source, column.target_runs.size(), column.target_runs.data(),
                                    call.least, target);

@@ -140,6 +140,7 @@ struct SparseRun {
     int64_t lane, count, target;
 };
 
+constexpr int kSparseAhead = 8;
 constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
 
 // sums[filter][y][x] (+)=
@@ -155,6 +156,9 @@ struct SparseTile {
     bool start;         // with the bias, or from what the sums are
     const float* bias;  // by filter, or nullptr
     float* sums;        // [filters][rows][columns][lanes]
+    const float* ahead;           // wanted next, and asked for meanwhile: kSparseAhead vectors
+    const int64_t* ahead_places;  // from each of these places
+    int64_t ahead_count;
 };
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
@@ -174,11 +178,11 @@ struct DirectSparseKernel {
     void (*tile)(const SparseTile& t);
     // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride);
+                   int64_t stride, int64_t ahead);
     // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
     // lane_count lanes
     void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
-                    int64_t lane_count, float least, float* target);
+                    int64_t lane_count, float least, float* target, int64_t ahead);
     // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
     void (*write_runs)(const float* source, int64_t run_count, const SparseRun* runs, float least,
                        float* target);
