@@ -84,21 +84,22 @@ double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) 
 
 }  // namespace
 
-int64_t SparseTiling::place(const Phases& phases, int64_t kh, int64_t kw) const {
+int64_t SparseTiling::reach(const Phases& phases) const {
+    if (lanes == Lanes::kStrips) return channel_vectors();
+    return phases.position(extent(phases.down) - 1, extent(phases.across) - 1) + 1;
+}
+
+int64_t SparseTiling::place(const Phases& phases, int64_t channel, int64_t kh, int64_t kw) const {
     const int64_t y = kh * phases.down.dilation, x = kw * phases.across.dilation;
+    if (lanes == Lanes::kImages) return phases.position(y, x) * channels + channel;
     const int64_t row = y / phases.down.stride, row_plane = y % phases.down.stride;
-    if (lanes == Lanes::kStrips) return (row_plane * column_planes + kw) * plane_rows + row;
-    const int64_t plane = row_plane * column_planes + x % phases.across.stride;
-    return (plane * plane_rows + row) * plane_columns + x / phases.across.stride;
+    return channel * channel_vectors() + (row_plane * column_planes + kw) * plane_rows + row;
 }
 
 int64_t SparseTiling::source(const Phases& phases, int64_t vector) const {
-    const int64_t column = vector % plane_columns, row = vector / plane_columns % plane_rows;
-    const int64_t plane = vector / plane_columns / plane_rows;
+    const int64_t row = vector % plane_rows, plane = vector / plane_rows;
     const int64_t row_plane = plane / column_planes, column_plane = plane % column_planes;
-    const int64_t x =
-        lanes == Lanes::kStrips ? column_plane * phases.across.dilation : column_plane;
-    return phases.at(row_plane, x) + row * phases.columns + column;
+    return phases.at(row_plane, column_plane * phases.across.dilation) + row * phases.columns;
 }
 
 bool has_tiling(const ConvGeometry& g) {
@@ -116,7 +117,7 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
     const auto consider = [&](int64_t down, int64_t across, int64_t cuts) {
         SparseTiling t = tiling_of(work, lanes, down, across, cuts, kernel);
         // Places have 16 bits.
-        if (t.channels * t.channel_vectors() * kernel.lanes > kSparseStep << 16) return;
+        if (t.channels * t.reach(work.phases) * kernel.lanes > kSparseStep << 16) return;
         for (const int64_t parts : {int64_t{1}, work.threads}) {
             t.parts = parts;
             t.cycles = all_cycles(work, t, kernel.lanes);
@@ -132,7 +133,7 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
         return best;
     }
     for (int64_t down = 1; down <= std::min(kernel.rows, height); ++down) {
-        const int64_t most = down == 1 ? kernel.sums : std::min(kernel.columns, kernel.sums / down);
+        const int64_t most = std::min(kernel.columns, kernel.sums / down);
         for (int64_t across = 1; across <= std::min(most, width); ++across) {
             consider(down, across, 1);
         }

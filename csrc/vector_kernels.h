@@ -141,14 +141,15 @@ struct SparseRun {
 };
 
 constexpr int kSparseAhead = 8;
-constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
+constexpr int64_t kSparseStep = 2;  // floats; the unit of places
 
 // sums[filter][y][x] (+)=
-//     sum over its weights: value * packed[place * kSparseStep + y * pitch + x * lanes]
+//     sum over its weights: value * source[place * kSparseStep + y * pitch + x * step]
 struct SparseTile {
     int64_t rows, columns;  // of vectors
-    const float* packed;
-    int64_t pitch;  // from row to row of packed
+    const float* source;
+    int64_t pitch, step;  // step counts only if there are strides
+    bool strides;         // or else all is one row, of neighbours
     int64_t filter_count;
     const SparseFilter* filters;  // [filter_count + 1], the last one without weights
     const uint64_t* places;       // of four weights, 16 bits each; there is one more
@@ -165,7 +166,7 @@ struct SparseTile {
 struct DirectSparseKernel {
     int64_t lanes;          // elements of a vector
     int64_t sums;           // the most vectors of a tile
-    int64_t rows, columns;  // the most rows; and columns, if there are several rows
+    int64_t rows, columns;  // the most of each of a tile with strides
 
     // Copy rows of `width` elements, to where rows are target_stride apart.
     void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
