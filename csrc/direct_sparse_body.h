@@ -84,11 +84,13 @@ template <int kRows, int kColumns, bool kStrides>
 #pragma GCC unroll 32
             for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
         }
+        // What the next channels have comes from further away than the second cache.
         if (ahead != last_ahead) {
             const float* wanted = t.ahead + *ahead++;
 #pragma GCC unroll 8
-            for (int i = 0; i < sscaffe::kSparseAhead; ++i)
+            for (int i = 0; i < sscaffe::kSparseAhead; ++i) {
                 __builtin_prefetch(wanted + i * kSparseLanes, 0, 2);
+            }
         }
         const auto count = static_cast<uint32_t>(filter->count);
         if (count % 4) {
@@ -287,7 +289,7 @@ void sparse_pack(int64_t depth, const sscaffe::SparseSource* places, const float
 }
 
 constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
-    kSparseLanes,  kSparseSums,   kSparseRows,   kSparseColumns, sparse_copy_rows,
+    kSparseLanes,  kSparseSums, kSparseRows,   kSparseColumns, sparse_copy_rows,
     sparse_pack<>, sparse_tile, sparse_gather, sparse_scatter, sparse_write_runs,
 };
 

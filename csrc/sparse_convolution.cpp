@@ -1,6 +1,7 @@
 #include "sparse_convolution.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cpu_features.h"
 #include "parallel.h"
@@ -25,6 +26,8 @@ SparseConvolution::SparseConvolution(const ConvGeometry& g, int64_t group, int64
         }
         row_ptr_.push_back(weights_.size());
     }
+    const SparseWork one{phases_, 1, 1, 1, 1, 1, 1};
+    fits_images_ = std::isfinite(choose_tiling(one, Lanes::kImages, kernel_).cycles);
 }
 
 SparseWork SparseConvolution::work(int64_t images) const {
@@ -129,8 +132,8 @@ void SparseConvolution::plan_images(Plan& plan, const ChannelBlocks& bottom) con
     plan.image = groups_ * plan.group;
     for (int64_t c = 0; c < channels_;) {
         const int64_t i = c % channels, plane = down.input * across.input * bottom.block;
-        const int64_t count = std::min({bottom.block - c % bottom.block, channels - i,
-                                        t.channels - i % t.channels, lanes});
+        const int64_t count = std::min(
+            {bottom.block - c % bottom.block, channels - i, t.channels - i % t.channels, lanes});
         plan.runs.push_back(
             {c / bottom.block * plane + c % bottom.block, count,
              c / channels * plan.group + i / t.channels * plan.block + i % t.channels * lanes});
@@ -159,8 +162,7 @@ void SparseConvolution::plan_strips(Plan& plan, const Call& call) const {
                                    (c * t.channel_vectors() + v) * kernel_.lanes});
         }
     }
-    plan.tile_columns =
-        divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
+    plan.tile_columns = divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
     for (int64_t i = 0; i < plan.tile_columns; ++i) {
         plan.columns.push_back(make_column(t, call.images, i, call.top));
     }

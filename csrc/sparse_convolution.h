@@ -146,6 +146,7 @@ class SparseConvolution {
     const DirectSparseKernel& kernel_;
     Phases phases_;
     int64_t channels_, m_, groups_;
+    bool fits_images_;
     std::vector<int64_t> row_ptr_;
     std::vector<Weight> weights_;
     Plan image_plan_, strip_plan_;

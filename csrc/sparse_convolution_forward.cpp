@@ -66,10 +66,9 @@ void SparseConvolution::stage_plane(const Plan& plan, const float* source, const
     const int64_t lanes = kernel_.lanes;
     for (int64_t y = 0; y < down.input; ++y, source += across.input) {
         for (int64_t x = 0; x < across.input; x += lanes) {
-            kernel_.gather(
-                source + x, images, std::min(lanes, across.input - x),
-                target + phases_.position(y + down.pad, x + across.pad) * plan.position,
-                plan.position, lanes);
+            kernel_.gather(source + x, images, std::min(lanes, across.input - x),
+                           target + phases_.position(y + down.pad, x + across.pad) * plan.position,
+                           plan.position, lanes);
         }
     }
 }
@@ -185,9 +184,9 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     if (strips) {
         source += unit.y * phases_.columns;
     } else {
-        source += unit.time * plan.image + phases_.position(unit.y * phases_.down.stride,
-                                                            unit.x * phases_.across.stride) *
-                                               plan.position;
+        source += unit.time * plan.image +
+                  phases_.position(unit.y * phases_.down.stride, unit.x * phases_.across.stride) *
+                      plan.position;
     }
     SparseTile tile = tile_of(plan, call, unit, room);
     for (size_t block = 0; block < part.blocks.size(); ++block, source += plan.block) {
@@ -238,7 +237,8 @@ void SparseConvolution::write_images(const Call& call, const Unit& unit, const f
                 const int64_t run = top.block > 1 ? count : std::min(lanes, unit.columns - x);
                 kernel_.scatter(source + (c - part.first) * filter, top.block > 1 ? filter : lanes,
                                 run, places, images, call.least,
-                                target + c / top.block * plane + c % top.block, x + step < unit.columns ? step * top.block : 0);
+                                target + c / top.block * plane + c % top.block,
+                                x + step < unit.columns ? step * top.block : 0);
             });
         }
     }
@@ -313,8 +313,8 @@ void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, cons
                     bias,
                     least};
     };
-    const int64_t rest = batch % kernel_.lanes;
-    const bool strips = rest && is_better_as_strips(rest);
+    const int64_t rest = fits_images_ ? batch % kernel_.lanes : batch;
+    const bool strips = rest && (!fits_images_ || is_better_as_strips(rest));
     const int64_t side_by_side = strips ? batch - rest : batch;
     // As few as are worth starting the threads twice, for the caches.
     constexpr int64_t kWorthStarting = 1 << 20;

@@ -33,9 +33,11 @@ SparseTiling tiling_of(const SparseWork& work, Lanes lanes, int64_t down, int64_
         t.plane_columns = across + (extent(columns) - 1) / columns.stride;
     }
     const int64_t bytes = t.channel_vectors() * kernel.lanes * sizeof(float);
-    const int64_t blocks =
-        divide_up(work.channels, std::clamp<int64_t>(kRoom / bytes, 1, work.channels));
-    t.channels = divide_up(work.channels, blocks);
+    // Places have 16 bits.
+    const int64_t most = (kSparseStep << 16) / (t.reach(work.phases) * kernel.lanes);
+    const int64_t room = std::clamp<int64_t>(kRoom / bytes, 1, work.channels);
+    t.channels =
+        most ? divide_up(work.channels, divide_up(work.channels, std::min(room, most))) : 0;
     return t;
 }
 
@@ -47,7 +49,9 @@ double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vector
     const double blocks = divide_up(work.channels, t.channels);
     const double move = std::min(blocks, work.weights) * (2.0 * vectors + 10);
     const double write = 5.0 * vectors;
-    const double pack = 4.0 * work.channels * t.channel_vectors() * t.parts;
+    // Strips are packed; images only come from the second cache.
+    const double cost = t.lanes == Lanes::kStrips ? 4.0 : 2.0;
+    const double pack = cost * work.channels * t.channel_vectors() * t.parts;
     return work.filters * (multiply + move + write) + pack;
 }
 
@@ -116,8 +120,7 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
     best.cycles = std::numeric_limits<double>::infinity();
     const auto consider = [&](int64_t down, int64_t across, int64_t cuts) {
         SparseTiling t = tiling_of(work, lanes, down, across, cuts, kernel);
-        // Places have 16 bits.
-        if (t.channels * t.reach(work.phases) * kernel.lanes > kSparseStep << 16) return;
+        if (t.channels == 0) return;
         for (const int64_t parts : {int64_t{1}, work.threads}) {
             t.parts = parts;
             t.cycles = all_cycles(work, t, kernel.lanes);

@@ -53,10 +53,11 @@ struct SparseWork {
     int64_t threads;
 };
 
-// Whether there is a tiling: places in a packed channel have 16 bits.
+// Whether there is a tiling for strips: places in a packed channel have 16 bits.
 bool has_tiling(const ConvGeometry& g);
 
-// The tiling that is estimated to be the fastest.
+// The tiling that is estimated to be the fastest.  There may be none for images, whose rows may be
+// too long for 16 bits: then the cycles are infinite.
 SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSparseKernel& kernel);
 
 }  // namespace sscaffe

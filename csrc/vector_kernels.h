@@ -154,9 +154,9 @@ struct SparseTile {
     const SparseFilter* filters;  // [filter_count + 1], the last one without weights
     const uint64_t* places;       // of four weights, 16 bits each; there is one more
     const float* values;
-    bool start;         // with the bias, or from what the sums are
-    const float* bias;  // by filter, or nullptr
-    float* sums;        // [filters][rows][columns][lanes]
+    bool start;                   // with the bias, or from what the sums are
+    const float* bias;            // by filter, or nullptr
+    float* sums;                  // [filters][rows][columns][lanes]
     const float* ahead;           // wanted next, and asked for meanwhile: kSparseAhead vectors
     const int64_t* ahead_places;  // from each of these places
     int64_t ahead_count;
@@ -177,11 +177,12 @@ struct DirectSparseKernel {
     void (*pack)(int64_t depth, const SparseSource* places, const float* image, int64_t run_count,
                  const SparseSource* runs, float* packed);
     void (*tile)(const SparseTile& t);
-    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i.  What is
+    // `ahead` elements further on, unless that is 0, is asked for meanwhile.
     void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
                    int64_t stride, int64_t ahead);
     // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
-    // lane_count lanes
+    // lane_count lanes.  What is `ahead` elements further on, unless that is 0, is asked for.
     void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
                     int64_t lane_count, float least, float* target, int64_t ahead);
     // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
