@@ -181,8 +181,8 @@ inline void transpose(Vector<float> (&v)[kSparseLanes]) {
 }
 
 // See DirectSparseKernel::gather.
-void sparse_gather(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride, int64_t ahead) {
+void sparse_gather(const float* source, const int64_t* lanes, int64_t lane_count, int64_t count,
+                   float* target, int64_t stride, int64_t ahead) {
     Vector<float> v[kSparseLanes];
     if (ahead) {
 #pragma GCC unroll 16
@@ -196,9 +196,16 @@ void sparse_gather(const float* source, const int64_t* lanes, int64_t count, flo
         for (int i = 0; i < kSparseLanes; ++i) v[i] = load_first(source + lanes[i], count);
     }
     transpose(v);
+    if (lane_count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int k = 0; k < kSparseLanes; ++k) {
+            if (k < count) store(v[k], target + k * stride);
+        }
+        return;
+    }
 #pragma GCC unroll 16
     for (int k = 0; k < kSparseLanes; ++k) {
-        if (k < count) store(v[k], target + k * stride);
+        if (k < count) store_first(v[k], target + k * stride, lane_count);
     }
 }
 

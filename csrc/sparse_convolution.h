@@ -134,6 +134,8 @@ class SparseConvolution {
                      float* target) const;
     void stage_images(const Plan& plan, const Call& call, int64_t item) const;
     void copy_channel(const float* plane, float* split) const;
+    void gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
+                     float* target) const;
     void stage_strips(const Plan& plan, const Call& call, int64_t item, float* planes) const;
     Unit unit_at(const Plan& plan, int64_t index) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,

@@ -66,7 +66,7 @@ void SparseConvolution::stage_plane(const Plan& plan, const float* source, const
     const int64_t lanes = kernel_.lanes;
     for (int64_t y = 0; y < down.input; ++y, source += across.input) {
         for (int64_t x = 0; x < across.input; x += lanes) {
-            kernel_.gather(source + x, images, std::min(lanes, across.input - x),
+            kernel_.gather(source + x, images, lanes, std::min(lanes, across.input - x),
                            target + phases_.position(y + down.pad, x + across.pad) * plan.position,
                            plan.position, lanes);
         }
@@ -93,7 +93,7 @@ void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t
     const float* source = bottom.data + index * across.input * bottom.block;
     for (int64_t x = 0; x < across.input; ++x) {
         for (const SparseRun& run : plan.runs) {
-            kernel_.gather(source + run.lane, images, run.count, target + run.target, lanes,
+            kernel_.gather(source + run.lane, images, lanes, run.count, target + run.target, lanes,
                            bottom.block);
         }
         source += bottom.block;
@@ -109,6 +109,26 @@ void SparseConvolution::copy_channel(const float* plane, float* split) const {
                       phases_.columns);
 }
 
+// Copy some channels, which are neighbours, to where there is one phase only.
+void SparseConvolution::gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
+                                    float* target) const {
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
+    for (int64_t x = 0; x < across.input; x += lanes) {
+        const int64_t width = std::min(lanes, across.input - x);
+        int64_t places[kMostLanes];
+        for (int64_t i = 0; i < lanes; ++i) places[i] = std::min(i, width - 1) * bottom.block;
+        for (int64_t y = 0; y < down.input; ++y) {
+            const float* row = source + (y * across.input + x) * bottom.block;
+            float* place = target + phases_.at(y + down.pad, x + across.pad);
+            for (int64_t c = 0; c < count; c += lanes) {
+                kernel_.gather(row + c, places, width, std::min(lanes, count - c),
+                               place + c * channel, channel, 0);
+            }
+        }
+    }
+}
+
 // Split some channels of one image, kMostLanes at most, into their phases.
 void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
                                      float* planes) const {
@@ -121,14 +141,17 @@ void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t
     const int64_t channel = phases_.channel_size();
     float* target = plan.split.get() + image * plan.image + first * channel;
     if (bottom.block == 1) return copy_channel(source, target);
+    if (phases_.down.stride == 1 && phases_.across.stride == 1) {
+        return gather_rows(bottom, count, source, target);
+    }
     const int64_t plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
         for (int64_t i = 0; i < lanes; ++i)
             places[i] = std::min(p + i, positions - 1) * bottom.block;
         for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
-                           plane, 0);
+            kernel_.gather(source + c, places, lanes, std::min(lanes, count - c),
+                           planes + c * plane + p, plane, 0);
         }
     }
     for (int64_t c = 0; c < count; ++c) {

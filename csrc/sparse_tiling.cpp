@@ -68,20 +68,23 @@ double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) 
     const int64_t width = work.phases.across.output();
     const bool strips = t.lanes == Lanes::kStrips;
     const int64_t rows = divide_up(height, t.down), columns = divide_up(width, t.across);
-    double cycles = 0;
+    double cycles = 0, most = 0;
+    const auto add = [&](int64_t vectors, int64_t tiles) {
+        const double each = tile_cycles(work, t, vectors);
+        cycles += each * tiles;
+        most = std::max(most, each);
+    };
     for_sizes(height, rows, [&](int64_t down, int64_t down_times) {
-        if (strips) {
-            cycles += tile_cycles(work, t, down) * down_times;
-            return;
-        }
+        if (strips) return add(down, down_times);
         for_sizes(width, columns, [&](int64_t across, int64_t across_times) {
-            cycles += tile_cycles(work, t, down * across) * (down_times * across_times);
+            add(down * across, down_times * across_times);
         });
     });
     const int64_t times =
         work.groups * divide_up(strips ? work.images * width * t.cuts : work.images, lanes);
     const int64_t units = times * rows * (strips ? 1 : columns) * t.parts;
     // All wait for the thread that has the most.
+    if (units <= work.threads) return most / t.parts * work.threads;
     const double shares = static_cast<double>(divide_up(units, work.threads)) * work.threads;
     return cycles * times * shares / units;
 }

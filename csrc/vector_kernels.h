@@ -177,10 +177,11 @@ struct DirectSparseKernel {
     void (*pack)(int64_t depth, const SparseSource* places, const float* image, int64_t run_count,
                  const SparseSource* runs, float* packed);
     void (*tile)(const SparseTile& t);
-    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i.  What is
-    // `ahead` elements further on, unless that is 0, is asked for meanwhile.
-    void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride, int64_t ahead);
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and the first lane_count
+    // lanes, while all have a place.  What is `ahead` elements further on, unless that is 0, is
+    // asked for meanwhile.
+    void (*gather)(const float* source, const int64_t* lanes, int64_t lane_count, int64_t count,
+                   float* target, int64_t stride, int64_t ahead);
     // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
     // lane_count lanes.  What is `ahead` elements further on, unless that is 0, is asked for.
     void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
