@@ -15,20 +15,42 @@ constexpr int kSparseSums = 12;
 #endif
 constexpr int kSparseRows = 4, kSparseColumns = 8;
 
-// The vectors that a place of the kernel reads for a tile: neighbours in each row of it.
-template <int kRows, int kColumns>
+// The vectors that a weight reads for a tile: in each row of it neighbours, or some step apart.
+template <int kRows, int kColumns, bool kStrides>
 struct SparseWindow {
-    const float* rows[kRows];
+    const float* source;
+    int64_t pitch;
+    int64_t steps[kStrides ? kColumns : 1];
+
+    explicit inline SparseWindow(const sscaffe::SparseTile& t) : source(t.source), pitch(t.pitch) {
+        // The compiler shall keep each in a register, and not make up the one from the other.
+        asm("" : "+r"(source), "+r"(pitch));
+        if constexpr (kStrides) {
+#pragma GCC unroll 8
+            for (int x = 1; x < kColumns; ++x) {
+                steps[x] = x * t.step;
+                asm("" : "+r"(steps[x]));
+            }
+        }
+    }
 
     inline void add(uint64_t place, float weight, Vector<float> (&sums)[kRows * kColumns]) const {
         const Vector<float> value = broadcast(weight);
+        const float* row = source + place * sscaffe::kSparseStep;
 #pragma GCC unroll 4
         for (int y = 0; y < kRows; ++y) {
-            const float* source = rows[y] + place * sscaffe::kSparseStep;
+            if (y > 0) row += pitch;
+            if constexpr (kRows > 1) asm("" : "+r"(row));
 #pragma GCC unroll 32
             for (int x = 0; x < kColumns; ++x) {
+                const float* place = row;
+                if constexpr (kStrides) {
+                    if (x > 0) place += steps[x];
+                } else {
+                    place += x * kSparseLanes;
+                }
                 Vector<float>& sum = sums[y * kColumns + x];
-                sum = multiply_add(value, load(source + x * kSparseLanes), sum);
+                sum = multiply_add(value, load(place), sum);
             }
         }
     }
@@ -40,21 +62,17 @@ struct SparseWindow {
 // vectors starts those of places, which are younger, late, and then waits for them: with places of
 // their own, each loaded when it is needed, the loop took a fifth longer.  The next filter's sums,
 // from the second cache, need no such help: asking for them gained nothing.
-template <int kRows, int kColumns>
+template <int kRows, int kColumns, bool kStrides>
 [[gnu::noinline]] void sparse_sums(const sscaffe::SparseTile& t) {
     constexpr int kCount = kRows * kColumns;
     constexpr int64_t kFilter = kCount * kSparseLanes;
-    SparseWindow<kRows, kColumns> window;
-#pragma GCC unroll 4
-    for (int y = 0; y < kRows; ++y) {
-        window.rows[y] = t.packed + y * t.pitch;
-        asm("" : "+r"(window.rows[y]));
-    }
+    const SparseWindow<kRows, kColumns, kStrides> window(t);
     float* const all_sums = t.sums;
     const sscaffe::SparseFilter *filter = t.filters, *const last = filter + t.filter_count;
     const uint64_t* places = t.places;
     const float* values = t.values;
     uint64_t place = *places;
+    const int64_t *ahead = t.ahead_places, *const last_ahead = ahead + t.ahead_count;
     for (; filter != last; ++filter) {
         float* target = all_sums + filter->filter * kFilter;
         Vector<float> sums[kCount];
@@ -66,7 +84,15 @@ template <int kRows, int kColumns>
 #pragma GCC unroll 32
             for (int j = 0; j < kCount; ++j) sums[j] = load(target + j * kSparseLanes);
         }
-        const int count = filter->count;
+        // What the next channels have comes from further away than the second cache.
+        if (ahead != last_ahead) {
+            const float* wanted = t.ahead + *ahead++;
+#pragma GCC unroll 8
+            for (int i = 0; i < sscaffe::kSparseAhead; ++i) {
+                __builtin_prefetch(wanted + i * kSparseLanes, 0, 2);
+            }
+        }
+        const auto count = static_cast<uint32_t>(filter->count);
         if (count % 4) {
             const uint64_t coming = *++places;
             switch (count % 4) {
@@ -96,22 +122,36 @@ template <int kRows, int kColumns>
     }
 }
 
+// Find the loop for so many neighbours.
+template <int kColumns>
+void sparse_row(const sscaffe::SparseTile& t) {
+    if constexpr (kColumns > 1) {
+        if (t.columns < kColumns) return sparse_row<kColumns - 1>(t);
+    }
+    sparse_sums<1, kColumns, false>(t);
+}
+
 // Find the loop for so many rows and columns.
-template <int kRows = kSparseRows, int kColumns = kSparseSums>
-void sparse_tile(const sscaffe::SparseTile& t) {
-    constexpr int kMost = kRows == 1                             ? kSparseSums
-                          : kSparseSums / kRows < kSparseColumns ? kSparseSums / kRows
-                                                                 : kSparseColumns;
-    if constexpr (kColumns > kMost) {
-        return sparse_tile<kRows, kMost>(t);
+template <int kRows, int kColumns>
+void sparse_rectangle(const sscaffe::SparseTile& t) {
+    if constexpr (kRows * kColumns > kSparseSums) {
+        return sparse_rectangle<kRows, kSparseSums / kRows>(t);
     } else {
         if constexpr (kRows > 1) {
-            if (t.rows < kRows) return sparse_tile<kRows - 1, kSparseSums>(t);
+            if (t.rows < kRows) return sparse_rectangle<kRows - 1, kSparseColumns>(t);
         }
         if constexpr (kColumns > 1) {
-            if (t.columns < kColumns) return sparse_tile<kRows, kColumns - 1>(t);
+            if (t.columns < kColumns) return sparse_rectangle<kRows, kColumns - 1>(t);
         }
-        sparse_sums<kRows, kColumns>(t);
+        sparse_sums<kRows, kColumns, true>(t);
+    }
+}
+
+void sparse_tile(const sscaffe::SparseTile& t) {
+    if (t.strides) {
+        sparse_rectangle<kSparseRows, kSparseColumns>(t);
+    } else {
+        sparse_row<kSparseSums>(t);
     }
 }
 
@@ -141,9 +181,13 @@ inline void transpose(Vector<float> (&v)[kSparseLanes]) {
 }
 
 // See DirectSparseKernel::gather.
-void sparse_gather(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride) {
+void sparse_gather(const float* source, const int64_t* lanes, int64_t lane_count, int64_t count,
+                   float* target, int64_t stride, int64_t ahead) {
     Vector<float> v[kSparseLanes];
+    if (ahead) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kSparseLanes; ++i) __builtin_prefetch(source + lanes[i] + ahead);
+    }
     if (count == kSparseLanes) {
 #pragma GCC unroll 16
         for (int i = 0; i < kSparseLanes; ++i) v[i] = load(source + lanes[i]);
@@ -152,15 +196,25 @@ void sparse_gather(const float* source, const int64_t* lanes, int64_t count, flo
         for (int i = 0; i < kSparseLanes; ++i) v[i] = load_first(source + lanes[i], count);
     }
     transpose(v);
+    if (lane_count == kSparseLanes) {
+#pragma GCC unroll 16
+        for (int k = 0; k < kSparseLanes; ++k) {
+            if (k < count) store(v[k], target + k * stride);
+        }
+        return;
+    }
 #pragma GCC unroll 16
     for (int k = 0; k < kSparseLanes; ++k) {
-        if (k < count) store(v[k], target + k * stride);
+        if (k < count) store_first(v[k], target + k * stride, lane_count);
     }
 }
 
 // See DirectSparseKernel::scatter.
 void sparse_scatter(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
-                    int64_t lane_count, float least, float* target) {
+                    int64_t lane_count, float least, float* target, int64_t ahead) {
+    if (ahead) {
+        for (int64_t i = 0; i < lane_count; ++i) prefetch_to_write(target + lanes[i] + ahead);
+    }
     const Vector<float> floor = broadcast(least);
     Vector<float> v[kSparseLanes];
 #pragma GCC unroll 16
@@ -242,8 +296,8 @@ void sparse_pack(int64_t depth, const sscaffe::SparseSource* places, const float
 }
 
 constexpr sscaffe::DirectSparseKernel kDirectSparseKernel = {
-    kSparseLanes,  kSparseSums,   kSparseRows,   kSparseColumns, sparse_copy_rows,
-    sparse_pack<>, sparse_tile<>, sparse_gather, sparse_scatter, sparse_write_runs,
+    kSparseLanes,  kSparseSums, kSparseRows,   kSparseColumns, sparse_copy_rows,
+    sparse_pack<>, sparse_tile, sparse_gather, sparse_scatter, sparse_write_runs,
 };
 
 }  // namespace

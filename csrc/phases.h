@@ -22,6 +22,9 @@ struct Phases {
         return ((y % down.stride * across.stride + phase_x) * rows + y / down.stride) * columns;
     }
 
+    // Where an element of the padded image is if the phases are not apart, but as in the image.
+    int64_t position(int64_t y, int64_t x) const { return y * columns * across.stride + x; }
+
     int64_t at(int64_t y, int64_t x) const {
         return row_at(y, x % across.stride) + x / across.stride;
     }

@@ -1,6 +1,7 @@
 #include "sparse_convolution.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cpu_features.h"
 #include "parallel.h"
@@ -25,6 +26,8 @@ SparseConvolution::SparseConvolution(const ConvGeometry& g, int64_t group, int64
         }
         row_ptr_.push_back(weights_.size());
     }
+    const SparseWork one{phases_, 1, 1, 1, 1, 1, 1};
+    fits_images_ = std::isfinite(choose_tiling(one, Lanes::kImages, kernel_).cycles);
 }
 
 SparseWork SparseConvolution::work(int64_t images) const {
@@ -52,8 +55,7 @@ void SparseConvolution::pack_weights(const SparseTiling& t, int64_t first_channe
     }
     for (int64_t j = first; j < last; ++j) {
         const Weight& w = weights_[j];
-        const uint64_t vector =
-            (w.channel - first_channel) * t.channel_vectors() + t.place(phases_, w.kh, w.kw);
+        const uint64_t vector = t.place(phases_, w.channel - first_channel, w.kh, w.kw);
         const uint64_t place = vector * kernel_.lanes / kSparseStep;
         if (part.values.size() % 4 == 0) part.places.push_back(0);
         part.places.back() |= place << part.values.size() % 4 * 16;
@@ -119,8 +121,55 @@ SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, 
     return column;
 }
 
+// All channels of a position are neighbours, but for the blocks.
+void SparseConvolution::plan_images(Plan& plan, const ChannelBlocks& bottom) const {
+    const SparseTiling& t = plan.tiling;
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    const int64_t lanes = kernel_.lanes, channels = channels_ / groups_;
+    plan.position = t.channels * lanes;
+    plan.block = plan.position * phases_.channel_size();
+    plan.group = divide_up(channels, t.channels) * plan.block;
+    plan.image = groups_ * plan.group;
+    for (int64_t c = 0; c < channels_;) {
+        const int64_t i = c % channels, plane = down.input * across.input * bottom.block;
+        const int64_t count = std::min(
+            {bottom.block - c % bottom.block, channels - i, t.channels - i % t.channels, lanes});
+        plan.runs.push_back(
+            {c / bottom.block * plane + c % bottom.block, count,
+             c / channels * plan.group + i / t.channels * plan.block + i % t.channels * lanes});
+        c += count;
+    }
+    const int64_t rows = (t.down - 1) * down.stride + down.dilation * (down.kernel - 1) + 1;
+    const int64_t columns =
+        (t.across - 1) * across.stride + across.dilation * (across.kernel - 1) + 1;
+    for (int64_t y = 0; y < rows; ++y) {
+        for (int64_t i = 0; i < columns * t.channels; i += kSparseAhead) {
+            plan.ahead.push_back(phases_.position(y, 0) * plan.position + i * lanes);
+        }
+    }
+}
+
+void SparseConvolution::plan_strips(Plan& plan, const Call& call) const {
+    const SparseTiling& t = plan.tiling;
+    const int64_t channel = phases_.channel_size();
+    plan.position = 1;
+    plan.block = t.channels * channel;
+    plan.group = channels_ / groups_ * channel;
+    plan.image = channels_ * channel;
+    for (int64_t c = 0; c < t.channels; ++c) {
+        for (int64_t v = 0; v < t.channel_vectors(); ++v) {
+            plan.places.push_back({c * channel + t.source(phases_, v),
+                                   (c * t.channel_vectors() + v) * kernel_.lanes});
+        }
+    }
+    plan.tile_columns = divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
+    for (int64_t i = 0; i < plan.tile_columns; ++i) {
+        plan.columns.push_back(make_column(t, call.images, i, call.top));
+    }
+}
+
 void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const {
-    const Plan::Key key{call.images, get_num_threads(), call.bottom.block > 1, call.top.block,
+    const Plan::Key key{call.images, get_num_threads(), call.bottom.block, call.top.block,
                         call.top.image};
     if (plan.key == key) return;
     plan = Plan();
@@ -130,30 +179,10 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const
     for (int64_t group = 0; group < groups_; ++group) {
         for (int64_t i = 0; i < t.parts; ++i) plan.parts.push_back(pack_part(t, group, i));
     }
-    plan.position = lanes == Lanes::kImages ? kernel_.lanes : 1;
-    plan.channel = plan.position * phases_.channel_size();
-    if (lanes == Lanes::kImages && call.bottom.block > 1) {
-        // As the image has them, channels are neighbours.
-        plan.channel = plan.position;
-        plan.position *= channels_;
-    }
-    for (int64_t c = 0; c < t.channels; ++c) {
-        for (int64_t v = 0; v < t.channel_vectors(); ++v) {
-            plan.places.push_back({c * plan.channel + t.source(phases_, v) * plan.position,
-                                   (c * t.channel_vectors() + v) * kernel_.lanes});
-        }
-    }
-    if (plan.channel < plan.position) {
-        // Read neighbours one after the other.
-        std::sort(plan.places.begin(), plan.places.end(),
-                  [](SparseSource a, SparseSource b) { return a.source < b.source; });
-    }
-    if (lanes == Lanes::kStrips) {
-        plan.tile_columns =
-            divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
-        for (int64_t i = 0; i < plan.tile_columns; ++i) {
-            plan.columns.push_back(make_column(t, call.images, i, call.top));
-        }
+    if (lanes == Lanes::kImages) {
+        plan_images(plan, call.bottom);
+    } else {
+        plan_strips(plan, call);
     }
     plan.key = key;
 }

@@ -16,8 +16,8 @@ namespace sscaffe {
 // A convolution by weights that have zeros anywhere, in float.
 //
 // Each weight that is not zero adds its window of the image to its output channel. The windows come
-// from the first cache and are aligned: a tile of the output takes a few channels at a time, packed
-// for it, and all filters use them; the sums of the other filters wait in the second cache. With
+// from the first cache and are aligned: a tile of the output takes a few channels at a time, which
+// all filters use; the sums of the other filters wait in the second cache. With
 // many images, these are side by side in the vectors; with few, strips of columns of the output.
 //
 // Source: Park et al., "Faster CNNs with Direct Sparse Convolutions and Guided Pruning", ICLR 2017,
@@ -85,10 +85,13 @@ class SparseConvolution {
         Key key{-1};  // images, threads, and layouts
         SparseTiling tiling{};
         int64_t tile_rows = 0, tile_columns = 0;  // tile_columns of strips: of vectors
-        int64_t channel = 0, position = 0;        // from one to the next in the phases
+        // From one to the next in the split; image: of strips, else of as many as there are lanes.
+        int64_t position = 0, block = 0, group = 0, image = 0;
         std::vector<Part> parts;
         std::vector<SparseSource> places;  // of the vectors of a block of packed channels
         std::vector<Column> columns;       // of strips
+        std::vector<SparseRun> runs;       // neighbouring channels of images side by side
+        std::vector<int64_t> ahead;        // what a tile of them reads, kSparseAhead vectors each
         AlignedArray<float> split;         // the images' phases; the padding stays zero
         int64_t split_size = 0;
     };
@@ -114,10 +117,10 @@ class SparseConvolution {
         int64_t y, rows, x, columns;
     };
 
-    // Elements of `lanes` images in their phases.
-    int64_t split_image(int64_t lanes) const { return channels_ * phases_.channel_size() * lanes; }
     SparseWork work(int64_t images) const;
     bool is_better_as_strips(int64_t images);
+    void plan_images(Plan& plan, const ChannelBlocks& bottom) const;
+    void plan_strips(Plan& plan, const Call& call) const;
     void prepare(Plan& plan, Lanes lanes, const Call& call) const;
     void pack_weights(const SparseTiling& t, int64_t first_channel, int64_t first, int64_t last,
                       Part& part) const;
@@ -127,12 +130,14 @@ class SparseConvolution {
     int64_t items_to_stage(int64_t times, int64_t block, bool strips) const;
     void run(Plan& plan, const Call& call);
     void make_rooms(Plan& plan, int64_t elements);
-    void stage_plane(const float* source, const int64_t* images, float* target) const;
+    void stage_plane(const Plan& plan, const float* source, const int64_t* images,
+                     float* target) const;
     void stage_images(const Plan& plan, const Call& call, int64_t item) const;
     void copy_channel(const float* plane, float* split) const;
+    void gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
+                     float* target) const;
     void stage_strips(const Plan& plan, const Call& call, int64_t item, float* planes) const;
     Unit unit_at(const Plan& plan, int64_t index) const;
-    int64_t vectors_to_pack(const Plan& plan, int64_t first_channel) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
                        const Room& room) const;
     void multiply(const Plan& plan, const Call& call, const Unit& unit, const Room& room) const;
@@ -143,6 +148,7 @@ class SparseConvolution {
     const DirectSparseKernel& kernel_;
     Phases phases_;
     int64_t channels_, m_, groups_;
+    bool fits_images_;
     std::vector<int64_t> row_ptr_;
     std::vector<Weight> weights_;
     Plan image_plan_, strip_plan_;

@@ -41,71 +41,63 @@ std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index
 
 }  // namespace
 
-void SparseConvolution::make_rooms(Plan& plan, int64_t elements) {
+void SparseConvolution::make_rooms(Plan& plan, int64_t times) {
     const SparseTiling& t = plan.tiling;
     const int64_t lanes = kernel_.lanes;
     // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind =
-        (t.plane_rows * phases_.columns + t.plane_columns + lanes) * plan.position;
-    make_room(plan.split, plan.split_size, elements * channels_ * phases_.channel_size() + behind);
+    const int64_t behind = t.plane_rows * phases_.columns + t.plane_columns + lanes;
+    make_room(plan.split, plan.split_size, times * plan.image + behind);
     int64_t most = 0;
     for (const Part& part : plan.parts) most = std::max(most, part.count);
     rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
     for (Room& room : rooms_) {
-        make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
         make_room(room.sums, room.sums_size, (most * t.down * t.across + 1) * lanes);
         if (t.lanes == Lanes::kImages) continue;
+        make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
         make_room(room.planes, room.planes_size,
                   kMostLanes * (phases_.down.input * phases_.across.input + lanes));
     }
 }
 
 // Put a plain channel of `lanes` images side by side.
-void SparseConvolution::stage_plane(const float* source, const int64_t* images,
+void SparseConvolution::stage_plane(const Plan& plan, const float* source, const int64_t* images,
                                     float* target) const {
     const ConvAxis &down = phases_.down, &across = phases_.across;
     const int64_t lanes = kernel_.lanes;
-    alignas(64) float moved[kMostLanes * kMostLanes];
     for (int64_t y = 0; y < down.input; ++y, source += across.input) {
         for (int64_t x = 0; x < across.input; x += lanes) {
-            const int64_t count = std::min(lanes, across.input - x);
-            if (across.stride == 1) {
-                float* place = target + phases_.at(y + down.pad, x + across.pad) * lanes;
-                kernel_.gather(source + x, images, count, place, lanes);
-                continue;
-            }
-            kernel_.gather(source + x, images, count, moved, lanes);
-            for (int64_t i = 0; i < count; ++i) {
-                std::copy_n(moved + i * lanes, lanes,
-                            target + phases_.at(y + down.pad, x + i + across.pad) * lanes);
-            }
+            kernel_.gather(source + x, images, lanes, std::min(lanes, across.input - x),
+                           target + phases_.position(y + down.pad, x + across.pad) * plan.position,
+                           plan.position, lanes);
         }
     }
 }
 
-// Put a plain channel, or a row of a block of channels, of `lanes` images side by side.
+// Put a plain channel, or a row of all channels, of `lanes` images side by side.
 void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
     const ChannelBlocks& bottom = call.bottom;
     const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, rows = bottom.block == 1 ? 1 : down.input;
-    const int64_t blocks = divide_up(channels_, bottom.block);
-    const int64_t y = item % rows, first = item / rows % blocks * bottom.block;
-    const int64_t time = item / rows / blocks;
+    const int64_t lanes = kernel_.lanes, items = bottom.block == 1 ? channels_ : down.input;
+    const int64_t index = item % items, time = item / items;
     int64_t images[kMostLanes];
     for (int64_t i = 0; i < lanes; ++i) {
         // What has no image gets the last one's, which nobody will look at.
         images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
     }
-    const float* source = bottom.data + (first * down.input + y * bottom.block) * across.input;
-    float* target = plan.split.get() + time * split_image(lanes) + first * plan.channel;
-    if (bottom.block == 1) return stage_plane(source, images, target);
-    const int64_t count = std::min(bottom.block, channels_ - first);
-    for (int64_t x = 0; x < across.input; ++x, source += bottom.block) {
-        float* place = target + phases_.at(y + down.pad, x + across.pad) * plan.position;
-        for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, images, std::min(lanes, count - c), place + c * plan.channel,
-                           plan.channel);
+    float* target = plan.split.get() + time * plan.image;
+    if (bottom.block == 1) {
+        const SparseRun& run = plan.runs[index];
+        return stage_plane(plan, bottom.data + run.lane, images, target + run.target);
+    }
+    target += phases_.position(index + down.pad, across.pad) * plan.position;
+    const float* source = bottom.data + index * across.input * bottom.block;
+    for (int64_t x = 0; x < across.input; ++x) {
+        for (const SparseRun& run : plan.runs) {
+            kernel_.gather(source + run.lane, images, lanes, run.count, target + run.target, lanes,
+                           bottom.block);
         }
+        source += bottom.block;
+        target += plan.position;
     }
 }
 
@@ -117,6 +109,26 @@ void SparseConvolution::copy_channel(const float* plane, float* split) const {
                       phases_.columns);
 }
 
+// Copy some channels, which are neighbours, to where there is one phase only.
+void SparseConvolution::gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
+                                    float* target) const {
+    const ConvAxis &down = phases_.down, &across = phases_.across;
+    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
+    for (int64_t x = 0; x < across.input; x += lanes) {
+        const int64_t width = std::min(lanes, across.input - x);
+        int64_t places[kMostLanes];
+        for (int64_t i = 0; i < lanes; ++i) places[i] = std::min(i, width - 1) * bottom.block;
+        for (int64_t y = 0; y < down.input; ++y) {
+            const float* row = source + (y * across.input + x) * bottom.block;
+            float* place = target + phases_.at(y + down.pad, x + across.pad);
+            for (int64_t c = 0; c < count; c += lanes) {
+                kernel_.gather(row + c, places, width, std::min(lanes, count - c),
+                               place + c * channel, channel, 0);
+            }
+        }
+    }
+}
+
 // Split some channels of one image, kMostLanes at most, into their phases.
 void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
                                      float* planes) const {
@@ -126,20 +138,24 @@ void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t
     const int64_t image = item / items, first = item % items * most, place = first % bottom.block;
     const int64_t count = std::min({most, channels_ - first, bottom.block - place});
     const float* source = bottom.data + image * bottom.image + (first - place) * positions + place;
-    float* target = plan.split.get() + image * split_image(1) + first * plan.channel;
+    const int64_t channel = phases_.channel_size();
+    float* target = plan.split.get() + image * plan.image + first * channel;
     if (bottom.block == 1) return copy_channel(source, target);
+    if (phases_.down.stride == 1 && phases_.across.stride == 1) {
+        return gather_rows(bottom, count, source, target);
+    }
     const int64_t plane = positions + lanes;
     for (int64_t p = 0; p < positions; p += lanes) {
         int64_t places[kMostLanes];
         for (int64_t i = 0; i < lanes; ++i)
             places[i] = std::min(p + i, positions - 1) * bottom.block;
         for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, places, std::min(lanes, count - c), planes + c * plane + p,
-                           plane);
+            kernel_.gather(source + c, places, lanes, std::min(lanes, count - c),
+                           planes + c * plane + p, plane, 0);
         }
     }
     for (int64_t c = 0; c < count; ++c) {
-        copy_channel(planes + c * plane, target + c * plan.channel);
+        copy_channel(planes + c * plane, target + c * channel);
     }
 }
 
@@ -163,45 +179,53 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
 // What of the tile does not depend on the block of channels.
 SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const Unit& unit,
                                       const Room& room) const {
-    const bool strips = plan.tiling.lanes == Lanes::kStrips;
     SparseTile tile{};
-    tile.rows = strips ? 1 : unit.rows;
-    tile.columns = strips ? unit.rows : unit.columns;
-    tile.packed = room.packed.get();
-    tile.pitch = plan.tiling.plane_columns * kernel_.lanes;
     tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
     tile.sums = room.sums.get();
+    if (plan.tiling.lanes == Lanes::kStrips) {
+        tile.rows = 1;
+        tile.columns = unit.rows;
+        tile.source = room.packed.get();
+        return tile;
+    }
+    tile.strides = true;
+    tile.rows = unit.rows;
+    tile.columns = unit.columns;
+    tile.pitch = phases_.position(phases_.down.stride, 0) * plan.position;
+    tile.step = phases_.across.stride * plan.position;
+    tile.ahead_places = plan.ahead.data();
     return tile;
-}
-
-int64_t SparseConvolution::vectors_to_pack(const Plan& plan, int64_t first_channel) const {
-    const SparseTiling& t = plan.tiling;
-    // Where channels are neighbours, what lies behind the last one is packed as well, for nobody.
-    const int64_t channels = plan.channel < plan.position
-                                 ? t.channels
-                                 : std::min(channels_ / groups_ - first_channel, t.channels);
-    return channels * t.channel_vectors();
 }
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
                                  const Room& room) const {
-    static const std::vector<SparseSource> kWholeVector{{0, 0}};
     const SparseTiling& t = plan.tiling;
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
-    const std::vector<SparseSource>& runs = strips ? plan.columns[unit.time].runs : kWholeVector;
     const int64_t channels = channels_ / groups_;
-    const float* source = plan.split.get() + (strips ? 0 : unit.time * split_image(kernel_.lanes)) +
-                          part.group * channels * plan.channel +
-                          (unit.y * phases_.columns + unit.x) * plan.position;
+    const float* source = plan.split.get() + part.group * plan.group;
+    if (strips) {
+        source += unit.y * phases_.columns;
+    } else {
+        source += unit.time * plan.image +
+                  phases_.position(unit.y * phases_.down.stride, unit.x * phases_.across.stride) *
+                      plan.position;
+    }
     SparseTile tile = tile_of(plan, call, unit, room);
-    for (size_t block = 0; block < part.blocks.size(); ++block) {
-        const int64_t first = block * t.channels;
+    for (size_t block = 0; block < part.blocks.size(); ++block, source += plan.block) {
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        kernel_.pack(vectors_to_pack(plan, first), plan.places.data(),
-                     source + first * plan.channel, runs.size(), runs.data(), room.packed.get());
+        if (strips) {
+            const int64_t count = std::min<int64_t>(channels - block * t.channels, t.channels);
+            const std::vector<SparseSource>& runs = plan.columns[unit.time].runs;
+            kernel_.pack(count * t.channel_vectors(), plan.places.data(), source, runs.size(),
+                         runs.data(), room.packed.get());
+        } else {
+            tile.source = source;
+            tile.ahead = source + plan.block;
+            tile.ahead_count = last ? 0 : plan.ahead.size();
+        }
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
@@ -236,7 +260,8 @@ void SparseConvolution::write_images(const Call& call, const Unit& unit, const f
                 const int64_t run = top.block > 1 ? count : std::min(lanes, unit.columns - x);
                 kernel_.scatter(source + (c - part.first) * filter, top.block > 1 ? filter : lanes,
                                 run, places, images, call.least,
-                                target + c / top.block * plane + c % top.block);
+                                target + c / top.block * plane + c % top.block,
+                                x + step < unit.columns ? step * top.block : 0);
             });
         }
     }
@@ -257,7 +282,7 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
                 top.data + c / top.block * plane + c % top.block + (unit.y + y) * width * top.block;
             if (top.block > 1) {
                 kernel_.scatter(source, filter, count, column.targets.data(), column.targets.size(),
-                                call.least, target);
+                                call.least, target, 0);
             } else {
                 kernel_.write_runs(source, column.target_runs.size(), column.target_runs.data(),
                                    call.least, target);
@@ -268,16 +293,16 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
 
 int64_t SparseConvolution::items_to_stage(int64_t times, int64_t block, bool strips) const {
     if (strips) return times * divide_up(channels_, std::min(block, kMostLanes));
-    return times * divide_up(channels_, block) * (block == 1 ? 1 : phases_.down.input);
+    return times * (block == 1 ? channels_ : phases_.down.input);
 }
 
 void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
-    const int64_t images = strips ? times : times * kernel_.lanes;
-    make_rooms(plan, images);
+    make_rooms(plan, times);
     const int64_t items = items_to_stage(times, call.bottom.block, strips);
-    parallel_for(0, items, grain_of(split_image(images) / items), [&](int64_t first, int64_t last) {
+    const int64_t grain = grain_of(times * plan.image / std::max<int64_t>(items, 1));
+    parallel_for(0, items, grain, [&](int64_t first, int64_t last) {
         float* planes = rooms_[omp_get_thread_num()].planes.get();
         for (int64_t item = first; item < last; ++item) {
             if (strips) {
@@ -311,8 +336,8 @@ void SparseConvolution::forward(int64_t batch, const ChannelBlocks& bottom, cons
                     bias,
                     least};
     };
-    const int64_t rest = batch % kernel_.lanes;
-    const bool strips = rest && is_better_as_strips(rest);
+    const int64_t rest = fits_images_ ? batch % kernel_.lanes : batch;
+    const bool strips = rest && (!fits_images_ || is_better_as_strips(rest));
     const int64_t side_by_side = strips ? batch - rest : batch;
     // As few as are worth starting the threads twice, for the caches.
     constexpr int64_t kWorthStarting = 1 << 20;

@@ -33,9 +33,11 @@ SparseTiling tiling_of(const SparseWork& work, Lanes lanes, int64_t down, int64_
         t.plane_columns = across + (extent(columns) - 1) / columns.stride;
     }
     const int64_t bytes = t.channel_vectors() * kernel.lanes * sizeof(float);
-    const int64_t blocks =
-        divide_up(work.channels, std::clamp<int64_t>(kRoom / bytes, 1, work.channels));
-    t.channels = divide_up(work.channels, blocks);
+    // Places have 16 bits.
+    const int64_t most = (kSparseStep << 16) / (t.reach(work.phases) * kernel.lanes);
+    const int64_t room = std::clamp<int64_t>(kRoom / bytes, 1, work.channels);
+    t.channels =
+        most ? divide_up(work.channels, divide_up(work.channels, std::min(room, most))) : 0;
     return t;
 }
 
@@ -47,7 +49,9 @@ double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vector
     const double blocks = divide_up(work.channels, t.channels);
     const double move = std::min(blocks, work.weights) * (2.0 * vectors + 10);
     const double write = 5.0 * vectors;
-    const double pack = 4.0 * work.channels * t.channel_vectors() * t.parts;
+    // Strips are packed; images only come from the second cache.
+    const double cost = t.lanes == Lanes::kStrips ? 4.0 : 2.0;
+    const double pack = cost * work.channels * t.channel_vectors() * t.parts;
     return work.filters * (multiply + move + write) + pack;
 }
 
@@ -64,41 +68,45 @@ double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) 
     const int64_t width = work.phases.across.output();
     const bool strips = t.lanes == Lanes::kStrips;
     const int64_t rows = divide_up(height, t.down), columns = divide_up(width, t.across);
-    double cycles = 0;
+    double cycles = 0, most = 0;
+    const auto add = [&](int64_t vectors, int64_t tiles) {
+        const double each = tile_cycles(work, t, vectors);
+        cycles += each * tiles;
+        most = std::max(most, each);
+    };
     for_sizes(height, rows, [&](int64_t down, int64_t down_times) {
-        if (strips) {
-            cycles += tile_cycles(work, t, down) * down_times;
-            return;
-        }
+        if (strips) return add(down, down_times);
         for_sizes(width, columns, [&](int64_t across, int64_t across_times) {
-            cycles += tile_cycles(work, t, down * across) * (down_times * across_times);
+            add(down * across, down_times * across_times);
         });
     });
     const int64_t times =
         work.groups * divide_up(strips ? work.images * width * t.cuts : work.images, lanes);
     const int64_t units = times * rows * (strips ? 1 : columns) * t.parts;
     // All wait for the thread that has the most.
+    if (units <= work.threads) return most / t.parts * work.threads;
     const double shares = static_cast<double>(divide_up(units, work.threads)) * work.threads;
     return cycles * times * shares / units;
 }
 
 }  // namespace
 
-int64_t SparseTiling::place(const Phases& phases, int64_t kh, int64_t kw) const {
+int64_t SparseTiling::reach(const Phases& phases) const {
+    if (lanes == Lanes::kStrips) return channel_vectors();
+    return phases.position(extent(phases.down) - 1, extent(phases.across) - 1) + 1;
+}
+
+int64_t SparseTiling::place(const Phases& phases, int64_t channel, int64_t kh, int64_t kw) const {
     const int64_t y = kh * phases.down.dilation, x = kw * phases.across.dilation;
+    if (lanes == Lanes::kImages) return phases.position(y, x) * channels + channel;
     const int64_t row = y / phases.down.stride, row_plane = y % phases.down.stride;
-    if (lanes == Lanes::kStrips) return (row_plane * column_planes + kw) * plane_rows + row;
-    const int64_t plane = row_plane * column_planes + x % phases.across.stride;
-    return (plane * plane_rows + row) * plane_columns + x / phases.across.stride;
+    return channel * channel_vectors() + (row_plane * column_planes + kw) * plane_rows + row;
 }
 
 int64_t SparseTiling::source(const Phases& phases, int64_t vector) const {
-    const int64_t column = vector % plane_columns, row = vector / plane_columns % plane_rows;
-    const int64_t plane = vector / plane_columns / plane_rows;
+    const int64_t row = vector % plane_rows, plane = vector / plane_rows;
     const int64_t row_plane = plane / column_planes, column_plane = plane % column_planes;
-    const int64_t x =
-        lanes == Lanes::kStrips ? column_plane * phases.across.dilation : column_plane;
-    return phases.at(row_plane, x) + row * phases.columns + column;
+    return phases.at(row_plane, column_plane * phases.across.dilation) + row * phases.columns;
 }
 
 bool has_tiling(const ConvGeometry& g) {
@@ -115,8 +123,7 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
     best.cycles = std::numeric_limits<double>::infinity();
     const auto consider = [&](int64_t down, int64_t across, int64_t cuts) {
         SparseTiling t = tiling_of(work, lanes, down, across, cuts, kernel);
-        // Places have 16 bits.
-        if (t.channels * t.channel_vectors() * kernel.lanes > kSparseStep << 16) return;
+        if (t.channels == 0) return;
         for (const int64_t parts : {int64_t{1}, work.threads}) {
             t.parts = parts;
             t.cycles = all_cycles(work, t, kernel.lanes);
@@ -132,7 +139,7 @@ SparseTiling choose_tiling(const SparseWork& work, Lanes lanes, const DirectSpar
         return best;
     }
     for (int64_t down = 1; down <= std::min(kernel.rows, height); ++down) {
-        const int64_t most = down == 1 ? kernel.sums : std::min(kernel.columns, kernel.sums / down);
+        const int64_t most = std::min(kernel.columns, kernel.sums / down);
         for (int64_t across = 1; across <= std::min(most, width); ++across) {
             consider(down, across, 1);
         }

@@ -140,28 +140,33 @@ struct SparseRun {
     int64_t lane, count, target;
 };
 
-constexpr int64_t kSparseStep = 2;  // floats; the unit of places in a packed tile
+constexpr int kSparseAhead = 8;
+constexpr int64_t kSparseStep = 2;  // floats; the unit of places
 
 // sums[filter][y][x] (+)=
-//     sum over its weights: value * packed[place * kSparseStep + y * pitch + x * lanes]
+//     sum over its weights: value * source[place * kSparseStep + y * pitch + x * step]
 struct SparseTile {
     int64_t rows, columns;  // of vectors
-    const float* packed;
-    int64_t pitch;  // from row to row of packed
+    const float* source;
+    int64_t pitch, step;  // step counts only if there are strides
+    bool strides;         // or else all is one row, of neighbours
     int64_t filter_count;
     const SparseFilter* filters;  // [filter_count + 1], the last one without weights
     const uint64_t* places;       // of four weights, 16 bits each; there is one more
     const float* values;
-    bool start;         // with the bias, or from what the sums are
-    const float* bias;  // by filter, or nullptr
-    float* sums;        // [filters][rows][columns][lanes]
+    bool start;                   // with the bias, or from what the sums are
+    const float* bias;            // by filter, or nullptr
+    float* sums;                  // [filters][rows][columns][lanes]
+    const float* ahead;           // wanted next, and asked for meanwhile: kSparseAhead vectors
+    const int64_t* ahead_places;  // from each of these places
+    int64_t ahead_count;
 };
 
 // How SparseConvolution multiplies a tile, and moves what it reads and writes.
 struct DirectSparseKernel {
     int64_t lanes;          // elements of a vector
     int64_t sums;           // the most vectors of a tile
-    int64_t rows, columns;  // the most rows; and columns, if there are several rows
+    int64_t rows, columns;  // the most of each of a tile with strides
 
     // Copy rows of `width` elements, to where rows are target_stride apart.
     void (*copy_rows)(int64_t rows, int64_t width, const float* source, float* target,
@@ -172,13 +177,15 @@ struct DirectSparseKernel {
     void (*pack)(int64_t depth, const SparseSource* places, const float* image, int64_t run_count,
                  const SparseSource* runs, float* packed);
     void (*tile)(const SparseTile& t);
-    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and each lane i
-    void (*gather)(const float* source, const int64_t* lanes, int64_t count, float* target,
-                   int64_t stride);
+    // target[k * stride + i] = source[lanes[i] + k] for k in [0, count) and the first lane_count
+    // lanes, while all have a place.  What is `ahead` elements further on, unless that is 0, is
+    // asked for meanwhile.
+    void (*gather)(const float* source, const int64_t* lanes, int64_t lane_count, int64_t count,
+                   float* target, int64_t stride, int64_t ahead);
     // target[lanes[i] + k] = max(least, source[k * stride + i]) for k in [0, count) and the first
-    // lane_count lanes
+    // lane_count lanes.  What is `ahead` elements further on, unless that is 0, is asked for.
     void (*scatter)(const float* source, int64_t stride, int64_t count, const int64_t* lanes,
-                    int64_t lane_count, float least, float* target);
+                    int64_t lane_count, float least, float* target, int64_t ahead);
     // target[run.target + i] = max(least, source[run.lane + i]) for i in [0, run.count)
     void (*write_runs)(const float* source, int64_t run_count, const SparseRun* runs, float least,
                        float* target);

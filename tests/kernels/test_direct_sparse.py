@@ -141,6 +141,7 @@ LARGE = {
     "stride": geometry(64, 64, (25, 25), 3, stride=2, pad=1),
     "small image": geometry(96, 100, (4, 4), 3, pad=1),
     "long and narrow": geometry(40, 30, (61, 2), 3, pad=1),
+    "long rows": geometry(1, 5, (3, 17000), 3, pad=1),
 }
 
 
