@@ -18,6 +18,10 @@
 #include "sparse_body.h"
 #include "sparse_matrix_body.h"
 #include "update_body.h"
+#include "winograd_body.h"
+#include "winograd_product_body.h"
+// After the loops that its table names.
+#include "winograd_filter_body.h"
 
 namespace {
 
@@ -47,6 +51,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
      lrn_within_backward},
     softmax,
     kDirectSparseKernel,
+    kWinogradKernels,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "winograd_kernels.h"
+
 // The inner loops that are compiled once for each instruction set, as tables of functions.
 //
 // The files vector_<isa>.cpp hold the tables; all include vector_body.h.  Nothing here or there may
@@ -343,6 +345,7 @@ struct VectorKernels {
     // See softmax.h; x and y are [classes][inner].
     void (*softmax)(int64_t classes, int64_t inner, const float* x, float* y);
     DirectSparseKernel direct_sparse;
+    WinogradKernels winograd;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

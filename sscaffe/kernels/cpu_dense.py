@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscaffe import _core
+from sscaffe.kernels import cpu_winograd
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class _Weighted:
 
 
 class DenseConvolution(_Weighted):
-    """oneDNN's direct convolution of one, two or three spatial axes."""
+    """oneDNN's direct convolution of one, two or three spatial axes; or Winograd's, in TRAIN."""
 
     def __init__(self, geometry: "ConvGeometry", batch: int, train: bool) -> None:
         super().__init__(train)
@@ -155,6 +156,21 @@ class DenseConvolution(_Weighted):
 
     def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         g = self._geometry
+        # For training alone: what a net says in TEST is what oneDNN makes of it.
+        passes = cpu_winograd.passes(g) if self._train and not wanted.add else cpu_winograd.NONE
+        if any(passes):
+            return _core.WinogradConvolution(
+                batch=self._batch,
+                in_channels=g.in_channels,
+                out_channels=g.out_channels,
+                input=g.input,
+                output=g.output,
+                kernel=g.kernel,
+                pad=g.pad,
+                bias=wanted.bias,
+                relu=wanted.relu,
+                passes=passes,
+            )
         return _core.Convolution(
             batch=self._batch,
             in_channels=g.in_channels,
