@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "cpu_features.h"
 #include "elementwise.h"
 
 namespace sscaffe {
@@ -14,13 +15,16 @@ using desc = dnnl::memory::desc;
 
 // The block of a layout that winograd.h knows, or 0.
 int64_t known_block(const Layout& layout) {
-    const int64_t block = layout.image_block();
-    return block > 1 && layout.dims()[1] % block == 0 ? block : 0;
+    const int64_t block = layout.image_block(), lanes = vector_kernels().winograd.lanes;
+    const bool is_known = block % lanes == 0 || block == layout.dims()[1];
+    return block > 1 && is_known ? block : 0;
 }
 
 WinogradImages images_of(const Layout& layout, float* data) {
     const Dims& dims = layout.dims();
-    return {data, dims[1], dims[2], dims[3], known_block(layout)};
+    const int64_t block = known_block(layout);
+    if (!block) throw std::logic_error("WinogradConvolution: unknown layout of images");
+    return {data, dims[1], dims[2], dims[3], block};
 }
 
 // The images as they are, or moved to a layout that is known.
@@ -41,10 +45,11 @@ bool is_square(const Dims& dims, int64_t size) {
 void check(const ConvolutionSizes& s, const Extras& extras) {
     const bool is_known = is_square(s.kernel, 3) || is_square(s.kernel, 5);
     if (!is_known || !is_square(s.stride, 1) || !is_square(s.dilation, 1) || s.group != 1 ||
-        s.pad.size() != 2 || extras.add) {
+        s.pad.size() != 2 || *std::max_element(s.pad.begin(), s.pad.end()) >= s.kernel[0] ||
+        extras.add) {
         throw std::invalid_argument(
-            "WinogradConvolution: expected a kernel of 3 x 3 or 5 x 5, stride, dilation and group "
-            "of 1, and nothing to add to");
+            "WinogradConvolution: expected a kernel of 3 x 3 or 5 x 5, smaller pads, stride, "
+            "dilation and group of 1, and nothing to add to");
     }
 }
 

@@ -32,14 +32,16 @@ struct Grid {
 // A bottom or a top, and room for what a block of it is at the points: [kPoints][tiles][stored].
 struct Side {
     WinogradImages images;
-    int64_t lanes, vectors, stored;
+    int64_t lanes, held;      // held: channels with those that fill up the last block
+    int64_t vectors, stored;  // stored: channels at the points
     int64_t pad_height, pad_width;
     int64_t point_step = 0;
 
     Side(const WinogradImages& images, int64_t pad_height, int64_t pad_width)
         : images(images),
           lanes(vector_kernels().winograd.lanes),
-          vectors((images.channels + lanes - 1) / lanes),
+          held((images.channels + images.block - 1) / images.block * images.block),
+          vectors((held + lanes - 1) / lanes),
           stored(vectors * lanes),
           pad_height(pad_height),
           pad_width(pad_width) {}
@@ -52,13 +54,13 @@ struct Side {
     // One vector of channels of strip i, which is the j-th of its block.
     WinogradStrip strip(const Grid& g, int64_t i, int64_t j, int64_t vector, float* points) const {
         const int64_t channel = vector * lanes, plane = images.height * images.width;
-        const int64_t first = i / g.rows * images.channels + channel / images.block * images.block;
+        const int64_t first = i / g.rows * held + channel / images.block * images.block;
         return {images.data + first * plane + channel % images.block,
                 images.width * images.block,
                 images.block,
                 images.height,
                 images.width,
-                std::min(lanes, images.channels - channel),
+                std::min(lanes, held - channel),
                 i % g.rows * g.tile - pad_height,
                 -pad_width,
                 g.columns,
@@ -103,7 +105,7 @@ struct Panels {
         return {weights + row * columns + vector * lanes,
                 kernel * tap,
                 tap,
-                std::min(lanes, columns - vector * lanes),
+                std::clamp<int64_t>(columns - vector * lanes, 0, lanes),
                 points + panel(vector) + (row * width(vector) + vector % kPanel) * lanes,
                 step};
     }
@@ -113,7 +115,7 @@ struct Panels {
 template <typename Function>
 void for_filters(const Panels& panels, int64_t kernel, int64_t columns, float* weights,
                  float* points, const Function& fn) {
-    constexpr int64_t kWork = 256;  // of a vector
+    constexpr int64_t kWork = 1024;  // of a vector
     parallel_for(0, panels.rows, grain_of(panels.vectors * kWork), [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; ++row) {
             for (int64_t v = 0; v < panels.vectors; ++v)

@@ -6,8 +6,8 @@
 
 namespace sscaffe {
 
-// The images of a blob: [batch][channels / block][height][width][block], `block` being 8, 16 or all
-// of the channels, which are whole blocks.
+// The images of a blob: [batch][blocks of channels][height][width][block].  `block` is a multiple
+// of the lanes of a vector, or all channels.  What fills up the last block is 0.
 struct WinogradImages {
     float* data;
     int64_t channels, height, width, block;

@@ -30,11 +30,11 @@ struct WinogradProduct {
     int64_t c_step;
 };
 
-// Weights [kernel][kernel][tap_step / step...] of as many channels as a vector has.
+// Weights [kernel][kernel] of as many channels as a vector has.
 struct WinogradFilter {
     float* weights;  // [y * row_step + x * tap_step]
     int64_t row_step, tap_step;
-    int64_t channels;  // a vector or less
+    int64_t channels;  // a vector or less, or none
     float* points;     // [p * point_step]
     int64_t point_step;
 };
