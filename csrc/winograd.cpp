@@ -13,9 +13,11 @@ constexpr int64_t kPanel = WinogradKernels::kVectors;
 // What is at one point is so much longer than its numbers that those of all points do not fall on
 // the same lines of the cache.
 constexpr int64_t kApart = 16;
+// Between what threads write, so that what one asks for ahead is not another's.
+constexpr int64_t kRoomsApart = 4096;
 
 // What a block of tiles takes of a cache of 1 MiB, in floats; the rest is for the weights.
-constexpr int64_t kBlockFloats = 98304;
+constexpr int64_t kBlockFloats = 131072;
 
 // Rows of tiles, numbered through all images, of which some make a block.
 struct Grid {
@@ -151,7 +153,7 @@ void Winograd::convolve(const WinogradImages& bottom, const float* weights, bool
     Side in(bottom, pad_height, pad_width), out(top, 0, 0);
     const Grid grid(*this, top, in.stored + out.stored);
     const Panels panels(bottom.channels, out);
-    const int64_t in_room = in.room(grid), room = in_room + out.room(grid);
+    const int64_t in_room = in.room(grid), room = in_room + out.room(grid) + kRoomsApart;
     float* filters = scratch.room(panels.room() + out.stored + part_count(grid) * room);
     float* start = filters + panels.room();
     float* rooms = start + out.stored;
@@ -188,7 +190,7 @@ void Winograd::gradient(const WinogradImages& bottom, const WinogradImages& top_
     const Panels panels(bottom.channels, out);
     const int64_t in_room = in.room(grid), out_room = out.room(grid), parts = part_count(grid);
     // Of each part: the sums over its tiles for the weights and the bias, then a block.
-    const int64_t sums = panels.room() + out.stored, room = sums + in_room + out_room;
+    const int64_t sums = panels.room() + out.stored, room = sums + in_room + out_room + kRoomsApart;
     float* rooms = scratch.room(parts * room);
 
     parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
