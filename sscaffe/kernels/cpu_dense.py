@@ -156,8 +156,9 @@ class DenseConvolution(_Weighted):
 
     def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         g = self._geometry
-        # For training alone: what a net says in TEST is what oneDNN makes of it.
-        passes = cpu_winograd.passes(g) if self._train and not wanted.add else cpu_winograd.NONE
+        # Where nothing is trained, the more exact results are worth more than the time.
+        trains = self._train and not wanted.add
+        passes = cpu_winograd.passes(g, self._batch) if trains else cpu_winograd.NONE
         if any(passes):
             return _core.WinogradConvolution(
                 batch=self._batch,

@@ -72,7 +72,7 @@ def assert_near(found, expected, tolerance):
 
 @pytest.fixture
 def everywhere(monkeypatch):
-    monkeypatch.setattr(cpu_winograd, "passes", lambda g: ALL)
+    monkeypatch.setattr(cpu_winograd, "passes", lambda g, batch: ALL)
 
 
 def operator_of(g, batch=BATCH, train=True):
@@ -173,3 +173,51 @@ def test_the_core_refuses_what_it_has_no_tiles_for():
         _core.WinogradConvolution(
             **sizes, kernel=(4, 4), pad=(0, 0), bias=True, relu=False, passes=(True, True, True)
         )
+
+
+def convolution_of(channels_in, channels_out, side, kernel, group=1, stride=1):
+    sides, strides = (side, side), (stride, stride)
+    pads = (kernel // 2, kernel // 2)
+    return ConvGeometry(
+        channels_in, channels_out, group, sides, (kernel, kernel), strides, pads, (1, 1)
+    )
+
+
+RULE = {
+    "conv1 of CIFAR-10 full": (convolution_of(3, 32, 32, 5), 100, (0, 0, 0)),
+    "conv2 of CIFAR-10 full": (convolution_of(32, 32, 16, 5), 100, (1, 1, 1)),
+    "conv3 of CIFAR-10 full": (convolution_of(32, 64, 8, 5), 100, (1, 1, 1)),
+    "ResNet-20": (convolution_of(16, 16, 32, 3), 128, (1, 1, 1)),
+    "ResNet-20, one image": (convolution_of(16, 16, 32, 3), 1, (0, 0, 0)),
+    "conv3 of CaffeNet": (convolution_of(256, 384, 13, 3), 32, (1, 1, 0)),
+    "few images": (convolution_of(256, 256, 8, 3), 4, (0, 0, 0)),
+    "small images": (convolution_of(64, 64, 5, 3), 128, (0, 0, 0)),
+    "few channels": (convolution_of(15, 64, 32, 3), 128, (0, 0, 0)),
+    "too many weights": (convolution_of(512, 512, 14, 3), 128, (0, 0, 0)),
+    "groups": (convolution_of(64, 64, 32, 3, group=2), 128, (0, 0, 0)),
+    "strides": (convolution_of(64, 64, 32, 3, stride=2), 128, (0, 0, 0)),
+    "1 x 1": (convolution_of(64, 64, 32, 1), 128, (0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", RULE)
+def test_the_rule(name, monkeypatch):
+    g, batch, expected = RULE[name]
+    monkeypatch.delenv(cpu_winograd.SWITCH, raising=False)
+    assert cpu_winograd.passes(g, batch) == expected
+    monkeypatch.setenv(cpu_winograd.SWITCH, "0")
+    assert cpu_winograd.passes(g, batch) == cpu_winograd.NONE
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_only_in_train(train, rng, monkeypatch):
+    monkeypatch.delenv(cpu_winograd.SWITCH, raising=False)
+    g = convolution_of(64, 64, 8, 3)
+    x, w, b, top_diff = operands(g, rng, batch=4)
+    bottom, weights, top = blob(x), blob(w), Blob(top_diff.shape)
+    operator = operator_of(g, 4, train)
+    operator.forward(bottom, weights, blob(b), top)
+    assert ("Winograd" in operator.description) == train
+    top.set_diff(top_diff)
+    operator.backward_data(top, weights, bottom)
+    assert_near(bottom.const_diff, gradients(g, x, w, top_diff)[0], BOTTOM_DIFF)
