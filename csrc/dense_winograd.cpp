@@ -71,7 +71,8 @@ WinogradConvolution::WinogradConvolution(const ConvolutionSizes& sizes, const Ex
     forward_winograd_ = {sizes.batch, kernel, sizes.pad[0], sizes.pad[1]};
     backward_winograd_ = {sizes.batch, kernel, kernel - 1 - sizes.pad[0],
                           kernel - 1 - sizes.pad[1]};
-    if (passes.forward) implementation_ = "Winograd's between " + implementation_;
+    if (passes.forward)
+        implementation_ = kernel == 3 ? "Winograd F(4x4, 3x3)" : "Winograd F(2x2, 5x5)";
 }
 
 Layout WinogradConvolution::bottom_diff_layout() {

@@ -70,10 +70,11 @@ class _Weighted:
 
     @property
     def description(self) -> str:
-        """What oneDNN calls the implementation it chose."""
+        """What oneDNN calls the implementation it chose, or what runs in its place."""
         if self._primitive is None:
             return "oneDNN"
-        return f"oneDNN {self._primitive.implementation}"
+        name = self._primitive.implementation
+        return name if name.startswith("Winograd") else f"oneDNN {name}"
 
     def forward(
         self,

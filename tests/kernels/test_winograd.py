@@ -10,11 +10,12 @@ import itertools
 import numpy as np
 import pytest
 
-from sscaffe import _core
+from sscaffe import TRAIN, Net, _core
 from sscaffe.blob import Blob
 from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
 from sscaffe.kernels import cpu_winograd
+from tests.kernels.test_dense import convolve
 from tests.reference import convolution
 
 pytestmark = pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN")
@@ -97,7 +98,7 @@ def test_all_passes(name, rng):
     bottom, weights, bias, top = blob(x), blob(w), blob(b), Blob(top_diff.shape)
     operator = operator_of(g)
     operator.forward(bottom, weights, bias, top)
-    assert operator.description.startswith("oneDNN Winograd's")
+    assert operator.description.startswith("Winograd F(")
     assert_near(top.const_data, convolution(x, w, b, g), OUTPUT)
 
     top.set_diff(top_diff)
@@ -221,3 +222,43 @@ def test_only_in_train(train, rng, monkeypatch):
     top.set_diff(top_diff)
     operator.backward_data(top, weights, bottom)
     assert_near(bottom.const_diff, gradients(g, x, w, top_diff)[0], BOTTOM_DIFF)
+
+
+NET = """
+layer { name: 'data' type: 'Input' top: 'data'
+  input_param { shape { dim: 4 dim: 16 dim: 14 dim: 13 } } }
+layer { name: 'a' type: 'Convolution' bottom: 'data' top: 'a'
+  convolution_param { num_output: 32 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } } }
+layer { name: 'relu' type: 'ReLU' bottom: 'a' top: 'a' }
+layer { name: 'b' type: 'Convolution' bottom: 'a' top: 'b'
+  convolution_param { num_output: 16 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }
+"""
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_gradients_of_a_net_by_finite_differences(tmp_path, rng):
+    """By central differences in float64, in random directions of all weights, biases and data."""
+    path = tmp_path / "net.prototxt"
+    path.write_text("force_backward: true" + NET)
+    net = Net(path, TRAIN)
+    net.blobs["data"].set_data(rng.standard_normal((4, 16, 14, 13)).astype(np.float32))
+    net.forward()
+    factors = rng.standard_normal(net.blobs["b"].shape).astype(np.float32)
+    net.backward(b=factors)
+    blobs = [net.blobs["data"], *net.params["a"], *net.params["b"]]
+    values = [blob.const_data.astype(np.float64) for blob in blobs]
+    first, second = geometry(16, 32, (14, 13), 5, 2), geometry(32, 16, (14, 13), 3, 1)
+
+    def objective(x, w_a, b_a, w_b, b_b):
+        a = np.maximum(convolve(first, x, w_a, b_a), 0)
+        return (convolve(second, a, w_b, b_b) * factors).sum()
+
+    for i, blob in enumerate(blobs):
+        direction = rng.standard_normal(values[i].shape)
+        ends = []
+        for step in (1e-6, -1e-6):
+            moved = [v + step * direction if i == j else v for j, v in enumerate(values)]
+            ends.append(objective(*moved))
+        expected = (ends[0] - ends[1]) / 2e-6
+        scale = np.linalg.norm(blob.const_diff)  # of such sums, the directions being random
+        assert abs((blob.const_diff * direction).sum() - expected) < 1e-5 * scale
