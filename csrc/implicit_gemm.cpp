@@ -164,8 +164,32 @@ void ImplicitGemm::work(const Call& call, int64_t begin, int64_t end) const {
     }
 }
 
+// Where all weights are zero, each channel is what its sums would start with.
+void ImplicitGemm::fill(int64_t batch, const float* bias, bool relu,
+                        const ChannelBlocks& top) const {
+    const int64_t size = down_.output() * across_.output(), block = top.block;
+    const int64_t blocks = divide_up(m_, block);
+    std::vector<float> values(blocks * block);
+    for (int64_t channel = 0; channel < m_ && bias; ++channel) {
+        values[channel] = relu && bias[channel] < 0 ? 0.0f : bias[channel];
+    }
+    parallel_for(0, batch * blocks, grain_of(size * block), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+            const float* source = &values[i % blocks * block];
+            float* out = top.data + i / blocks * top.image + i % blocks * size * block;
+            if (std::all_of(source, source + block, [=](float v) { return v == *source; })) {
+                std::fill_n(out, size * block, *source);
+                continue;
+            }
+            for (int64_t x = 0; x < size; ++x) out = std::copy_n(source, block, out);
+        }
+    });
+}
+
 void ImplicitGemm::forward(int64_t batch, const ChannelBlocks& bottom, const float* bias, bool relu,
                            const ChannelBlocks& top) {
+    const auto is_zero = [](const Group& group) { return group.columns.empty(); };
+    if (std::all_of(groups_.begin(), groups_.end(), is_zero)) return fill(batch, bias, relu, top);
     lay_bottom(bottom.block);
     lay_top(top.block);
     start(bias, relu);

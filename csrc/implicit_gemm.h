@@ -120,6 +120,7 @@ class ImplicitGemm {
     void lay_top(int64_t block);
     void aim(Chunk& chunk, int64_t last, int64_t block);
     void start(const float* bias, bool relu);
+    void fill(int64_t batch, const float* bias, bool relu, const ChannelBlocks& top) const;
     int64_t work_per_image() const;
     void work(const Call& call, int64_t begin, int64_t end) const;
     void multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,

@@ -9,7 +9,8 @@ from functools import partial
 from sscaffe.errors import UnsupportedError
 from sscaffe.generate.imagenet import steps
 from sscaffe.generate.layers import Layers, filler
-from sscaffe.generate.model import Data, Model
+from sscaffe.generate.model import Data, Groups, Model
+from sscaffe.proto import caffe_pb2
 
 _WIDTHS = (16, 32, 64)
 _FOLDER = "data/cifar10"
@@ -23,8 +24,9 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
     n : int
         Blocks of each of the three widths; 3 makes ResNet-20.
     learn_depth : bool
-        Put a group lasso on every convolution of a block as a whole, so that blocks vanish and
-        leave their shortcuts.
+        Put a group lasso on every convolution of a block as a whole, and on the factors of the
+        Scale layer behind it, so that blocks vanish and leave their shortcuts. Convolutions alone
+        would not: BatchNorm makes up for weights that shrink, and their gradient grows meanwhile.
     iterations : int
         Of the baseline. Those of SSL are as many, those of fine-tuning half as many again.
 
@@ -41,7 +43,13 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
     convolutions = [layer.name for layer in body(False)[0].net.layer if layer.type == "Convolution"]
     solvers = {"": _solver(0.1, (1 / 2, 3 / 4), iterations)}
     if learn_depth:
-        solvers["ssl"] = _solver(0.1, (1 / 2, 3 / 4), iterations, block_group_decay=0.007)
+        solvers["ssl"] = _solver(
+            0.1,
+            (1 / 2, 3 / 4),
+            iterations,
+            block_group_decay=0.01,
+            regularization_step=caffe_pb2.SolverParameter.PROXIMAL,
+        )
         solvers["finetune"] = _solver(0.01, (1 / 3, 2 / 3), iterations * 3 // 2)
     in_blocks = [name for name in convolutions if name.endswith(("conv1", "conv2")) and "/" in name]
     return Model(
@@ -59,10 +67,15 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
             test_mean=f"{_FOLDER}/cifar10_mean.binaryproto",
             crop=(True, False),
         ),
-        groups={name: {"DEPTH": 1} for name in in_blocks} if learn_depth else {},
+        groups=_depth_groups(in_blocks) if learn_depth else {},
         frozen=tuple(convolutions),
         solvers=solvers,
     )
+
+
+def _depth_groups(convolutions: list[str]) -> dict[str, Groups]:
+    groups: dict[str, Groups] = {name: {"DEPTH": 0.3} for name in convolutions}
+    return groups | {f"{name}/scale": {"DEPTH": 1} for name in convolutions}
 
 
 def _solver(

@@ -89,11 +89,12 @@ def test_solvers_name_their_nets(name):
     assert sorted(solver.block_group_decay > 0 for solver in solvers) == [False, False, True]
 
 
-def test_learn_depth_groups_whole_convolutions_of_blocks():
+def test_learn_depth_groups_whole_convolutions_of_blocks_and_their_scales():
     text = files_of(resnet(3, learn_depth=True), "there")["resnet20_ssl_train_val.prototxt"]
     with load(text, TRAIN) as net:
         grouped = [p for p in net.learnable_params if p.spec.block_group_lasso]
-        assert len(grouped) == 18
+        assert len(grouped) == 18 + 18
+        assert sum(len(param.shape) == 1 for param in grouped) == 18
         for param in grouped:
             assert block_size(param, param.spec.block_group_lasso[0]) == param.matrix_shape
 
