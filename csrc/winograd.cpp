@@ -19,16 +19,19 @@ constexpr int64_t kRoomsApart = 4096;
 // What a block of tiles takes of a cache of 1 MiB, in floats; the rest is for the weights.
 constexpr int64_t kBlockFloats = 131072;
 
-// Rows of tiles, numbered through all images, of which some make a block.
+// Rows of tiles, numbered through all images, of which some make a block; a part is for a thread.
 struct Grid {
-    int64_t tile, rows, columns, strips, block;
+    int64_t tile, rows, columns, strips, block, parts;
 
     Grid(const Winograd& w, const WinogradImages& top, int64_t channels)
         : tile(w.tile()),
           rows((top.height + tile - 1) / tile),
           columns((top.width + tile - 1) / tile),
           strips(w.batch * rows),
-          block(std::clamp<int64_t>(kBlockFloats / (kPoints * channels * columns), 1, strips)) {}
+          block(std::clamp<int64_t>(kBlockFloats / (kPoints * channels * columns), 1, strips)),
+          parts(std::min<int64_t>(get_num_threads(), strips)) {}
+
+    int64_t first_strip(int64_t part) const { return strips * part / parts; }
 };
 
 // A bottom or a top, and room for what a block of it is at the points: [kPoints][tiles][stored].
@@ -117,7 +120,7 @@ struct Panels {
 template <typename Function>
 void for_filters(const Panels& panels, int64_t kernel, int64_t columns, float* weights,
                  float* points, const Function& fn) {
-    constexpr int64_t kWork = 1024;  // of a vector
+    constexpr int64_t kWork = 512;  // of a vector
     parallel_for(0, panels.rows, grain_of(panels.vectors * kWork), [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; ++row) {
             for (int64_t v = 0; v < panels.vectors; ++v)
@@ -126,18 +129,13 @@ void for_filters(const Panels& panels, int64_t kernel, int64_t columns, float* w
     });
 }
 
-int64_t part_count(const Grid& g) {
-    return std::min<int64_t>(get_num_threads(), g.strips);
-}
-
 // Call fn(part, first, last) for blocks of strips; those of one part come one after the other.
 template <typename Function>
 void for_blocks(const Grid& g, const Function& fn) {
-    const int64_t parts = part_count(g);
-    parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+    parallel_for(0, g.parts, 1, [&](int64_t from, int64_t to) {
         for (int64_t part = from; part < to; ++part) {
-            const int64_t end = g.strips * (part + 1) / parts;
-            for (int64_t first = g.strips * part / parts; first < end; first += g.block)
+            const int64_t end = g.first_strip(part + 1);
+            for (int64_t first = g.first_strip(part); first < end; first += g.block)
                 fn(part, first, std::min(end, first + g.block));
         }
     });
@@ -154,7 +152,7 @@ void Winograd::convolve(const WinogradImages& bottom, const float* weights, bool
     const Grid grid(*this, top, in.stored + out.stored);
     const Panels panels(bottom.channels, out);
     const int64_t in_room = in.room(grid), room = in_room + out.room(grid) + kRoomsApart;
-    float* filters = scratch.room(panels.room() + out.stored + part_count(grid) * room);
+    float* filters = scratch.room(panels.room() + out.stored + grid.parts * room);
     float* start = filters + panels.room();
     float* rooms = start + out.stored;
 
@@ -188,17 +186,15 @@ void Winograd::gradient(const WinogradImages& bottom, const WinogradImages& top_
     Side in(bottom, pad_height, pad_width), out(top_diff, 0, 0);
     const Grid grid(*this, top_diff, in.stored + out.stored);
     const Panels panels(bottom.channels, out);
-    const int64_t in_room = in.room(grid), out_room = out.room(grid), parts = part_count(grid);
+    const int64_t in_room = in.room(grid), out_room = out.room(grid);
     // Of each part: the sums over its tiles for the weights and the bias, then a block.
     const int64_t sums = panels.room() + out.stored, room = sums + in_room + out_room + kRoomsApart;
-    float* rooms = scratch.room(parts * room);
+    float* rooms = scratch.room(grid.parts * room);
 
-    parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
-        for (int64_t part = from; part < to; ++part) std::fill_n(rooms + part * room, sums, 0.0f);
-    });
     for_blocks(grid, [&](int64_t part, int64_t first, int64_t last) {
         float *filters = rooms + part * room, *bias_sums = filters + panels.room();
         float *points = filters + sums, *diffs = points + in_room;
+        if (first == grid.first_strip(part)) std::fill_n(filters, sums, 0.0f);
         for_strips(in, grid, first, last, points,
                    [&](const WinogradStrip& s, int64_t) { kernels.scatter(s); });
         for_strips(out, grid, first, last, diffs, [&](const WinogradStrip& s, int64_t channel) {
@@ -213,7 +209,7 @@ void Winograd::gradient(const WinogradImages& bottom, const WinogradImages& top_
             }
         }
     });
-    for (int64_t part = 1; part < parts; ++part) {
+    for (int64_t part = 1; part < grid.parts; ++part) {
         const float* more = rooms + part * room;
         parallel_for(0, sums, grain_of(1), [&](int64_t from, int64_t to) {
             vector_kernels().elementwise.add_scaled(to - from, 1.0f, more + from, rooms + from);
