@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sscaffe.blob import Blob
+from sscaffe.dialect import is_scnn
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.proto import caffe_pb2
 from sscaffe.random_numbers import RandomNumbers
@@ -120,7 +121,8 @@ def _bilinear(blob: Blob, param: caffe_pb2.FillerParameter, rng: RandomNumbers) 
         raise ShapeError(f"bilinear: expected a blob of shape (N, C, K, K), got {blob.shape}")
     size = blob.shape[3]
     factor = math.ceil(size / 2)
-    centre = np.float32((size - 1) / (2 * factor))
+    twice = 2 * factor - 1 - factor % 2 if is_scnn() else size - 1
+    centre = np.float32(twice / (2 * factor))
     distance = np.arange(size, dtype=np.float32) / np.float32(factor) - centre
     line = 1 - np.abs(distance.astype(np.float64))
     return np.broadcast_to(np.outer(line, line), blob.shape)

@@ -1,6 +1,7 @@
 """Accuracy: how often the label is among the highest scores."""
 
 from sscaffe.blob import Blob
+from sscaffe.dialect import is_scnn
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, outer_inner, register
 from sscaffe.layer_types.labels import check_labels, read_labels, require_labels
@@ -11,8 +12,8 @@ from sscaffe.layer_types.normalization import at_least_one
 class AccuracyLayer(Layer):
     """The share of labels whose class is among the `top_k` highest scores.
 
-    A tie is a mistake: a score equal to the label's counts as higher. So is a score that is not a
-    number. Labels equal to `ignore_label` do not count; of no labels the accuracy is 0.
+    A tie is a mistake: a score equal to the label's counts as higher (in scnn's dialect only that
+    of a larger class does). So is a score that is not a number. Labels equal to `ignore_label` do not count; of no labels the accuracy is 0.
 
     Bottoms: scores with the classes along `axis`, and labels, one for each place of the other
     axes. Tops: the accuracy, shape ``()``, and if wanted that of each class, shape ``(C,)``.
@@ -28,6 +29,7 @@ class AccuracyLayer(Layer):
         param = self.layer_param.accuracy_param
         axis = canonical_axis(param.axis, scores.ndim)
         self.classes = scores.shape[axis]
+        self.larger_class_wins = is_scnn()
         self.outer, self.inner = outer_inner(scores.shape, axis)
         if param.top_k > self.classes:
             raise ShapeError(
@@ -45,7 +47,10 @@ class AccuracyLayer(Layer):
         index = labels.indices.reshape(self.outer, 1, self.inner)
         scores = bottom[0].const_data.reshape(self.outer, self.classes, self.inner)
         own = xp.take_along_axis(scores, index, axis=1)
-        found = labels.only(((scores < own).sum(axis=1) >= self.classes - top_k).reshape(-1))
+        beaten = scores < own
+        if self.larger_class_wins:
+            beaten |= (scores == own) & (xp.arange(self.classes)[:, None] < index)
+        found = labels.only((beaten.sum(axis=1) >= self.classes - top_k).reshape(-1))
         top[0].set_data(found.sum() / at_least_one(labels.valid) + labels.flaw)
         if len(top) > 1:
             # No count by bins: its result comes from the device before the next step.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.dialect import is_scnn
 from sscaffe.errors import ShapeError, UnsupportedError
 from sscaffe.layer import Layer, canonical_axis, loss_weight, outer_inner, register
 from sscaffe.layer_types.labels import Labels, check_labels, read_labels, require_labels
@@ -20,7 +21,8 @@ class InfogainLossLayer(Layer):
     """``-sum_k H[label, k] log softmax(x)[k]``, summed over the labels.
 
     It is divided as `normalization` says; labels equal to `ignore_label` do not count. With the
-    identity as H this is SoftmaxWithLoss.
+    identity as H this is SoftmaxWithLoss. In scnn's dialect x are probabilities already, and there
+    is no softmax.
 
     Bottoms: scores x ``(N, C, ...)`` with the classes along `axis`, labels, one for each place of
     the other axes, and H, C * C elements, unless `source` is its file. Tops: the loss, shape
@@ -43,6 +45,7 @@ class InfogainLossLayer(Layer):
         param, loss_param = self.layer_param.infogain_loss_param, self.layer_param.loss_param
         self.normalization = normalization_of(loss_param)
         self.ignored = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
+        self.takes_probabilities = is_scnn()
         self.read_h: Array | None = None
         if len(bottom) < 3:
             if not param.source:
@@ -75,7 +78,10 @@ class InfogainLossLayer(Layer):
         """Set the loss, and the probabilities if there is a top for them."""
         xp, h = self.xp, bottom[2].const_data if self.read_h is None else self.read_h
         scores = bottom[0].const_data.reshape(self.probabilities.shape)
-        self.kernels.softmax(scores, self.probabilities)
+        if self.takes_probabilities:
+            self.probabilities[...] = scores
+        else:
+            self.kernels.softmax(scores, self.probabilities)
         labels = self.labels = read_labels(bottom[1], self.classes, self.ignored)
         columns = xp.take(h.reshape(self.classes, self.classes).T, labels.indices, axis=1)
         columns = labels.only(columns).reshape(self.classes, self.outer, self.inner)
@@ -87,14 +93,21 @@ class InfogainLossLayer(Layer):
             top[1].set_data(self.probabilities.reshape(top[1].shape))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Set ``dx = (softmax(x) sum_k H[label, k] - H[label]) * loss weight / divisor``."""
+        """Set ``dx = (softmax(x) sum_k H[label, k] - H[label]) * loss weight / divisor``.
+
+        Of probabilities, ``dx = -H[label] / x * loss weight / divisor``.
+        """
         if any(propagate_down[1:]):
             raise UnsupportedError("propagate_down: labels and H of InfogainLoss have no gradient")
         if propagate_down[0]:
-            sums = self.rows_of_h.sum(axis=1, keepdims=True)
             diff = bottom[0].new_diff().reshape(self.probabilities.shape)
-            self.xp.multiply(self.probabilities, sums, out=diff)
-            diff -= self.rows_of_h
+            if self.takes_probabilities:
+                least = self.xp.maximum(self.probabilities, LEAST_PROBABILITY)
+                self.xp.divide(-self.rows_of_h, least, out=diff)
+            else:
+                sums = self.rows_of_h.sum(axis=1, keepdims=True)
+                self.xp.multiply(self.probabilities, sums, out=diff)
+                diff -= self.rows_of_h
             diff *= loss_weight(top) / self._divisor()
 
     def explain(self, bottom: list[Blob]) -> None:

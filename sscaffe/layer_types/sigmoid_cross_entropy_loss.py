@@ -3,6 +3,7 @@
 import numpy as np
 
 from sscaffe.blob import Array, Blob
+from sscaffe.dialect import is_scnn
 from sscaffe.errors import UnsupportedError
 from sscaffe.layer import Layer, loss_weight, register
 from sscaffe.layer_types.euclidean_loss import batch_of, require_same_items
@@ -31,7 +32,8 @@ class SigmoidCrossEntropyLossLayer(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read what the loss is divided by, and which target does not count."""
-        param = self.layer_param.loss_param
+        # The loss_param of scnn has no effect.
+        param = caffe_pb2.LossParameter() if is_scnn() else self.layer_param.loss_param
         self.normalization = normalization_of(param, caffe_pb2.LossParameter.BATCH_SIZE)
         self.ignored = param.ignore_label if param.HasField("ignore_label") else None
 
