@@ -100,8 +100,8 @@ def core_extension() -> Pybind11Extension:
         extension.extra_link_args += [*SANITIZER_FLAGS, f"-Wl,-rpath,{sys.prefix}/lib"]
     prefix = onednn_prefix()
     if prefix is None:
-        extension.sources.remove("csrc/dense_onednn.cpp")
-        extension.sources.remove("csrc/bind_onednn.cpp")
+        for name in ("dense_onednn", "dense_winograd", "bind_onednn"):
+            extension.sources.remove(f"csrc/{name}.cpp")
     else:
         extension.define_macros.append(("SSCAFFE_ONEDNN", "1"))
         extension.include_dirs.append(str(prefix / "include"))

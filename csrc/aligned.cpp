@@ -45,4 +45,13 @@ void give_back_pages(const void* begin, const void* end) {
     if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+float* Scratch::room(int64_t count) {
+    if (count > count_) {
+        data_.reset();  // first, so that old and new never add up
+        data_ = make_aligned<float>(count);
+        count_ = count;
+    }
+    return data_.get();
+}
+
 }  // namespace sscaffe

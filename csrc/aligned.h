@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 
@@ -27,5 +28,16 @@ template <typename T>
 AlignedArray<T> make_aligned(size_t count) {
     return AlignedArray<T>(static_cast<T*>(aligned_allocate(count * sizeof(T))));
 }
+
+// Floats that many take turns in.
+class Scratch {
+   public:
+    // At least `count` floats, of any content.
+    float* room(int64_t count);
+
+   private:
+    AlignedArray<float> data_;
+    int64_t count_ = 0;
+};
 
 }  // namespace sscaffe

@@ -1,8 +1,12 @@
 #include <pybind11/stl.h>
 
+#include <array>
+#include <vector>
+
 #include "bind_checks.h"
 #include "bind_series.h"
 #include "dense_onednn.h"
+#include "dense_winograd.h"
 
 using namespace sscaffe::binding;
 
@@ -17,6 +21,7 @@ using sscaffe::Memory;
 using sscaffe::Pooling;
 using sscaffe::PoolingSizes;
 using sscaffe::WeightedPrimitive;
+using sscaffe::WinogradConvolution;
 using Unlocked = py::call_guard<py::gil_scoped_release>;
 
 void sgemm(const Floats& a, const Floats& b, Floats& out, bool transpose_a, bool transpose_b,
@@ -83,6 +88,19 @@ void bind_onednn(py::module_& m) {
              "batch"_a, "in_channels"_a, "out_channels"_a, "group"_a, "input"_a, "output"_a,
              "kernel"_a, "stride"_a, "pad"_a, "dilation"_a, "bias"_a, "train"_a, "add"_a = false,
              "relu"_a = false, "blocks"_a = false);
+
+    py::class_<WinogradConvolution, WeightedPrimitive>(m, "WinogradConvolution")
+        .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, Dims input,
+                         Dims output, Dims kernel, Dims pad, bool bias, bool relu,
+                         std::array<bool, 3> passes) {
+                 const Dims ones(kernel.size(), 1);
+                 return WinogradConvolution(
+                     ConvolutionSizes{batch, in_channels, out_channels, 1, input, output, kernel,
+                                      ones, pad, ones},
+                     Extras{bias, false, relu, true}, {passes[0], passes[1], passes[2]});
+             }),
+             "batch"_a, "in_channels"_a, "out_channels"_a, "input"_a, "output"_a, "kernel"_a,
+             "pad"_a, "bias"_a, "relu"_a, "passes"_a);
 
     py::class_<InnerProduct, WeightedPrimitive>(m, "InnerProduct")
         .def(py::init([](const Dims& bottom, int64_t outputs, bool bias, bool train, bool add,

@@ -139,14 +139,7 @@ void execute_reorder(const memory& from, const memory& to) {
     stream().wait();
 }
 
-constexpr size_t kScratchpad = Operand::kPlaces;  // kept as long as the thread lives
-
 std::shared_ptr<Scratch> scratch_of_thread(size_t place) {
-    static thread_local std::shared_ptr<Scratch> pad;
-    if (place == kScratchpad) {
-        if (!pad) pad = std::make_shared<Scratch>();
-        return pad;
-    }
     static thread_local std::array<std::weak_ptr<Scratch>, Operand::kPlaces> shared;
     std::shared_ptr<Scratch> scratch = shared[place].lock();
     if (!scratch) shared[place] = scratch = std::make_shared<Scratch>();
@@ -208,6 +201,11 @@ dnnl::engine& onednn_engine() {
     return the_engine;
 }
 
+std::shared_ptr<Scratch> scratchpad_of_thread() {
+    static thread_local const std::shared_ptr<Scratch> pad = std::make_shared<Scratch>();
+    return pad;
+}
+
 void reorder(const Memory& from, Memory& to) {
     if (from.layout().dims() != to.layout().dims() && !from.layout().is_plain() &&
         !to.layout().is_plain()) {
@@ -254,15 +252,6 @@ void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int6
     if (status != dnnl_success) throw std::runtime_error("oneDNN refused a matrix product");
 }
 
-float* Scratch::room(int64_t count) {
-    if (count > count_) {
-        data_.reset();  // first, so that old and new never add up
-        data_ = make_aligned<float>(count);
-        count_ = count;
-    }
-    return data_.get();
-}
-
 const memory& Operand::in(const Memory& given, const desc& wanted) {
     if (given.layout().desc() == wanted) return given.native();
     reorder(given, room(wanted));
@@ -299,7 +288,7 @@ void Primitive::run(std::initializer_list<Argument> arguments) {
     }
     std::shared_ptr<Scratch> scratch;
     if (scratchpad_) {
-        scratch = scratch_of_thread(kScratchpad);
+        scratch = scratchpad_of_thread();
         scratchpad_.set_data_handle(scratch->room(scratchpad_floats_));
         given.at(count++) = {DNNL_ARG_SCRATCHPAD, scratchpad_.get()};
     }

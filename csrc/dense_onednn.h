@@ -31,17 +31,6 @@ bool reorder_by_parts(const Memory& from, Memory& to, void (*done)(const void*, 
 void onednn_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                   const float* a, const float* b, bool accumulate, float* out);
 
-// Floats that many take turns in.
-class Scratch {
-   public:
-    // At least `count` floats, of any content.
-    float* room(int64_t count);
-
-   private:
-    AlignedArray<float> data_;
-    int64_t count_ = 0;
-};
-
 // An operand in the layout a primitive wants, with the scratch memory for moving it there.
 //
 // All operands of one thread and one place share the scratch memory, which is released with the
@@ -65,6 +54,9 @@ struct Argument {
     int name;
     dnnl::memory memory;  // may be none
 };
+
+// What primitives of the calling thread compute in; kept as long as the thread lives.
+std::shared_ptr<Scratch> scratchpad_of_thread();
 
 // A primitive whose scratchpad is the calling thread's.
 class Primitive {
@@ -105,18 +97,18 @@ class WeightedPrimitive {
 
     Layout top_layout() const;
     Layout weights_layout() const { return Layout(forward_weights_); }
-    Layout bottom_diff_layout();
-    Layout weights_diff_layout();
+    virtual Layout bottom_diff_layout();
+    virtual Layout weights_diff_layout();
     const std::string& implementation() const { return implementation_; }
 
     // top is in top_layout(); with Extras::add it holds what is added.
     virtual void forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                          Memory& top);
     // bottom_diff is in bottom_diff_layout().
-    void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff);
+    virtual void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff);
     // weights_diff is in weights_diff_layout(); both diffs are added to where `accumulate`.
-    void backward_weights(const Memory& bottom, const Memory& top_diff, Memory& weights_diff,
-                          Memory* bias_diff, bool accumulate);
+    virtual void backward_weights(const Memory& bottom, const Memory& top_diff,
+                                  Memory& weights_diff, Memory* bias_diff, bool accumulate);
 
    protected:
     virtual void make_backward_data() = 0;
@@ -129,11 +121,11 @@ class WeightedPrimitive {
     dnnl::memory::desc data_dst_, data_weights_, data_src_;
     dnnl::memory::desc weights_src_, weights_dst_, weights_weights_;
     std::string implementation_;
-    Operand first_{0}, second_{1};
+    Operand first_{0}, second_{1}, added_weights_{2};
     bool is_small_ = false;  // too small for more than one thread
 
    private:
-    Operand added_weights_{2}, inside_{2};
+    Operand inside_{2};
     std::optional<Memory> added_bias_;
 };
 
@@ -145,13 +137,14 @@ class Convolution : public WeightedPrimitive {
     void make_backward_data() override;
     void make_backward_weights() override;
 
+    ConvolutionSizes sizes_;
+
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
     dnnl::memory::desc forward_top(const Dims& dims) const;
     void make_forward(const Dims& weights, const dnnl::memory::desc& bottom,
                       const dnnl::memory::desc& top, const Dims& pad);
 
-    ConvolutionSizes sizes_;
     Extras extras_;
     Dims bottom_, top_;
     dnnl::convolution_forward::primitive_desc forward_desc_;

@@ -63,7 +63,7 @@ inline void prefetch_to_write(const float* place) {
 #endif
 }
 
-// load_first and store_first touch the first `count` elements, 1 or more, and no others.
+// load_first and store_first touch the first `count` elements and no others.
 #if defined(__AVX512F__)
 inline Vector<float> load_first(const float* source, int64_t count) {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>(0xffffu >> (16 - count)), source);

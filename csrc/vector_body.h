@@ -19,6 +19,10 @@
 #include "sparse_body.h"
 #include "sparse_matrix_body.h"
 #include "update_body.h"
+#include "winograd_body.h"
+#include "winograd_product_body.h"
+// After the loops that its table names.
+#include "winograd_filter_body.h"
 
 namespace {
 
@@ -50,6 +54,7 @@ constexpr sscaffe::VectorKernels kVectorKernels = {
     kDirectSparseKernel,
     {max_of_blocks, average_of_blocks},
     panel_product,
+    kWinogradKernels,
     kTypedKernels<float>,
     kTypedKernels<double>,
 };

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "winograd_kernels.h"
+
 // The inner loops that are compiled once for each instruction set, as tables of functions.
 //
 // The files vector_<isa>.cpp hold the tables; all include vector_body.h.  Nothing here or there may
@@ -370,6 +372,7 @@ struct VectorKernels {
     BlockPoolKernels block_pool;
     // out = W x + bias, or 0 instead of less if relu; bias may be nullptr
     void (*panel_product)(const Panel& p, const float* x, const float* bias, bool relu, float* out);
+    WinogradKernels winograd;
     TypedKernels<float> for_float;
     TypedKernels<double> for_double;
 };

@@ -345,6 +345,21 @@ class Convolution(WeightedPrimitive):
         blocks: bool = ...,
     ) -> None: ...
 
+class WinogradConvolution(WeightedPrimitive):
+    def __init__(
+        self,
+        batch: int,
+        in_channels: int,
+        out_channels: int,
+        input: Sizes,
+        output: Sizes,
+        kernel: Sizes,
+        pad: Sizes,
+        bias: bool,
+        relu: bool,
+        passes: tuple[bool, bool, bool],
+    ) -> None: ...
+
 class InnerProduct(WeightedPrimitive):
     def __init__(
         self,

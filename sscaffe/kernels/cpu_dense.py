@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscaffe import _core
+from sscaffe.kernels import cpu_winograd
 from sscaffe.kernels.tape import run
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ class _Weighted:
 
     @property
     def description(self) -> str:
-        """What oneDNN calls the implementation it chose."""
+        """What oneDNN calls the implementation it chose, or what runs in its place."""
         if self._primitive is None:
             return "oneDNN"
-        return f"oneDNN {self._primitive.implementation}"
+        name = self._primitive.implementation
+        return name if name.startswith("Winograd") else f"oneDNN {name}"
 
     def forward(
         self,
@@ -138,7 +140,7 @@ class _Weighted:
 
 
 class DenseConvolution(_Weighted):
-    """oneDNN's direct convolution of one, two or three spatial axes."""
+    """oneDNN's direct convolution of one, two or three spatial axes; or Winograd's, in TRAIN."""
 
     def __init__(self, geometry: "ConvGeometry", batch: int, train: bool) -> None:
         super().__init__(train)
@@ -155,6 +157,22 @@ class DenseConvolution(_Weighted):
 
     def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         g = self._geometry
+        # Where nothing is trained, the more exact results are worth more than the time.
+        trains = self._train and not wanted.add
+        passes = cpu_winograd.passes(g, self._batch) if trains else cpu_winograd.NONE
+        if any(passes):
+            return _core.WinogradConvolution(
+                batch=self._batch,
+                in_channels=g.in_channels,
+                out_channels=g.out_channels,
+                input=g.input,
+                output=g.output,
+                kernel=g.kernel,
+                pad=g.pad,
+                bias=wanted.bias,
+                relu=wanted.relu,
+                passes=passes,
+            )
         return _core.Convolution(
             batch=self._batch,
             in_channels=g.in_channels,
