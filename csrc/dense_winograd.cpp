@@ -27,9 +27,17 @@ WinogradImages images_of(const Layout& layout, float* data) {
     return {data, dims[1], dims[2], dims[3], block};
 }
 
-// The images as they are, or moved to a layout that is known.
+WinogradImages images_out(Memory& top, const desc& known) {
+    if (top.layout().dims() != known.get_dims())
+        throw std::invalid_argument("WinogradConvolution: expected a top of the layer's shape");
+    return images_of(top.layout(), top.data());
+}
+
+// The images as they are, or moved to a layout that is known; a Reshape between two layers leaves
+// them in that of the other shape.
 WinogradImages images_in(const Memory& given, Operand& operand, const desc& known) {
-    if (known_block(given.layout())) return images_of(given.layout(), given.data());
+    const bool has_shape = given.layout().dims() == known.get_dims();
+    if (has_shape && known_block(given.layout())) return images_of(given.layout(), given.data());
     const memory& moved = operand.in(given, known);
     return images_of(Layout(known), static_cast<float*>(moved.get_data_handle()));
 }
@@ -89,7 +97,7 @@ void WinogradConvolution::forward(const Memory& bottom, const Memory& weights, c
     forward_winograd_.convolve(images_in(bottom, first_, forward_src_),
                                taps_in(weights, second_, taps_), false,
                                bias ? bias->data() : nullptr, relu_,
-                               images_of(top.layout(), top.data()), *scratchpad_of_thread());
+                               images_out(top, forward_dst_), *scratchpad_of_thread());
 }
 
 void WinogradConvolution::backward_data(const Memory& top_diff, const Memory& weights,
@@ -97,8 +105,7 @@ void WinogradConvolution::backward_data(const Memory& top_diff, const Memory& we
     if (!passes_.backward_data) return Convolution::backward_data(top_diff, weights, bottom_diff);
     backward_winograd_.convolve(images_in(top_diff, first_, forward_dst_),
                                 taps_in(weights, second_, turned_taps_), true, nullptr, false,
-                                images_of(bottom_diff.layout(), bottom_diff.data()),
-                                *scratchpad_of_thread());
+                                images_out(bottom_diff, forward_src_), *scratchpad_of_thread());
 }
 
 void WinogradConvolution::backward_weights(const Memory& bottom, const Memory& top_diff,

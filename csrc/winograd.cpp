@@ -209,12 +209,12 @@ void Winograd::gradient(const WinogradImages& bottom, const WinogradImages& top_
             }
         }
     });
-    for (int64_t part = 1; part < grid.parts; ++part) {
-        const float* more = rooms + part * room;
-        parallel_for(0, sums, grain_of(1), [&](int64_t from, int64_t to) {
+    parallel_for(0, sums, grain_of(grid.parts), [&](int64_t from, int64_t to) {
+        for (int64_t part = 1; part < grid.parts; ++part) {
+            const float* more = rooms + part * room;
             vector_kernels().elementwise.add_scaled(to - from, 1.0f, more + from, rooms + from);
-        });
-    }
+        }
+    });
     for_filters(panels, kernel, top_diff.channels, weights_diff, rooms,
                 [&](const WinogradFilter& f) { kernels.gather_filter[size](f); });
     if (bias_diff) std::copy_n(rooms + panels.room(), top_diff.channels, bias_diff);

@@ -48,7 +48,8 @@ class Pooling:
         self._bottom_layout = None
         if self._may_be_native and bottom.dtype == np.float32:
             memory = bottom.data_tensor.memory(bottom.shape)
-            if not memory.layout.is_plain:
+            # Behind a Reshape it is in the layout of another shape.
+            if not memory.layout.is_plain and tuple(memory.layout.dims) == bottom.shape:
                 native = self._native_pooling()
                 out = top.data_tensor.output(native.top_layout(memory.layout), top.shape)
                 # In a compact net there are no backward passes.

@@ -263,3 +263,53 @@ def test_gradients_of_a_net_by_finite_differences(tmp_path, rng):
         expected = (ends[0] - ends[1]) / 2e-6
         scale = np.linalg.norm(one.const_diff)  # of such sums, the directions being random
         assert abs((one.const_diff * direction).sum() - expected) < 1e-5 * scale
+
+
+RESHAPED = """
+layer {{ name: 'data' type: 'Input' top: 'data'
+  input_param {{ shape {{ dim: 4 dim: 16 dim: 16 dim: 16 }} }} }}
+layer {{ name: 'a' type: 'Convolution' bottom: 'data' top: 'a'
+  convolution_param {{ num_output: 32 kernel_size: 3 pad: 1 {filler} }} }}
+layer {{ name: 'r' type: 'Reshape' bottom: 'a' top: 'r' reshape_param {{ shape {{ {dims} }} }} }}
+layer {{ name: 'b' type: '{kind}' bottom: 'r' top: 'b' {param} }}
+layer {{ name: 's' type: 'Reshape' bottom: 'b' top: 's'
+  reshape_param {{ shape {{ dim: 4 dim: -1 }} }} }}
+"""
+FILLER = "weight_filler { type: 'gaussian' std: 0.1 }"
+CONVOLUTION = f"convolution_param {{ num_output: 16 kernel_size: %d pad: %d {FILLER} }}"
+BEHIND = {
+    "winograd": ("Convolution", CONVOLUTION % (3, 1)),
+    "oneDNN": ("Convolution", CONVOLUTION % (1, 0)),
+    "max": ("Pooling", "pooling_param { kernel_size: 2 stride: 2 }"),
+    "average": ("Pooling", "pooling_param { pool: AVE kernel_size: 2 stride: 2 }"),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("dims", [(4, 16, 32, 16), (4, 64, 8, 16), (4, 32, 8, 32), (8, 32, 8, 16)])
+def test_behind_a_reshape(behind, dims, tmp_path, rng, monkeypatch):
+    kind, param = BEHIND[behind]
+    shape = " ".join(f"dim: {n}" for n in dims)
+    text = RESHAPED.format(filler=FILLER, dims=shape, kind=kind, param=param)
+    path = tmp_path / "net.prototxt"
+    path.write_text("force_backward: true" + text)
+    x = rng.standard_normal((4, 16, 16, 16)).astype(np.float32)
+    found, weights = [], None
+    for choice in (ALL, cpu_winograd.NONE):
+
+        def passes(g, batch, one=choice):
+            return one if g.kernel == (3, 3) else cpu_winograd.NONE
+
+        monkeypatch.setattr(cpu_winograd, "passes", passes)
+        net = Net(path, TRAIN)
+        params = [blob for blobs in net.params.values() for blob in blobs]
+        weights = weights or [p.const_data.copy() for p in params]
+        for param_blob, values in zip(params, weights, strict=True):
+            param_blob.set_data(values)
+        net.blobs["data"].set_data(x)
+        net.forward()
+        net.backward(s=net.blobs["s"].const_data.copy())
+        arrays = [net.blobs["s"].const_data, net.blobs["data"].const_diff]
+        found.append([a.copy() for a in [*arrays, *(p.const_diff for p in params)]])
+    for one, other in zip(*found, strict=True):
+        assert_near(one, other, 5e-5)
