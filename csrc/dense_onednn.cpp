@@ -484,7 +484,9 @@ const float* InnerProduct::flattened(const Memory& bottom) {
     if (bottom.layout().is_plain()) return bottom.data();
     if (!bottom_layout_ || !(*bottom_layout_ == bottom.layout())) {
         bottom_layout_ = bottom.layout();
-        bottom_sizes_ = channel_sizes(bottom.layout());
+        // A row may be made of several images, by an axis of 0 or a Reshape.
+        const bool is_one_image = bottom.layout().dims()[0] == 1;
+        bottom_sizes_ = is_one_image ? channel_sizes(bottom.layout()) : std::nullopt;
     }
     if (!bottom_sizes_) {
         return static_cast<const float*>(first_.in(bottom, forward_src_).get_data_handle());
@@ -546,7 +548,12 @@ void Pooling::make(const Layout& bottom) {
     bottom_layout_ = bottom;
     bottom_sizes_ = channel_sizes(bottom);
     own_.reset();
-    if (!bottom_sizes_ || sizes_.kernel.size() != 2) return;
+    // Where an axis of the bottom is 1, oneDNN may order those of the top in another way.
+    const auto top_sizes = channel_sizes(Layout(forward_desc_.dst_desc()));
+    if (!bottom_sizes_ || !top_sizes || sizes_.kernel.size() != 2) return;
+    if (top_sizes->block != bottom_sizes_->block || top_sizes->groups != bottom_sizes_->groups) {
+        return;
+    }
     const auto axis = [this](size_t i) {
         return PoolAxis{sizes_.input[i], sizes_.kernel[i], sizes_.stride[i], sizes_.pad[i],
                         sizes_.output[i]};

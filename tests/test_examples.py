@@ -41,7 +41,7 @@ def test_stages_follow_each_other(script):
         assert result == f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel"
         assert weights is None or weights in done
         done.add(result)
-    assert len(done) == 3
+    assert len(done) >= 3
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)

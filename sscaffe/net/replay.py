@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from sscaffe import _core
 from sscaffe.blob import Blob
 from sscaffe.blob_lists import data_tensors, places, writes
 from sscaffe.kernels.tape import Tape
@@ -36,15 +37,16 @@ class Replay:
         self._passes = 0  # without a tape since something changed
         self._seen: _State | None = None  # after the last pass
         self._changes = -1  # of watched tensors, when the weights were last looked at
-        self._states: list[tuple[Tensor, Fresh]] = []
+        # Of the kept: where the tape leaves the value, which may have moved meanwhile.
+        self._states: list[tuple[Tensor, Fresh, _core.Memory | None]] = []
 
     def repeat(self) -> bool:
         """Run the net by its tape, if there is one that still holds."""
         if self._tape is None or not self._holds():
             return False
         self._tape.replay()
-        for tensor, fresh in self._states:
-            tensor.set_fresh(fresh)
+        for tensor, fresh, native in self._states:
+            tensor.set_fresh(fresh, native)
             if fresh is _NATIVE:
                 tensor.publish()
         return True
@@ -68,7 +70,8 @@ class Replay:
             self._tape, self._changes = tape, -1
             for tensor in state[1]:
                 tensor.watch()
-            self._states = [(blob.data_tensor, blob.data_tensor.fresh) for blob in self._kept]
+            tensors = data_tensors(self._kept)
+            self._states = [(tensor, tensor.fresh, tensor.native) for tensor in tensors]
         return loss
 
     def _may_record(self) -> bool:

@@ -98,3 +98,20 @@ def test_nan_is_never_the_largest():
     bottom[:, :, 2, 3] = -5
     got, _ = infer(bottom, sizes_of(CASES[0]), "last", largest=True)
     np.testing.assert_array_equal(got[0, 7], [[-FLOAT_MAX, -FLOAT_MAX], [-FLOAT_MAX, -5]])
+
+
+@pytest.mark.parametrize("largest", [True, False], ids=["max", "average"])
+@pytest.mark.parametrize("channels", [20, 32])
+def test_a_top_that_onednn_orders_in_another_way(channels, largest, rng):
+    """As it does where the bottom has one row and the top more."""
+    sizes = {"input": (1, 10), "output": (4, 11), "kernel": (4, 2), "stride": (1, 1), "pad": (3, 1)}
+    pooling = _core.Pooling(batch=2, channels=channels, max=largest, **sizes)
+    x = memory_of(rng.standard_normal((2, channels, 1, 10)).astype(np.float32), "last")
+    found = []
+    for run in (pooling.infer, pooling.forward):
+        top = _core.Memory(pooling.top_layout(x.layout))
+        run(x, top)
+        plain = np.empty((2, channels, 4, 11), np.float32)
+        top.copy_to(_core.Memory(plain, plain.shape))
+        found.append(plain)
+    np.testing.assert_allclose(*found, rtol=1e-6)

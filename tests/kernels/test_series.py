@@ -38,6 +38,30 @@ def test_functions_that_it_does_not_know_are_called_once():
     assert (calls, len(series)) == ([1], 0)
 
 
+def test_a_function_of_python_is_not_in_it_whatever_it_calls(rng):
+    x, y, series = rng.random(5, np.float32), np.zeros(5, np.float32), _core.Series()
+
+    def twice():
+        for _ in range(2):
+            function, arguments = softmax(x, y)
+            function(*arguments)
+
+    assert not series.note(twice, ())
+    assert len(series) == 0
+
+
+def test_lists_may_be_emptied_afterwards(rng):
+    memories = [_core.Memory(np.full(4, n, np.float32), (1, 4)) for n in (2, 3)]
+    out = np.zeros(4, np.float32)
+    given, top, series = list(memories), _core.Memory(out, (1, 4)), _core.Series()
+    assert series.note(_core.memory_product, (given, top))
+    given.clear()
+    del memories
+    out[...] = 0
+    series.run()
+    np.testing.assert_array_equal(out, 6)
+
+
 def test_a_call_that_is_refused_is_not_in_it():
     series = _core.Series()
     with pytest.raises(ValueError, match="y: expected 5 elements, got 4"):

@@ -301,6 +301,44 @@ def test_a_tape_gives_what_the_layers_give_for_every_input():
         assert_close(net.blobs["y"].const_data, run_one_by_one(other)["y"])
 
 
+ROWS_OF_IMAGES = {
+    "axis 0": layer("InnerProduct", "a", "y", "inner_product_param { axis: 0 %s }"),
+    "reshape": layer("Reshape", "a", "r", "reshape_param { shape { dim: 1 dim: -1 } }")
+    + layer("InnerProduct", "r", "y", "inner_product_param { %s }"),
+}
+
+
+@pytest.mark.parametrize("rows", ROWS_OF_IMAGES)
+@pytest.mark.parametrize("channels", [20, 32])
+def test_an_inner_product_of_several_images_in_a_row(rows, channels):
+    filled = "num_output: 33 weight_filler { type: 'gaussian' std: 0.1 }"
+    net = make_net(INPUT + conv("x", "a", channels) + ROWS_OF_IMAGES[rows] % filled)
+    net.compact(keep=["a"])
+    for _ in range(4):
+        net.run_forward()
+        weights, bias = (blob.const_data for blob in net.params["InnerProduct_y"])
+        expected = weights.astype(float) @ net.blobs["a"].const_data.reshape(-1) + bias
+        assert_close(net.blobs["y"].const_data.reshape(-1), expected)
+
+
+@pytest.mark.parametrize("kind", ["Scale", "LRN"])
+def test_a_kept_blob_follows_a_tape_after_a_part_of_the_net_ran(kind):
+    text = INPUT + conv("x", "a", 16)
+    text += layer("Pooling", "a", "p", "pooling_param { kernel_size: 2 stride: 2 }")
+    text += layer(kind, "p", "p") + conv("p", "y", 16)
+    net, other = make_net(text), make_net(text)
+    net.compact(keep=["p"])
+    for _ in range(4):
+        net.run_forward()
+    net.forward(end=f"{kind}_p")
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=net.blobs["x"].shape)
+        for each in (net, other):
+            each.blobs["x"].set_data(x)
+        net.run_forward()
+        assert_close(net.blobs["p"].const_data, run_one_by_one(other)["p"])
+
+
 def test_arrays_that_are_held_follow_a_tape():
     net, other = replayed(make_net(RESIDUAL)), make_net(RESIDUAL)
     x, y = net.blobs["x"].data, net.blobs["y"].data
