@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sscaffe import _core
 from sscaffe.arena import Source
 from sscaffe.errors import UnsupportedError
 from sscaffe.kernels.gpu_runtime import Event, pinned, to_device, to_host
@@ -144,7 +145,7 @@ class DeviceTensor(Tensor):
         """Which place holds the value; NATIVE stands for the host alone."""
         return self._fresh
 
-    def set_fresh(self, fresh: Fresh) -> None:
+    def set_fresh(self, fresh: Fresh, native: _core.Memory | None = None) -> None:
         """Say which place holds the value, after a graph that went past this tensor."""
         self._fresh, self._host_is_fresh = fresh, False
         self._version += 1
