@@ -96,8 +96,8 @@ void WinogradConvolution::forward(const Memory& bottom, const Memory& weights, c
     if (!passes_.forward) return Convolution::forward(bottom, weights, bias, top);
     forward_winograd_.convolve(images_in(bottom, first_, forward_src_),
                                taps_in(weights, second_, taps_), false,
-                               bias ? bias->data() : nullptr, relu_,
-                               images_out(top, forward_dst_), *scratchpad_of_thread());
+                               bias ? bias->data() : nullptr, relu_, images_out(top, forward_dst_),
+                               *scratchpad_of_thread());
 }
 
 void WinogradConvolution::backward_data(const Memory& top_diff, const Memory& weights,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from operator import attrgetter
 
+from sscaffe import _core
 from sscaffe.blob import Blob
-from sscaffe.tensor import Shape, Tensor
+from sscaffe.tensor import Fresh, Shape, Tensor
 
 
 def data_tensors(blobs: Iterable[Blob]) -> list[Tensor]:
@@ -27,7 +28,13 @@ def writes(tensors: Iterable[Tensor]) -> list[int]:
     return list(map(_get_version, tensors))
 
 
+def native_places(tensors: Iterable[Tensor]) -> list[tuple[Tensor, Fresh, _core.Memory | None]]:
+    """Return each with the place that holds its value, and its memory in a layout, if any."""
+    return [(tensor, tensor.fresh, _get_native(tensor)) for tensor in tensors]
+
+
 _get_data = attrgetter("_data")
 _get_diff = attrgetter("_diff")
 _get_place = attrgetter("_data", "_shape")
 _get_version = attrgetter("_version")
+_get_native = attrgetter("_native")

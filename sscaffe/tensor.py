@@ -296,16 +296,8 @@ class Tensor:
         """Which place holds the value."""
         return self._fresh
 
-    @property
-    def native(self) -> "_core.Memory | None":
-        """The memory that would hold the value natively, if there is one."""
-        return self._native
-
     def set_fresh(self, fresh: Fresh, native: "_core.Memory | None" = None) -> None:
-        """Say which place holds the value, after a kernel that went past this tensor.
-
-        `native` is the memory that it went to; by default that which the tensor has.
-        """
+        """Say which place, or which memory, holds the value, set by a kernel that went past it."""
         self._fresh = fresh
         if native is not None:
             self._native = native

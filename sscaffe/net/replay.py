@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from sscaffe import _core
 from sscaffe.blob import Blob
-from sscaffe.blob_lists import data_tensors, places, writes
+from sscaffe.blob_lists import data_tensors, native_places, places, writes
 from sscaffe.kernels.tape import Tape
 from sscaffe.net.step import Step
 from sscaffe.tensor import Fresh, Shape, Tensor, Watched
@@ -70,8 +70,7 @@ class Replay:
             self._tape, self._changes = tape, -1
             for tensor in state[1]:
                 tensor.watch()
-            tensors = data_tensors(self._kept)
-            self._states = [(tensor, tensor.fresh, tensor.native) for tensor in tensors]
+            self._states = native_places(data_tensors(self._kept))
         return loss
 
     def _may_record(self) -> bool:
