@@ -11,9 +11,9 @@ from tests.net.test_plan import (
     conv,
     layer,
     make_net,
-    replayed,
     run_one_by_one,
 )
+from tests.net.test_tape import replayed
 
 NETS = {
     "read no more": conv("x", "a")
