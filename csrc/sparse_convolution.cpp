@@ -121,38 +121,9 @@ SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, 
     return column;
 }
 
-// All channels of a position are neighbours, but for the blocks.
-void SparseConvolution::plan_images(Plan& plan, const ChannelBlocks& bottom) const {
-    const SparseTiling& t = plan.tiling;
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channels = channels_ / groups_;
-    plan.position = t.channels * lanes;
-    plan.block = plan.position * phases_.channel_size();
-    plan.group = divide_up(channels, t.channels) * plan.block;
-    plan.image = groups_ * plan.group;
-    for (int64_t c = 0; c < channels_;) {
-        const int64_t i = c % channels, plane = down.input * across.input * bottom.block;
-        const int64_t count = std::min(
-            {bottom.block - c % bottom.block, channels - i, t.channels - i % t.channels, lanes});
-        plan.runs.push_back(
-            {c / bottom.block * plane + c % bottom.block, count,
-             c / channels * plan.group + i / t.channels * plan.block + i % t.channels * lanes});
-        c += count;
-    }
-    const int64_t rows = (t.down - 1) * down.stride + down.dilation * (down.kernel - 1) + 1;
-    const int64_t columns =
-        (t.across - 1) * across.stride + across.dilation * (across.kernel - 1) + 1;
-    for (int64_t y = 0; y < rows; ++y) {
-        for (int64_t i = 0; i < columns * t.channels; i += kSparseAhead) {
-            plan.ahead.push_back(phases_.position(y, 0) * plan.position + i * lanes);
-        }
-    }
-}
-
 void SparseConvolution::plan_strips(Plan& plan, const Call& call) const {
     const SparseTiling& t = plan.tiling;
     const int64_t channel = phases_.channel_size();
-    plan.position = 1;
     plan.block = t.channels * channel;
     plan.group = channels_ / groups_ * channel;
     plan.image = channels_ * channel;
@@ -179,11 +150,7 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const
     for (int64_t group = 0; group < groups_; ++group) {
         for (int64_t i = 0; i < t.parts; ++i) plan.parts.push_back(pack_part(t, group, i));
     }
-    if (lanes == Lanes::kImages) {
-        plan_images(plan, call.bottom);
-    } else {
-        plan_strips(plan, call);
-    }
+    if (lanes == Lanes::kStrips) plan_strips(plan, call);
     plan.key = key;
 }
 

@@ -86,12 +86,10 @@ class SparseConvolution {
         SparseTiling tiling{};
         int64_t tile_rows = 0, tile_columns = 0;  // tile_columns of strips: of vectors
         // From one to the next in the split; image: of strips, else of as many as there are lanes.
-        int64_t position = 0, block = 0, group = 0, image = 0;
+        int64_t block = 0, group = 0, image = 0;
         std::vector<Part> parts;
         std::vector<SparseSource> places;  // of the vectors of a block of packed channels
         std::vector<Column> columns;       // of strips
-        std::vector<SparseRun> runs;       // neighbouring channels of images side by side
-        std::vector<int64_t> ahead;        // what a tile of them reads, kSparseAhead vectors each
         AlignedArray<float> split;         // the images' phases; the padding stays zero
         int64_t split_size = 0;
     };
@@ -100,6 +98,7 @@ class SparseConvolution {
     struct Room {
         AlignedArray<float> packed, sums, planes;
         int64_t packed_size = 0, sums_size = 0, planes_size = 0;
+        std::vector<int64_t> ahead;  // where the next channels' windows are
     };
 
     // Some images on their way through.
@@ -117,9 +116,16 @@ class SparseConvolution {
         int64_t y, rows, x, columns;
     };
 
+    // What a tile reads of each channel of images that are side by side.
+    struct Window {
+        int64_t images[kMostLanes];  // elements from the bottom's first
+        int64_t y, rows, x, columns;  // without the padding
+        int64_t target;               // position of the first, packed
+        bool clipped;                 // by the padding
+    };
+
     SparseWork work(int64_t images) const;
     bool is_better_as_strips(int64_t images);
-    void plan_images(Plan& plan, const ChannelBlocks& bottom) const;
     void plan_strips(Plan& plan, const Call& call) const;
     void prepare(Plan& plan, Lanes lanes, const Call& call) const;
     void pack_weights(const SparseTiling& t, int64_t first_channel, int64_t first, int64_t last,
@@ -127,12 +133,13 @@ class SparseConvolution {
     Part pack_part(const SparseTiling& t, int64_t group, int64_t index) const;
     Column make_column(const SparseTiling& t, int64_t images, int64_t index,
                        const ChannelBlocks& top) const;
-    int64_t items_to_stage(int64_t times, int64_t block, bool strips) const;
     void run(Plan& plan, const Call& call);
-    void make_rooms(Plan& plan, int64_t elements);
-    void stage_plane(const Plan& plan, const float* source, const int64_t* images,
-                     float* target) const;
-    void stage_images(const Plan& plan, const Call& call, int64_t item) const;
+    void make_rooms(Plan& plan, int64_t images);
+    Window window_of(const Plan& plan, const Call& call, const Unit& unit) const;
+    void gather_window(const Plan& plan, const Call& call, const Window& w, int64_t first,
+                       int64_t count, float* packed) const;
+    void find_ahead(const Call& call, const Window& w, int64_t first, int64_t count,
+                    std::vector<int64_t>& ahead) const;
     void copy_channel(const float* plane, float* split) const;
     void gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
                      float* target) const;
@@ -140,7 +147,7 @@ class SparseConvolution {
     Unit unit_at(const Plan& plan, int64_t index) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
                        const Room& room) const;
-    void multiply(const Plan& plan, const Call& call, const Unit& unit, const Room& room) const;
+    void multiply(const Plan& plan, const Call& call, const Unit& unit, Room& room) const;
     void write_images(const Call& call, const Unit& unit, const float* sums) const;
     void write_strips(const Plan& plan, const Call& call, const Unit& unit,
                       const float* sums) const;

@@ -41,64 +41,87 @@ std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index
 
 }  // namespace
 
-void SparseConvolution::make_rooms(Plan& plan, int64_t times) {
+void SparseConvolution::make_rooms(Plan& plan, int64_t images) {
     const SparseTiling& t = plan.tiling;
     const int64_t lanes = kernel_.lanes;
-    // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind = t.plane_rows * phases_.columns + t.plane_columns + lanes;
-    make_room(plan.split, plan.split_size, times * plan.image + behind);
     int64_t most = 0;
     for (const Part& part : plan.parts) most = std::max(most, part.count);
     rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
     for (Room& room : rooms_) {
         make_room(room.sums, room.sums_size, (most * t.down * t.across + 1) * lanes);
-        if (t.lanes == Lanes::kImages) continue;
         make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
+        if (t.lanes == Lanes::kImages) continue;
         make_room(room.planes, room.planes_size,
                   kMostLanes * (phases_.down.input * phases_.across.input + lanes));
     }
+    if (t.lanes == Lanes::kImages) return;
+    // What is packed for the last rows and never used may come from behind the last channel.
+    const int64_t behind = t.plane_rows * phases_.columns + t.plane_columns + lanes;
+    make_room(plan.split, plan.split_size, images * plan.image + behind);
 }
 
-// Put a plain channel of `lanes` images side by side.
-void SparseConvolution::stage_plane(const Plan& plan, const float* source, const int64_t* images,
-                                    float* target) const {
+SparseConvolution::Window SparseConvolution::window_of(const Plan& plan, const Call& call,
+                                                       const Unit& unit) const {
     const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes;
-    for (int64_t y = 0; y < down.input; ++y, source += across.input) {
-        for (int64_t x = 0; x < across.input; x += lanes) {
-            kernel_.gather(source + x, images, lanes, std::min(lanes, across.input - x),
-                           target + phases_.position(y + down.pad, x + across.pad) * plan.position,
-                           plan.position, lanes);
-        }
-    }
-}
-
-// Put a plain channel, or a row of all channels, of `lanes` images side by side.
-void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, items = bottom.block == 1 ? channels_ : down.input;
-    const int64_t index = item % items, time = item / items;
-    int64_t images[kMostLanes];
-    for (int64_t i = 0; i < lanes; ++i) {
+    const int64_t y = unit.y * down.stride - down.pad, x = unit.x * across.stride - across.pad;
+    const int64_t rows = (unit.rows - 1) * down.stride + down.dilation * (down.kernel - 1) + 1;
+    const int64_t columns =
+        (unit.columns - 1) * across.stride + across.dilation * (across.kernel - 1) + 1;
+    Window w;
+    for (int64_t i = 0; i < kernel_.lanes; ++i) {
         // What has no image gets the last one's, which nobody will look at.
-        images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
+        const int64_t image = std::min(unit.time * kernel_.lanes + i, call.images - 1);
+        w.images[i] = image * call.bottom.image;
     }
-    float* target = plan.split.get() + time * plan.image;
-    if (bottom.block == 1) {
-        const SparseRun& run = plan.runs[index];
-        return stage_plane(plan, bottom.data + run.lane, images, target + run.target);
-    }
-    target += phases_.position(index + down.pad, across.pad) * plan.position;
-    const float* source = bottom.data + index * across.input * bottom.block;
-    for (int64_t x = 0; x < across.input; ++x) {
-        for (const SparseRun& run : plan.runs) {
-            kernel_.gather(source + run.lane, images, lanes, run.count, target + run.target, lanes,
-                           bottom.block);
+    w.y = std::max<int64_t>(y, 0);
+    w.x = std::max<int64_t>(x, 0);
+    w.rows = std::max<int64_t>(0, std::min(y + rows, down.input) - w.y);
+    w.columns = std::max<int64_t>(0, std::min(x + columns, across.input) - w.x);
+    w.target = (w.y - y) * plan.tiling.plane_columns + w.x - x;
+    w.clipped = w.rows < rows || w.columns < columns;
+    return w;
+}
+
+// Put some channels of `lanes` images side by side.
+void SparseConvolution::gather_window(const Plan& plan, const Call& call, const Window& w,
+                                      int64_t first, int64_t count, float* packed) const {
+    const ChannelBlocks& bottom = call.bottom;
+    const int64_t lanes = kernel_.lanes, width = phases_.across.input;
+    const int64_t plane = phases_.down.input * width * bottom.block;
+    const int64_t position = plan.tiling.channels * lanes;
+    const bool plain = bottom.block == 1;
+    for_neighbours(first, count, bottom.block, lanes, [&](int64_t c, int64_t n) {
+        for (int64_t y = 0; y < w.rows; ++y) {
+            const float* source = bottom.data + c / bottom.block * plane + c % bottom.block +
+                                  ((w.y + y) * width + w.x) * bottom.block;
+            float* target = packed + (c - first) * lanes +
+                            (w.target + y * plan.tiling.plane_columns) * position;
+            for (int64_t x = 0; x < w.columns; x += plain ? lanes : 1) {
+                kernel_.gather(source + x * bottom.block, w.images, lanes,
+                               plain ? std::min(lanes, w.columns - x) : n, target + x * position,
+                               plain ? position : lanes, 0);
+            }
         }
-        source += bottom.block;
-        target += plan.position;
-    }
+    });
+}
+
+void SparseConvolution::find_ahead(const Call& call, const Window& w, int64_t first, int64_t count,
+                                   std::vector<int64_t>& ahead) const {
+    const ChannelBlocks& bottom = call.bottom;
+    const int64_t lanes = kernel_.lanes, width = phases_.across.input;
+    const int64_t plane = phases_.down.input * width * bottom.block;
+    const int64_t step = std::max<int64_t>(1, kSparseAhead * lanes / bottom.block);
+    ahead.clear();
+    for_neighbours(first, count, bottom.block, lanes, [&](int64_t c, int64_t) {
+        for (int64_t x = 0; x < w.columns; x += step) {
+            for (int64_t y = 0; y < w.rows; ++y) {
+                const int64_t place =
+                    c / bottom.block * plane + c % bottom.block +
+                    ((w.y + y) * width + w.x + std::max<int64_t>(0, std::min(x, w.columns - step))) * bottom.block;
+                for (int64_t i = 0; i < lanes; ++i) ahead.push_back(w.images[i] + place);
+            }
+        }
+    });
 }
 
 // Split a channel into its phases.
@@ -191,40 +214,48 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
     tile.strides = true;
     tile.rows = unit.rows;
     tile.columns = unit.columns;
-    tile.pitch = phases_.position(phases_.down.stride, 0) * plan.position;
-    tile.step = phases_.across.stride * plan.position;
-    tile.ahead_places = plan.ahead.data();
+    tile.source = room.packed.get();
+    const int64_t position = plan.tiling.channels * kernel_.lanes;
+    tile.pitch = phases_.down.stride * plan.tiling.plane_columns * position;
+    tile.step = phases_.across.stride * position;
+    tile.ahead = call.bottom.data;
     return tile;
 }
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
-                                 const Room& room) const {
+                                 Room& room) const {
     const SparseTiling& t = plan.tiling;
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
-    const int64_t channels = channels_ / groups_;
-    const float* source = plan.split.get() + part.group * plan.group;
-    if (strips) {
-        source += unit.y * phases_.columns;
-    } else {
-        source += unit.time * plan.image +
-                  phases_.position(unit.y * phases_.down.stride, unit.x * phases_.across.stride) *
-                      plan.position;
-    }
+    const int64_t channels = channels_ / groups_, blocks = part.blocks.size();
+    const auto size_of = [&](int64_t block) {
+        return std::min(channels - block * t.channels, t.channels);
+    };
+    const auto first_of = [&](int64_t block) {
+        return part.group * channels + block * t.channels;
+    };
     SparseTile tile = tile_of(plan, call, unit, room);
-    for (size_t block = 0; block < part.blocks.size(); ++block, source += plan.block) {
+    Window window;
+    if (!strips) {
+        window = window_of(plan, call, unit);
+        if (window.clipped) std::fill_n(room.packed.get(), room.packed_size, 0.0f);
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
         const auto [place, filter] = part.blocks[block];
-        const bool last = block + 1 == part.blocks.size();
+        const bool last = block + 1 == blocks;
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
         if (strips) {
-            const int64_t count = std::min<int64_t>(channels - block * t.channels, t.channels);
             const std::vector<SparseSource>& runs = plan.columns[unit.time].runs;
-            kernel_.pack(count * t.channel_vectors(), plan.places.data(), source, runs.size(),
-                         runs.data(), room.packed.get());
+            kernel_.pack(size_of(block) * t.channel_vectors(), plan.places.data(),
+                         plan.split.get() + part.group * plan.group + block * plan.block +
+                             unit.y * phases_.columns,
+                         runs.size(), runs.data(), room.packed.get());
         } else {
-            tile.source = source;
-            tile.ahead = source + plan.block;
-            tile.ahead_count = last ? 0 : plan.ahead.size();
+            gather_window(plan, call, window, first_of(block), size_of(block), room.packed.get());
+            room.ahead.clear();
+            if (!last) find_ahead(call, window, first_of(block + 1), size_of(block + 1), room.ahead);
+            tile.ahead_places = room.ahead.data();
+            tile.ahead_count = room.ahead.size();
         }
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
@@ -291,27 +322,18 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
     });
 }
 
-int64_t SparseConvolution::items_to_stage(int64_t times, int64_t block, bool strips) const {
-    if (strips) return times * divide_up(channels_, std::min(block, kMostLanes));
-    return times * (block == 1 ? channels_ : phases_.down.input);
-}
-
 void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
     make_rooms(plan, times);
-    const int64_t items = items_to_stage(times, call.bottom.block, strips);
-    const int64_t grain = grain_of(times * plan.image / std::max<int64_t>(items, 1));
-    parallel_for(0, items, grain, [&](int64_t first, int64_t last) {
-        float* planes = rooms_[omp_get_thread_num()].planes.get();
-        for (int64_t item = first; item < last; ++item) {
-            if (strips) {
-                stage_strips(plan, call, item, planes);
-            } else {
-                stage_images(plan, call, item);
-            }
-        }
-    });
+    if (strips) {
+        const int64_t items = times * divide_up(channels_, std::min(call.bottom.block, kMostLanes));
+        const int64_t grain = grain_of(times * plan.image / std::max<int64_t>(items, 1));
+        parallel_for(0, items, grain, [&](int64_t first, int64_t last) {
+            float* planes = rooms_[omp_get_thread_num()].planes.get();
+            for (int64_t item = first; item < last; ++item) stage_strips(plan, call, item, planes);
+        });
+    }
     const int64_t units =
         (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
@@ -319,7 +341,7 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     // in speed where the machine is shared.
     std::atomic<int64_t> next{0};
     parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
-        const Room& room = rooms_[omp_get_thread_num()];
+        Room& room = rooms_[omp_get_thread_num()];
         for (int64_t i = next++; i < units; i = next++) {
             multiply(plan, call, unit_at(plan, i), room);
         }
