@@ -138,8 +138,11 @@ class SparseConvolution {
     Window window_of(const Plan& plan, const Call& call, const Unit& unit) const;
     void gather_window(const Plan& plan, const Call& call, const Window& w, int64_t first,
                        int64_t count, float* packed) const;
-    void find_ahead(const Call& call, const Window& w, int64_t first, int64_t count,
-                    std::vector<int64_t>& ahead) const;
+    void find_ahead(const Call& call, const Window& w, std::vector<int64_t>& ahead) const;
+    int64_t offset(const ChannelBlocks& bottom, int64_t channel) const {
+        const int64_t plane = phases_.down.input * phases_.across.input * bottom.block;
+        return channel / bottom.block * plane + channel % bottom.block;
+    }
     void copy_channel(const float* plane, float* split) const;
     void gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
                      float* target) const;
@@ -147,7 +150,8 @@ class SparseConvolution {
     Unit unit_at(const Plan& plan, int64_t index) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
                        const Room& room) const;
-    void multiply(const Plan& plan, const Call& call, const Unit& unit, Room& room) const;
+    void multiply(const Plan& plan, const Call& call, const Unit& unit, const Unit* next,
+                  Room& room) const;
     void write_images(const Call& call, const Unit& unit, const float* sums) const;
     void write_strips(const Plan& plan, const Call& call, const Unit& unit,
                       const float* sums) const;

@@ -87,12 +87,11 @@ void SparseConvolution::gather_window(const Plan& plan, const Call& call, const 
                                       int64_t first, int64_t count, float* packed) const {
     const ChannelBlocks& bottom = call.bottom;
     const int64_t lanes = kernel_.lanes, width = phases_.across.input;
-    const int64_t plane = phases_.down.input * width * bottom.block;
     const int64_t position = plan.tiling.channels * lanes;
     const bool plain = bottom.block == 1;
     for_neighbours(first, count, bottom.block, lanes, [&](int64_t c, int64_t n) {
         for (int64_t y = 0; y < w.rows; ++y) {
-            const float* source = bottom.data + c / bottom.block * plane + c % bottom.block +
+            const float* source = bottom.data + offset(bottom, c) +
                                   ((w.y + y) * width + w.x) * bottom.block;
             float* target = packed + (c - first) * lanes +
                             (w.target + y * plan.tiling.plane_columns) * position;
@@ -105,23 +104,19 @@ void SparseConvolution::gather_window(const Plan& plan, const Call& call, const 
     });
 }
 
-void SparseConvolution::find_ahead(const Call& call, const Window& w, int64_t first, int64_t count,
+// Where the windows of the channels are that are neighbours in the bottom, from their first.
+void SparseConvolution::find_ahead(const Call& call, const Window& w,
                                    std::vector<int64_t>& ahead) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, width = phases_.across.input;
-    const int64_t plane = phases_.down.input * width * bottom.block;
-    const int64_t step = std::max<int64_t>(1, kSparseAhead * lanes / bottom.block);
+    const int64_t lanes = kernel_.lanes, block = call.bottom.block;
+    const int64_t step = std::max<int64_t>(1, kSparseAhead * lanes / block);
     ahead.clear();
-    for_neighbours(first, count, bottom.block, lanes, [&](int64_t c, int64_t) {
-        for (int64_t x = 0; x < w.columns; x += step) {
-            for (int64_t y = 0; y < w.rows; ++y) {
-                const int64_t place =
-                    c / bottom.block * plane + c % bottom.block +
-                    ((w.y + y) * width + w.x + std::max<int64_t>(0, std::min(x, w.columns - step))) * bottom.block;
-                for (int64_t i = 0; i < lanes; ++i) ahead.push_back(w.images[i] + place);
-            }
+    for (int64_t x = 0; x < w.columns; x += step) {
+        const int64_t first = w.x + std::max<int64_t>(0, std::min(x, w.columns - step));
+        for (int64_t y = 0; y < w.rows; ++y) {
+            const int64_t place = ((w.y + y) * phases_.across.input + first) * block;
+            for (int64_t i = 0; i < lanes; ++i) ahead.push_back(w.images[i] + place);
         }
-    });
+    }
 }
 
 // Split a channel into its phases.
@@ -218,13 +213,13 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
     const int64_t position = plan.tiling.channels * kernel_.lanes;
     tile.pitch = phases_.down.stride * plan.tiling.plane_columns * position;
     tile.step = phases_.across.stride * position;
-    tile.ahead = call.bottom.data;
     return tile;
 }
 
 void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
-                                 Room& room) const {
+                                 const Unit* next, Room& room) const {
     const SparseTiling& t = plan.tiling;
+    const int64_t lanes = kernel_.lanes;
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
     const int64_t channels = channels_ / groups_, blocks = part.blocks.size();
@@ -238,6 +233,7 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
     Window window;
     if (!strips) {
         window = window_of(plan, call, unit);
+        find_ahead(call, window, room.ahead);
         if (window.clipped) std::fill_n(room.packed.get(), room.packed_size, 0.0f);
     }
     for (int64_t block = 0; block < blocks; ++block) {
@@ -252,10 +248,15 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
                          runs.size(), runs.data(), room.packed.get());
         } else {
             gather_window(plan, call, window, first_of(block), size_of(block), room.packed.get());
-            room.ahead.clear();
-            if (!last) find_ahead(call, window, first_of(block + 1), size_of(block + 1), room.ahead);
+            int64_t wanted = first_of(block + 1);
+            if (last && next) {
+                wanted = next->part.group * channels;
+                find_ahead(call, window_of(plan, call, *next), room.ahead);
+            }
+            tile.ahead = call.bottom.data + offset(call.bottom, wanted);
             tile.ahead_places = room.ahead.data();
-            tile.ahead_count = room.ahead.size();
+            const bool there = wanted % call.bottom.block && wanted % lanes;
+            tile.ahead_count = (last && !next) || there ? 0 : room.ahead.size();
         }
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
@@ -343,7 +344,13 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
         Room& room = rooms_[omp_get_thread_num()];
         for (int64_t i = next++; i < units; i = next++) {
-            multiply(plan, call, unit_at(plan, i), room);
+            const int64_t guess = i + get_num_threads();
+            if (guess < units) {
+                const Unit next_unit = unit_at(plan, guess);
+                multiply(plan, call, unit_at(plan, i), &next_unit, room);
+            } else {
+                multiply(plan, call, unit_at(plan, i), nullptr, room);
+            }
         }
     });
 }
