@@ -150,8 +150,7 @@ class SparseConvolution {
     Unit unit_at(const Plan& plan, int64_t index) const;
     SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
                        const Room& room) const;
-    void multiply(const Plan& plan, const Call& call, const Unit& unit, const Unit* next,
-                  Room& room) const;
+    void multiply(const Plan& plan, const Call& call, int64_t index, Room& room) const;
     void write_images(const Call& call, const Unit& unit, const float* sums) const;
     void write_strips(const Plan& plan, const Call& call, const Unit& unit,
                       const float* sums) const;

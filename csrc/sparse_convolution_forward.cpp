@@ -39,6 +39,14 @@ std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index
     return {size * index + std::min(index, larger), size + (index < larger)};
 }
 
+// What one thread has to do, and others do when they are ready: units differ in size, and so do
+// threads in speed where the machine is shared. What a thread begins with is its own, in the same
+// order each time, for what it read and wrote last may be near it and far from the others.
+struct alignas(64) Queue {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+};
+
 }  // namespace
 
 void SparseConvolution::make_rooms(Plan& plan, int64_t images) {
@@ -216,10 +224,11 @@ SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const 
     return tile;
 }
 
-void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
-                                 const Unit* next, Room& room) const {
+void SparseConvolution::multiply(const Plan& plan, const Call& call, int64_t index,
+                                 Room& room) const {
     const SparseTiling& t = plan.tiling;
     const int64_t lanes = kernel_.lanes;
+    const Unit unit = unit_at(plan, index);
     const Part& part = unit.part;
     const bool strips = t.lanes == Lanes::kStrips;
     const int64_t channels = channels_ / groups_, blocks = part.blocks.size();
@@ -249,14 +258,15 @@ void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit&
         } else {
             gather_window(plan, call, window, first_of(block), size_of(block), room.packed.get());
             int64_t wanted = first_of(block + 1);
-            if (last && next) {
-                wanted = next->part.group * channels;
-                find_ahead(call, window_of(plan, call, *next), room.ahead);
+            if (last) {
+                const Unit next = unit_at(plan, index + 1);
+                wanted = next.part.group * channels;
+                find_ahead(call, window_of(plan, call, next), room.ahead);
             }
             tile.ahead = call.bottom.data + offset(call.bottom, wanted);
             tile.ahead_places = room.ahead.data();
             const bool there = wanted % call.bottom.block && wanted % lanes;
-            tile.ahead_count = (last && !next) || there ? 0 : room.ahead.size();
+            tile.ahead_count = there ? 0 : room.ahead.size();
         }
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
@@ -338,18 +348,18 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     const int64_t units =
         (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
-    // Each thread takes the next unit when it is ready: they differ in size, and so do the threads
-    // in speed where the machine is shared.
-    std::atomic<int64_t> next{0};
+    const int64_t threads = get_num_threads();
+    std::vector<Queue> queues(threads);
+    for (int64_t i = 0; i < threads; ++i) {
+        queues[i].next = units * i / threads;
+        queues[i].end = units * (i + 1) / threads;
+    }
     parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
-        Room& room = rooms_[omp_get_thread_num()];
-        for (int64_t i = next++; i < units; i = next++) {
-            const int64_t guess = i + get_num_threads();
-            if (guess < units) {
-                const Unit next_unit = unit_at(plan, guess);
-                multiply(plan, call, unit_at(plan, i), &next_unit, room);
-            } else {
-                multiply(plan, call, unit_at(plan, i), nullptr, room);
+        const int64_t own = omp_get_thread_num();
+        for (int64_t i = 0; i < threads; ++i) {
+            Queue& queue = queues[(own + i) % threads];
+            for (int64_t unit = queue.next++; unit < queue.end; unit = queue.next++) {
+                multiply(plan, call, unit, rooms_[own]);
             }
         }
     });
