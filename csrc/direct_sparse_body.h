@@ -197,7 +197,8 @@ void sparse_gather_half(const float* source, const int64_t* lanes, float* target
     constexpr int kHalf = kSparseLanes / 2;
     Vector<float> v[kHalf];
 #pragma GCC unroll 8
-    for (int i = 0; i < kHalf; ++i) v[i] = load_halves(source + lanes[i], source + lanes[i + kHalf]);
+    for (int i = 0; i < kHalf; ++i)
+        v[i] = load_halves(source + lanes[i], source + lanes[i + kHalf]);
     exchange<1>(v);
     if constexpr (kHalf > 2) exchange<2>(v);
     if constexpr (kHalf > 4) exchange<4>(v);

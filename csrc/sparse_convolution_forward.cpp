@@ -6,31 +6,12 @@
 #include "parallel.h"
 #include "sparse_convolution.h"
 
-// How SparseConvolution computes: the other file has what it prepares.
+// How SparseConvolution computes: the other files have what it prepares and what it reads.
 
 namespace sscaffe {
 namespace {
 
 constexpr int64_t kMostLanes = SparseConvolution::kMostLanes;
-
-// Grow a zeroed array.
-void make_room(AlignedArray<float>& array, int64_t& size, int64_t wanted) {
-    if (size >= wanted) return;
-    size = 0;
-    array = make_aligned<float>(wanted);
-    std::fill_n(array.get(), wanted, 0.0f);
-    size = wanted;
-}
-
-// Call fn(channel, count) for the channels, as many at once as are neighbours in memory.
-template <typename Function>
-void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, const Function& fn) {
-    for (int64_t c = first; c < first + count;) {
-        const int64_t n = std::min({block - c % block, first + count - c, most});
-        fn(c, n);
-        c += n;
-    }
-}
 
 // First and size of one of so many parts of a whole, the larger ones before the smaller ones: the
 // threads that are ready early take what is small.
@@ -49,152 +30,18 @@ struct alignas(64) Queue {
 
 }  // namespace
 
-void SparseConvolution::make_rooms(Plan& plan, int64_t images) {
-    const SparseTiling& t = plan.tiling;
-    const int64_t lanes = kernel_.lanes;
-    int64_t most = 0;
-    for (const Part& part : plan.parts) most = std::max(most, part.count);
-    rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
-    for (Room& room : rooms_) {
-        make_room(room.sums, room.sums_size, (most * t.down * t.across + 1) * lanes);
-        make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
-        if (t.lanes == Lanes::kImages) continue;
-        make_room(room.planes, room.planes_size,
-                  kMostLanes * (phases_.down.input * phases_.across.input + lanes));
-    }
-    if (t.lanes == Lanes::kImages) return;
-    // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind = t.plane_rows * phases_.columns + t.plane_columns + lanes;
-    make_room(plan.split, plan.split_size, images * plan.image + behind);
-}
-
-SparseConvolution::Window SparseConvolution::window_of(const Plan& plan, const Call& call,
-                                                       const Unit& unit) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t y = unit.y * down.stride - down.pad, x = unit.x * across.stride - across.pad;
-    const int64_t rows = (unit.rows - 1) * down.stride + down.dilation * (down.kernel - 1) + 1;
-    const int64_t columns =
-        (unit.columns - 1) * across.stride + across.dilation * (across.kernel - 1) + 1;
-    Window w;
-    for (int64_t i = 0; i < kernel_.lanes; ++i) {
-        // What has no image gets the last one's, which nobody will look at.
-        const int64_t image = std::min(unit.time * kernel_.lanes + i, call.images - 1);
-        w.images[i] = image * call.bottom.image;
-    }
-    w.y = std::max<int64_t>(y, 0);
-    w.x = std::max<int64_t>(x, 0);
-    w.rows = std::max<int64_t>(0, std::min(y + rows, down.input) - w.y);
-    w.columns = std::max<int64_t>(0, std::min(x + columns, across.input) - w.x);
-    w.target = (w.y - y) * plan.tiling.plane_columns + w.x - x;
-    w.clipped = w.rows < rows || w.columns < columns;
-    return w;
-}
-
-// Put some channels of `lanes` images side by side.
-void SparseConvolution::gather_window(const Plan& plan, const Call& call, const Window& w,
-                                      int64_t first, int64_t count, float* packed) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, width = phases_.across.input;
-    const int64_t position = plan.tiling.channels * lanes;
-    const bool plain = bottom.block == 1;
-    for_neighbours(first, count, bottom.block, lanes, [&](int64_t c, int64_t n) {
-        for (int64_t y = 0; y < w.rows; ++y) {
-            const float* source = bottom.data + offset(bottom, c) +
-                                  ((w.y + y) * width + w.x) * bottom.block;
-            float* target = packed + (c - first) * lanes +
-                            (w.target + y * plan.tiling.plane_columns) * position;
-            for (int64_t x = 0; x < w.columns; x += plain ? lanes : 1) {
-                kernel_.gather(source + x * bottom.block, w.images, lanes,
-                               plain ? std::min(lanes, w.columns - x) : n, target + x * position,
-                               plain ? position : lanes, 0);
-            }
-        }
-    });
-}
-
-// Where the windows of the channels are that are neighbours in the bottom, from their first.
-void SparseConvolution::find_ahead(const Call& call, const Window& w,
-                                   std::vector<int64_t>& ahead) const {
-    const int64_t lanes = kernel_.lanes, block = call.bottom.block;
-    const int64_t step = std::max<int64_t>(1, kSparseAhead * lanes / block);
-    ahead.clear();
-    for (int64_t x = 0; x < w.columns; x += step) {
-        const int64_t first = w.x + std::max<int64_t>(0, std::min(x, w.columns - step));
-        for (int64_t y = 0; y < w.rows; ++y) {
-            const int64_t place = ((w.y + y) * phases_.across.input + first) * block;
-            for (int64_t i = 0; i < lanes; ++i) ahead.push_back(w.images[i] + place);
-        }
-    }
-}
-
-// Split a channel into its phases.
-void SparseConvolution::copy_channel(const float* plane, float* split) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    if (down.stride > 1 || across.stride > 1) return split_channel(phases_, plane, split);
-    kernel_.copy_rows(down.input, across.input, plane, split + phases_.at(down.pad, across.pad),
-                      phases_.columns);
-}
-
-// Copy some channels, which are neighbours, to where there is one phase only.
-void SparseConvolution::gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
-                                    float* target) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
-    for (int64_t x = 0; x < across.input; x += lanes) {
-        const int64_t width = std::min(lanes, across.input - x);
-        int64_t places[kMostLanes];
-        for (int64_t i = 0; i < lanes; ++i) places[i] = std::min(i, width - 1) * bottom.block;
-        for (int64_t y = 0; y < down.input; ++y) {
-            const float* row = source + (y * across.input + x) * bottom.block;
-            float* place = target + phases_.at(y + down.pad, x + across.pad);
-            for (int64_t c = 0; c < count; c += lanes) {
-                kernel_.gather(row + c, places, width, std::min(lanes, count - c),
-                               place + c * channel, channel, 0);
-            }
-        }
-    }
-}
-
-// Split some channels of one image, kMostLanes at most, into their phases.
-void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
-                                     float* planes) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, positions = phases_.down.input * phases_.across.input;
-    const int64_t most = std::min(bottom.block, kMostLanes), items = divide_up(channels_, most);
-    const int64_t image = item / items, first = item % items * most, place = first % bottom.block;
-    const int64_t count = std::min({most, channels_ - first, bottom.block - place});
-    const float* source = bottom.data + image * bottom.image + (first - place) * positions + place;
-    const int64_t channel = phases_.channel_size();
-    float* target = plan.split.get() + image * plan.image + first * channel;
-    if (bottom.block == 1) return copy_channel(source, target);
-    if (phases_.down.stride == 1 && phases_.across.stride == 1) {
-        return gather_rows(bottom, count, source, target);
-    }
-    const int64_t plane = positions + lanes;
-    for (int64_t p = 0; p < positions; p += lanes) {
-        int64_t places[kMostLanes];
-        for (int64_t i = 0; i < lanes; ++i)
-            places[i] = std::min(p + i, positions - 1) * bottom.block;
-        for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, places, lanes, std::min(lanes, count - c),
-                           planes + c * plane + p, plane, 0);
-        }
-    }
-    for (int64_t c = 0; c < count; ++c) {
-        copy_channel(planes + c * plane, target + c * channel);
-    }
-}
-
-// Units that share filters follow each other.
+// Units that share filters follow each other, and so do those that share strips.
 SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t index) const {
     const SparseTiling& t = plan.tiling;
     const int64_t parts = plan.parts.size(), rows = plan.tile_rows, columns = plan.tile_columns;
-    const int64_t column = index % columns, row = index / columns % rows;
+    const bool strips = t.lanes == Lanes::kStrips;
+    const int64_t column = strips ? index / rows % columns : index % columns;
+    const int64_t row = strips ? index % rows : index / columns % rows;
     const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
     const auto [y, down] = share_of(height, rows, row);
     Unit unit{
         plan.parts[index / columns / rows % parts], index / columns / rows / parts, y, down, 0, 1};
-    if (t.lanes == Lanes::kStrips) {
+    if (strips) {
         unit.time = column;
     } else {
         std::tie(unit.x, unit.columns) = share_of(width, columns, column);
@@ -202,72 +49,77 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
     return unit;
 }
 
-// What of the tile does not depend on the block of channels.
-SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const Unit& unit,
-                                      const Room& room) const {
+// What of the tile depends on neither the block of channels nor the call.
+SparseTile SparseConvolution::tile_of(const Plan& plan, const Unit& unit, const Room& room) const {
     SparseTile tile{};
-    tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
+    tile.source = room.packed.get();
     tile.sums = room.sums.get();
     if (plan.tiling.lanes == Lanes::kStrips) {
         tile.rows = 1;
         tile.columns = unit.rows;
-        tile.source = room.packed.get();
         return tile;
     }
+    const int64_t position = plan.tiling.channels * kernel_.lanes;
     tile.strides = true;
     tile.rows = unit.rows;
     tile.columns = unit.columns;
-    tile.source = room.packed.get();
-    const int64_t position = plan.tiling.channels * kernel_.lanes;
     tile.pitch = phases_.down.stride * plan.tiling.plane_columns * position;
     tile.step = phases_.across.stride * position;
     return tile;
 }
 
+// Lay out what a tile reads of a block of channels, and say what is wanted after it.
+void SparseConvolution::fetch(const Plan& plan, const Call& call, int64_t index, int64_t block,
+                              const Window& window, Room& room, SparseTile& tile) const {
+    const SparseTiling& t = plan.tiling;
+    const Unit unit = unit_at(plan, index);
+    const int64_t channels = channels_ / groups_, first = block * t.channels;
+    const int64_t count = std::min(channels - first, t.channels);
+    float* packed = room.packed.get();
+    if (t.lanes == Lanes::kStrips) {
+        const Column& column = plan.columns[unit.time];
+        const int64_t begin = unit.part.group * plan.group + column.image * plan.image;
+        const float* split = plan.apart ? room.split.get() : plan.split.get() + begin;
+        kernel_.pack(count * t.channel_vectors(), plan.places.data(),
+                     split + unit.y * phases_.columns + block * plan.block, column.runs.size(),
+                     column.runs.data(), packed);
+        return;
+    }
+    gather_window(plan, call, window, unit.part.group * channels + first, count, packed);
+    int64_t next = unit.part.group * channels + first + count;
+    if (first + count == channels) {
+        // The thread most likely goes on with the next unit.
+        const Unit after = unit_at(plan, index + 1);
+        next = after.part.group * channels;
+        find_ahead(call, window_of(plan, call, after), room.ahead);
+    }
+    tile.ahead = call.bottom.data + offset(call.bottom, next);
+    tile.ahead_places = room.ahead.data();
+    // Those in the middle of a cache line came with the ones before them.
+    const bool there = next % std::min(call.bottom.block, kMostLanes) != 0;
+    tile.ahead_count = there ? 0 : room.ahead.size();
+}
+
 void SparseConvolution::multiply(const Plan& plan, const Call& call, int64_t index,
                                  Room& room) const {
-    const SparseTiling& t = plan.tiling;
-    const int64_t lanes = kernel_.lanes;
     const Unit unit = unit_at(plan, index);
     const Part& part = unit.part;
-    const bool strips = t.lanes == Lanes::kStrips;
-    const int64_t channels = channels_ / groups_, blocks = part.blocks.size();
-    const auto size_of = [&](int64_t block) {
-        return std::min(channels - block * t.channels, t.channels);
-    };
-    const auto first_of = [&](int64_t block) {
-        return part.group * channels + block * t.channels;
-    };
-    SparseTile tile = tile_of(plan, call, unit, room);
-    Window window;
+    const bool strips = plan.tiling.lanes == Lanes::kStrips;
+    SparseTile tile = tile_of(plan, unit, room);
+    tile.bias = call.bias ? call.bias + part.first : nullptr;
+    Window window{};
     if (!strips) {
         window = window_of(plan, call, unit);
         find_ahead(call, window, room.ahead);
         if (window.clipped) std::fill_n(room.packed.get(), room.packed_size, 0.0f);
+    } else if (plan.apart) {
+        stage_for_one(plan, call, unit, room);
     }
-    for (int64_t block = 0; block < blocks; ++block) {
+    for (size_t block = 0; block < part.blocks.size(); ++block) {
         const auto [place, filter] = part.blocks[block];
-        const bool last = block + 1 == blocks;
+        const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        if (strips) {
-            const std::vector<SparseSource>& runs = plan.columns[unit.time].runs;
-            kernel_.pack(size_of(block) * t.channel_vectors(), plan.places.data(),
-                         plan.split.get() + part.group * plan.group + block * plan.block +
-                             unit.y * phases_.columns,
-                         runs.size(), runs.data(), room.packed.get());
-        } else {
-            gather_window(plan, call, window, first_of(block), size_of(block), room.packed.get());
-            int64_t wanted = first_of(block + 1);
-            if (last) {
-                const Unit next = unit_at(plan, index + 1);
-                wanted = next.part.group * channels;
-                find_ahead(call, window_of(plan, call, next), room.ahead);
-            }
-            tile.ahead = call.bottom.data + offset(call.bottom, wanted);
-            tile.ahead_places = room.ahead.data();
-            const bool there = wanted % call.bottom.block && wanted % lanes;
-            tile.ahead_count = there ? 0 : room.ahead.size();
-        }
+        fetch(plan, call, index, block, window, room, tile);
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
@@ -337,14 +189,7 @@ void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
     make_rooms(plan, times);
-    if (strips) {
-        const int64_t items = times * divide_up(channels_, std::min(call.bottom.block, kMostLanes));
-        const int64_t grain = grain_of(times * plan.image / std::max<int64_t>(items, 1));
-        parallel_for(0, items, grain, [&](int64_t first, int64_t last) {
-            float* planes = rooms_[omp_get_thread_num()].planes.get();
-            for (int64_t item = first; item < last; ++item) stage_strips(plan, call, item, planes);
-        });
-    }
+    if (strips && !plan.apart) stage_for_all(plan, call);
     const int64_t units =
         (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
