@@ -55,7 +55,7 @@ double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vector
     const double blocks = divide_up(work.channels, t.channels);
     const double move = std::min(blocks, work.weights) * (2.0 * vectors + 10);
     const double write = 5.0 * vectors;
-    // Strips are packed; images only come from the second cache.
+    // Strips are loaded and stored; images are transposed, many elements at once.
     const double cost = t.lanes == Lanes::kStrips ? 4.0 : 2.0;
     const double pack = cost * work.channels * t.channel_vectors() * t.parts;
     return work.filters * (multiply + move + write) + pack;
