@@ -26,7 +26,7 @@ PATIENCE = 600.0  # and what comes before the first, and a snapshot
 FACTOR = 10  # how many times the median a step may take
 REMEMBERED = 101  # steps that the median is of
 LONGEST_TICK = 1.0  # seconds from one look to the next
-_LOGGING = 1.0  # seconds to say why
+_LOGGING = 1.0  # seconds to say why, and again to tell the launcher
 _GIVING_WAY = 1.0  # seconds for the rank that others wait for to say why
 
 
@@ -151,14 +151,15 @@ class Watchdog:
         tell(News(kind, self._rank, silence, self._steps, "" if self._waiting else self._place()))
 
     def _expire(self, waited: float) -> None:
-        # Whoever stalls may hold the lock of the log, or nobody reads it.
-        last_words = threading.Thread(target=self._explain, args=(waited,), daemon=True)
-        last_words.start()
-        last_words.join(_LOGGING)
+        # Whoever stalls may hold the lock of the log, or nobody reads it. The launcher is told last,
+        # as it gives the ranks no time after that.
+        for words in (lambda: self._explain(waited), lambda: self._tell("expired")):
+            thread = threading.Thread(target=words, daemon=True)
+            thread.start()
+            thread.join(_LOGGING)
         self._leave(STALLED)
 
     def _explain(self, waited: float) -> None:
-        self._tell("expired")
         logger.error(
             "no step on rank %d for %.1f s after step %d, where %.1f s are allowed: it %s %s; %s; "
             "this rank ends",
