@@ -124,14 +124,6 @@ def ranks_of(folder):
     return found
 
 
-def state_of(pid):
-    """Return what a process does: ``T`` if it is stopped, ``R``, ``S``..., nothing if it ended."""
-    try:
-        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
 def left_running(folder):
     """Return the processes whose working directory is a folder."""
     found = []

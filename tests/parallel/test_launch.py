@@ -15,8 +15,9 @@ from sscaffe.errors import SscaffeError, UnsupportedError
 from sscaffe.launch import launcher, reach
 from sscaffe.launch.mpiexec import MpiExec, ranks_per_host
 from sscaffe.launch.run import Ended, Run
-from tests.parallel.ranks import left_running, require_mpi, stand_in, state_of, tells_of_a_kill
+from tests.parallel.ranks import left_running, require_mpi, stand_in, tells_of_a_kill
 from tests.stopwatch import Stopwatch, wait_until
+from tests.trust.jobs import state_of
 
 DEADLINE = 2.0
 
