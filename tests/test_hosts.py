@@ -4,7 +4,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from sscaffe.errors import SscaffeError
 from sscaffe.hosts import SHELL, places
 from tests.remote_shell import fake_shell
+from tests.stopwatch import wait_until
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,13 +38,6 @@ def place(tmp_path, monkeypatch):
     return places(["a"], str(fake_shell(tmp_path)))[0]
 
 
-def wait_until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_program_on_a_host_is_stopped(place, tmp_path, monkeypatch):
     monkeypatch.setenv("SSCAFFE_X", "it's")
     log = Path("a log")
@@ -52,7 +45,7 @@ def test_a_program_on_a_host_is_stopped(place, tmp_path, monkeypatch):
     wait_until(lambda: log.exists() and "HOME" in log.read_text())
     assert log.read_text() == f"{tmp_path} it's ['a b', '$HOME']\n"
     place.stop(process)
-    assert process.wait(30) == 5
+    assert process.wait(100) == 5
     assert log.read_text().endswith("interrupted\nended\n")
 
 

@@ -12,6 +12,7 @@ from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
+from tests.trust.jobs import send, when
 
 LONG = 400
 COMMAND = "pipeline solver.prototxt --ssl filter --lambda 0.5 --proximal --out run"
@@ -65,15 +66,6 @@ def test_stages_in_pieces_and_lambda_where_it_balances(tiny, sscaffe):
     assert "finetune" in state()["done"]
 
 
-def wait_for_snapshot(process, name):
-    """Wait until the second is begun, when the first is whole."""
-    lines = (line for line in process.stderr if "Snapshotting solver state" in line)
-    for number, _ in enumerate(line for line in lines if name in line):
-        if number:
-            return
-    raise AssertionError(f"no snapshot of {name}")
-
-
 @pytest.mark.parametrize("stage", ["baseline", "net_ssl", "net_finetune"])
 def test_a_run_that_was_killed_goes_on_to_the_same_end(stage, tiny, sscaffe, start):
     longer(tiny, 2000)
@@ -81,10 +73,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(stage, tiny, sscaffe, sta
     expected = state()["done"]
     weights = {name: conv1(expected[name]["weights"]) for name in ("baseline", "ssl", "finetune")}
     Path("run").rename("straight")
-    process = start(f"{COMMAND} {TRAININGS}")
-    wait_for_snapshot(process, stage)
-    process.kill()
-    process.wait()
+    # When the second snapshot is begun, the first is whole.
+    dies = when(f"Snapshotting solver state .*{stage}", send(signal.SIGKILL), 2)
+    process = start(f"{COMMAND} {TRAININGS}", dies)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert stage.removeprefix("net_") not in state()["done"]
     status, _, err = sscaffe(f"{COMMAND} {TRAININGS}")
     assert status == 0
@@ -106,7 +99,7 @@ def test_ctrl_c_stops_with_a_snapshot(tiny, start):
         if "Solving" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 128 + signal.SIGINT
     assert "stopped: run the same command again to go on" in err
     assert newest_complete("run/baseline")

@@ -10,11 +10,15 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 from tests.trust.jobs import digest, prepare, say, train, training
 
 KILLS = int(os.environ.get("TRUST_KILLS", "25"))
 LINES = 60  # of the log, among which a training is killed; a whole one has 260 and more
 SECONDS = 0.02  # and how long after such a line at most
+
+pytestmark = pytest.mark.timeout(300 + 20 * KILLS)
 
 ANNOUNCED = re.compile(r"Snapshot complete: (\S+)")
 RESTORED = re.compile(r"Restoring from (\S+) ")
