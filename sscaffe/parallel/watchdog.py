@@ -16,7 +16,7 @@ from typing import Self
 
 from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
-from sscaffe.parallel.news import DEADLINE, News, tell
+from sscaffe.parallel.news import DEADLINE, News, tell, wait_until_read
 
 STALLED = 75
 """The exit status of a rank that made no step in time; EX_TEMPFAIL of sysexits.h."""
@@ -88,13 +88,13 @@ class Watchdog:
 
     def step(self) -> None:
         """Tell that a step has ended, and the next begins."""
-        now = time.monotonic()
+        duration = time.monotonic() - self._begin
+        self.feed()  # before the limit gets less, for which too much may have passed already
         if self._steps:
-            self._durations.append(now - self._begin)
+            self._durations.append(duration)
             if self._given is None:
                 self.deadline = max(FLOOR, FACTOR * statistics.median(self._durations))
         self._steps += 1
-        self.feed()
         if self._steps == 1:
             self._tell("alive")  # From now on, another try may come further.
 
@@ -137,9 +137,11 @@ class Watchdog:
             now = time.monotonic()
             # A longer gap is one in which this process was stopped, as a batch system may.
             waited, last = waited + min(now - last, 2 * tick), now
+            # Read before the meals: what makes it less, makes it after one.
+            limit = self.limit + (_GIVING_WAY if self._waiting else 0)
             if seen != self._meals:
                 waited, seen = 0.0, self._meals
-            if waited > self.limit + (_GIVING_WAY if self._waiting else 0):
+            if waited > limit:
                 self._expire(waited)
                 return
             self._tell("alive")
@@ -157,6 +159,7 @@ class Watchdog:
             thread = threading.Thread(target=words, daemon=True)
             thread.start()
             thread.join(_LOGGING)
+        wait_until_read(_LOGGING)
         self._leave(STALLED)
 
     def _explain(self, waited: float) -> None:

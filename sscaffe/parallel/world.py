@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.parallel.news import wait_until_read
 
 if TYPE_CHECKING:  # The command line asks who it is before it needs NumPy.
     import numpy.typing as npt
@@ -25,7 +26,8 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 # Of the processes on this machine: MPICH and Intel MPI, Open MPI, Slurm.
 _HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
 _PLACES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
-_HEARD = 0.5  # seconds after which the launcher has passed on what was said
+_READ = 10.0  # seconds that the launcher gets to take what was said
+_HEARD = 0.5  # seconds after which it has passed that on
 _TURN = 1.0  # seconds after which rank 0 has spoken and ended the job
 _INTERRUPTED = 130
 
@@ -167,6 +169,7 @@ class MpiWorld(World):
         """See `World.abort`."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        wait_until_read(_READ)
         time.sleep(_HEARD)
         self._comm.Abort(status)
 

@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 
 from sscaffe.glog import log_to_stderr
+from sscaffe.parallel.news import wait_until_read
 from sscaffe.parallel.watchdog import Watchdog
 
 STATE = Path("state.npy")
@@ -73,7 +74,8 @@ def run():
     except Exception as error:
         sys.stderr.write(f"rank {comm.rank}: {error}\n")
         sys.stderr.flush()
-        time.sleep(0.5)  # Hydra may drop what an aborting rank has just written.
+        wait_until_read(60)  # Hydra may drop what an aborting rank has just written,
+        time.sleep(0.5)  # or what it has just read.
         comm.Abort(1)
 
 

@@ -1,12 +1,14 @@
 """The watchdog of a rank: when it bites, and when it sleeps."""
 
+import contextlib
+import os
 import threading
 from types import SimpleNamespace
 
 import pytest
 
 from sscaffe.errors import SscaffeError
-from sscaffe.parallel import watchdog as module
+from sscaffe.parallel import news, watchdog as module
 from sscaffe.parallel.news import DEADLINE, LAUNCH, Ear, News, tell
 from sscaffe.parallel.watchdog import PATIENCE, Watchdog, given_deadline
 
@@ -123,6 +125,27 @@ def test_a_snapshot_may_take_long(watched):
     assert 0.2 < time.run(5) < 0.3
 
 
+@pytest.mark.parametrize("what", ["a snapshot", "the first step"])
+def test_what_may_take_long_may_end_at_any_moment(watched, monkeypatch, what):
+    dog, time = watched(0, 2.0)
+    with contextlib.ExitStack() as patience:
+        if what == "a snapshot":
+            dog.step()
+            patience.enter_context(dog.patiently())
+        calls = [patience.close if what == "a snapshot" else dog.step]
+        limit = Watchdog.limit.fget
+
+        def ends_while_the_dog_looks(self):
+            if time.now > 300 and calls:
+                calls.pop()()
+            return limit(self)
+
+        monkeypatch.setattr(Watchdog, "limit", property(ends_while_the_dog_looks))
+        assert time.run(301) is None
+        assert not calls
+        assert time.run(5) is not None
+
+
 def test_the_deadline_is_ten_times_the_median_step(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -171,8 +194,27 @@ def test_news_are_told_to_a_launcher_alone(capfd, monkeypatch):
     monkeypatch.setenv(LAUNCH, "here")
     for at, heard in [("", ""), ("a.py:12", "a.py:12"), ("<é> x.py:1", "____x.py:1")]:
         tell(News("alive", 12, 60.5, 1000, at))
-        news = News("alive", 12, 60.5, 1000, heard)
-        assert Ear().listen(capfd.readouterr().err.encode()) == (b"", [news])
+        told = News("alive", 12, 60.5, 1000, heard)
+        assert Ear().listen(capfd.readouterr().err.encode()) == (b"", [told])
+
+
+def test_what_was_written_is_read_before_a_rank_ends(monkeypatch, tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as from_there, os.fdopen(writer, "wb", buffering=0) as there:
+        there.write(b"last words")
+        assert news._unread(writer) == 10
+        from_there.read(10)
+        assert news._unread(writer) == 0
+    with (tmp_path / "log").open("wb") as file:
+        file.write(b"nobody reads a file")
+        file.flush()
+        assert news._unread(file.fileno()) == 0
+    left = [3, 0, 2, 2, 0, 0]
+    monkeypatch.setattr(news, "_unread", lambda descriptor: left.pop(0))
+    news.wait_until_read(60)
+    assert not left
+    monkeypatch.setattr(news, "_unread", lambda descriptor: 1)
+    news.wait_until_read(0.02)  # It has an end.
 
 
 STREAM = b"one\x1ealive 0 60.0 5 x-y.py:12\x1f\x1eleft 1 2.5 7 \x1ftwo"
