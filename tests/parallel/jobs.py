@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
 
-needs_mpi = pytest.mark.skipif(
-    MPIEXEC is None, reason="no mpiexec: pip install 'sscaffe[mpi]'"
-)
+needs_mpi = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'sscaffe[mpi]'")
 
 # A mirror and a crop draw random numbers, records wrap around in the midst of a batch.
 NET = """

@@ -112,9 +112,7 @@ def test_pauses_grow_while_a_training_comes_no_further(monkeypatch):
         status, steps = next(ends)
         return Ended(status, "as asked", steps)
 
-    monkeypatch.setattr(
-        launcher, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
-    )
+    monkeypatch.setattr(launcher, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
     monkeypatch.setattr(launcher.Launcher, "_start", start)
     one = launcher.Launcher(MpiExec(["mpiexec"], is_open_mpi=False), 2, max_restarts=9)
     assert one.launch(["x"], lambda: (next(snapshots), ["x"])) == 0
@@ -131,9 +129,7 @@ def test_a_signal_ends_a_pause(monkeypatch):
     def pause(seconds):
         os.kill(os.getpid(), signal.SIGTERM)  # handled before anything else is run
 
-    monkeypatch.setattr(
-        launcher, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic)
-    )
+    monkeypatch.setattr(launcher, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     with Stopwatch() as watch:
         assert one.launch(["x"], lambda: ("", ["x"])) == 128 + signal.SIGTERM
     assert watch.seconds < 30
@@ -187,7 +183,7 @@ def test_a_rank_that_stands_still_ends_within_its_deadline(tmp_path, rank):
         with Stopwatch() as watch:
             os.kill(pid, signal.SIGSTOP)
             assert job.end() == 75
-        assert DEADLINE - 0.5 < time.monotonic() - before
+        assert time.monotonic() - before > DEADLINE - 0.5
         assert watch.seconds < DEADLINE + 5
         text = job.text()
         assert not left_running(tmp_path)

@@ -164,7 +164,9 @@ def run_in_shell(job, command, statuses):
 
 
 def test_a_clock_that_jumps_back_does_no_harm(job, undisturbed):
-    status, out, log = train(job, "--set", "display=20", before=JUMP + when("Speed:", "hour[0] = 3600", 10))
+    status, out, log = train(
+        job, "--set", "display=20", before=JUMP + when("Speed:", "hour[0] = 3600", 10)
+    )
     assert status == 0, log
     assert digest(job / "small_iter_400.caffemodel") == undisturbed
     speeds = [float(speed) for speed in re.findall(r"Speed: (\S+) iter/s", log)]
