@@ -153,7 +153,7 @@ class Watchdog:
         tell(News(kind, self._rank, silence, self._steps, "" if self._waiting else self._place()))
 
     def _expire(self, waited: float) -> None:
-        # Whoever stalls may hold the lock of the log, or nobody reads it. The launcher is told last,
+        # Who stalls may hold the lock of the log, or nobody reads it. The launcher is told last,
         # as it leaves the ranks no time.
         for words in (lambda: self._explain(waited), lambda: self._tell("expired")):
             thread = threading.Thread(target=words, daemon=True)
