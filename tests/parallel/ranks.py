@@ -61,10 +61,12 @@ class Job:
 
     def end(self, seconds=SECONDS):
         """Return the exit status."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"still running after {seconds} s:\n{self.text()}")
+        wait_until(
+            lambda: self.process.poll() is not None,
+            seconds,
+            lambda: f"for the end:\n{self.text()}",
+        )
+        return self.process.returncode
 
 
 @contextlib.contextmanager
