@@ -201,6 +201,20 @@ def test_an_error_that_all_meet_is_told_once(tmp_path):
     assert "rank 0: sscaffe train: loss" in log
 
 
+ALL_FAIL = """
+from sscaffe.parallel import world
+world._HEARD = 3.0  # as on a machine that has much else to do
+world.current()
+raise ValueError("all of us")
+"""
+
+
+def test_rank_0_speaks_for_all_however_long_it_takes(tmp_path):
+    _, log = jobs.run(3, tmp_path, "-c", ALL_FAIL, status=1)
+    assert log.count("all of us\n") == 1
+    assert "rank 0: " in log
+
+
 def test_ranks_that_differ_are_found_out(tmp_path):
     folder = jobs.prepare_net(tmp_path, "max_iter: 300")
     _, log = jobs.run(2, folder, jobs.DRIVER, "differ", status=1)
