@@ -8,6 +8,7 @@ from typing import Self
 
 TICK = 0.01  # seconds from one look to the next
 LONGEST = 0.1  # that count of what is between two looks
+NAME = "stopwatch"  # of a thread
 
 
 class Stopwatch:
@@ -19,7 +20,7 @@ class Stopwatch:
 
     def __init__(self):
         self.seconds, self._stop = 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -14,7 +14,7 @@ import pytest
 from sscaffe import TRAIN, Net
 from sscaffe.solver import Solver
 from tests.solver.nets import settings
-from tests.stopwatch import wait_until
+from tests.stopwatch import NAME, wait_until
 from tests.trust.jobs import ROOT, prepare, say
 
 ITERATIONS = int(os.environ.get("TRUST_ITERATIONS", "300"))
@@ -42,7 +42,7 @@ def held():
     for path in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # that of the folder itself
             files.add((path.name, path.readlink()))
-    return files | {*threading.enumerate()}
+    return files | {thread for thread in threading.enumerate() if thread.name != NAME}
 
 
 def lenet():
