@@ -22,7 +22,7 @@ import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print(os.getcwd(), os.environ.get("SSCAFFE_X"), sys.argv[1:], flush=True)
-    time.sleep(60)
+    time.sleep(600)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
     time.sleep(0.5)
@@ -54,7 +54,7 @@ def test_a_program_on_a_host_ends_when_this_side_is_killed(place, tmp_path):
         "import sys, time; from pathlib import Path; from sscaffe.hosts import places\n"
         "place = places(['a'], sys.argv[1])[0]\n"
         "place.start([sys.executable, '-c', sys.argv[2]], Path('log'))\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     words = [sys.executable, "-c", script, str(tmp_path / "shell"), PROGRAM]
     with subprocess.Popen(words) as parent:

@@ -34,7 +34,7 @@ def lose(solver):
 
 def stall(solver):
     if solver.iter == 3:
-        time.sleep(60)
+        time.sleep(600)
 
 
 words = sys.argv[1:]
@@ -45,7 +45,7 @@ if "gpu" in words:
 
     place = on_gpus.place(words, world)
 # Rank 0, which waits for the other, is not to speak first.
-watchdog = Watchdog(world.rank, 60.0 if "stall" in words and world.rank == 0 else None)
+watchdog = Watchdog(world.rank, 600.0 if "stall" in words and world.rank == 0 else None)
 team = Team(world, split_batch="split" in words, watchdog=watchdog)
 solver = Solver("solver.prototxt", device=place, team=team)
 if world.rank == 1:
