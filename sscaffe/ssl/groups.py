@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sscaffe.blob import Param
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
@@ -18,6 +19,31 @@ MEANING = {
     "depth": "the whole layer",
     "filter2d": "what one filter reads of one input channel",
 }
+
+# Of a blob of one axis, as Scale has it.
+_OF_FACTORS = {
+    "block": "a part of the layer's factors",
+    "filter": "a factor: that of one channel",
+    "depth": "all factors of the layer",
+}
+
+
+def meaning(param: Param, kind: str, ydimen: int) -> str:
+    """Say what a group is.
+
+    Parameters
+    ----------
+    param : Param
+        What it is a group of.
+    kind : str
+        One of `MEANING`.
+    ydimen : int
+        Its rows.
+    """
+    if len(param.shape) != 1:
+        return MEANING[kind]
+    rows = param.shape[0]
+    return _OF_FACTORS["depth" if ydimen == rows else "filter" if ydimen == 1 else "block"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,6 @@ def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
                 ydimen, xdimen = block_size(param, spec)
                 kind = _Spec.GroupKind.Name(spec.group).lower()
                 count = rows // ydimen * (columns // xdimen)
-                size = (kind, count, ydimen, xdimen, MEANING[kind])
+                size = (kind, count, ydimen, xdimen, meaning(param, kind, ydimen))
                 found.append(GroupRow(param.layer_name, rows, columns, *size))
     return found
