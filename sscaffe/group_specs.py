@@ -51,7 +51,7 @@ def depth_groups(net: _Net, names: Iterable[str]) -> dict[str, dict[str, float]]
 
 
 def scale_behind(net: _Net, name: str) -> str:
-    """Return the Scale layer that follows a layer and its BatchNorm, and nobody else; or nothing."""
+    """Return the Scale layer that alone follows a layer and its BatchNorm; else nothing."""
     return _what_follows(net, name)[1]
 
 

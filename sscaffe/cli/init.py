@@ -13,6 +13,7 @@ from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import DataError, SscaffeError
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
+from sscaffe.timing.inputs import ImageShape
 
 _EPILOG = (
     "Example: sscaffe init models/lenet/lenet_solver.prototxt --ssl filter,shape --out runs/lenet"
@@ -29,6 +30,7 @@ _LAMBDA = "Strength of group lasso; auto: where it weighs as much as the loss of
 @click.option("--batches", default=10, metavar="NUMBER", help="For --lambda auto.")
 @click.option("--proximal", is_flag=True, help="Take proximal steps: exact zeros, no threshold.")
 @click.option("--out", default="", metavar="DIR", help="Where to write; where SOLVER is if unset.")
+@options.shape
 @options.force
 @options.as_json
 def command(source: str, as_json: bool, **flags: Any) -> int:
@@ -54,6 +56,7 @@ def init(
     batches: int,
     proximal: bool,
     out: str,
+    shape: str | None,
     force: bool,
 ) -> dict[str, Any]:
     """Do what the command says; see its flags.
@@ -66,7 +69,7 @@ def init(
     base = ssl.read_base(source)
     groups = ssl.choose_groups(base.net, options.split(kinds), options.split(layers))
     net = ssl.ssl_net(base.net, groups)
-    described = _described(net)
+    described = _described(net, options.image_shape(shape))
     measured: ssl.Balance | None = None
     if strength == "auto" or (weights and not strength):
         if batches < 1:
@@ -98,9 +101,9 @@ def init(
     }
 
 
-def _described(net: caffe_pb2.NetParameter) -> list[ssl.GroupRow]:
+def _described(net: caffe_pb2.NetParameter, image_shape: ImageShape | None) -> list[ssl.GroupRow]:
     try:
-        return ssl.describe_groups(net)
+        return ssl.describe_groups(net, image_shape)
     except DataError as error:
         logger.warning("the groups cannot be counted here: %s", error)
         return []

@@ -8,6 +8,7 @@ from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import block_size
 from sscaffe.timing import stand_in_for_missing_data
+from sscaffe.timing.inputs import ImageShape
 
 _Spec = caffe_pb2.BlockGroupLassoSpec
 
@@ -60,13 +61,18 @@ class GroupRow:
     meaning: str
 
 
-def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
+def describe_groups(
+    net: caffe_pb2.NetParameter, image_shape: ImageShape | None = None
+) -> list[GroupRow]:
     """Return the groups that a training net names.
 
     Parameters
     ----------
     net : NetParameter
-        The net. Data that are missing are not needed, if the net tells the shape of an image.
+        The net.
+    image_shape : (int, int, int), optional
+        Channels, height and width of images whose database is not here, where the net does not
+        tell.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
     state.CopyFrom(net.state)
     state.phase = caffe_pb2.TRAIN
     found: list[GroupRow] = []
-    with Net(stand_in_for_missing_data(net, state=state), TRAIN) as built:
+    with Net(stand_in_for_missing_data(net, image_shape, state=state), TRAIN) as built:
         for param in built.learnable_params:
             rows, columns = param.matrix_shape
             for spec in param.spec.block_group_lasso:

@@ -95,8 +95,9 @@ def test_sparsity_leaves_dense_factors_out(residual, sscaffe):
 
 
 def test_a_report_has_the_factors_over_time(sparse, sscaffe):
-    log = "--log run/ssl.log --set display=1 --set max_iter=12 --snapshot run/net_ssl_iter_10.solverstate"
-    assert sscaffe(f"train -solver run/net_ssl_solver.prototxt {log}")[0] == 0
+    more = "--snapshot run/net_ssl_iter_10.solverstate --set display=1 --set max_iter=12"
+    command = f"train -solver run/net_ssl_solver.prototxt --log run/ssl.log {more}"
+    assert sscaffe(command)[0] == 0
     assert sscaffe("report run --out report.html")[0] == 0
     page = (sparse / "report.html").read_text()
     assert page.count("branch/scale") == 4  # zeros over time, by row, column, element; the table

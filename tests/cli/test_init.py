@@ -148,6 +148,10 @@ def test_missing_data_do_not_matter(tiny, sscaffe):
     assert status == 0
     assert "the groups cannot be counted here: source: there is no LMDB 'nowhere'" in err
     assert "wrote run/net_ssl_train_test.prototxt" in out
+    # What the message asks for is there.
+    _, out, err = sscaffe("init solver.prototxt --ssl filter --out run --force --shape 1,6,6")
+    assert "conv1 4 x 9 filter" in " ".join(out.split())
+    assert "cannot be counted" not in err
 
 
 @pytest.mark.parametrize(
