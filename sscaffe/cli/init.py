@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sscaffe import ssl
-from sscaffe.cli import options
+from sscaffe.cli import options, ssl_flags
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import DataError, SscaffeError
@@ -23,7 +23,7 @@ _LAMBDA = "Strength of group lasso; auto: where it weighs as much as the loss of
 
 @click.command(cls=CaffeCommand, short_help="Add SSL to a net.", epilog=_EPILOG)
 @click.argument("source", metavar="SOLVER|NET")
-@click.option("--ssl", "kinds", required=True, metavar="KINDS", help=", ".join(ssl.KINDS) + ".")
+@ssl_flags.kinds
 @click.option("--layers", default="", metavar="NAMES", help="Which, with commas and wildcards.")
 @click.option("--lambda", "strength", default="", metavar="NUMBER|auto", help=_LAMBDA)
 @options.weights(required=False)
@@ -72,8 +72,8 @@ def init(
     described = _described(net, options.image_shape(shape))
     measured: ssl.Balance | None = None
     if strength == "auto" or (weights and not strength):
-        if batches < 1:
-            raise SscaffeError(f"batches: expected 1 or more, got {batches}")
+        if not weights:
+            logger.warning("lambda: auto of weights that are not trained; name some by --weights")
         measured = ssl.balance(net, options.split(weights), batches, base.net_file)
     value = measured.strength if measured else _number(strength, base.solver.weight_decay)
     recipe = ssl.write_recipe(

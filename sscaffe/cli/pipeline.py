@@ -1,12 +1,16 @@
 """Train, sparsify, fine-tune, squeeze and time a net: one job that can be stopped and go on."""
 
+import contextlib
+import sys
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sscaffe import pipeline, ssl
-from sscaffe.cli import options
+from sscaffe import pipeline
+from sscaffe.cli import options, ssl_flags
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
@@ -20,6 +24,7 @@ from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.solver import Solver
+from sscaffe.solver.settings import checked
 from sscaffe.timing import fill_inputs, stand_in_for_missing_data, time_in_turns
 
 _EPILOG = (
@@ -34,7 +39,7 @@ _RUNS = 50  # of each net that is timed
 
 @click.command(cls=CaffeCommand, short_help="Train, sparsify, fine-tune, squeeze.", epilog=_EPILOG)
 @click.argument("solver", metavar="SOLVER")
-@click.option("--ssl", "kinds", required=True, metavar="KINDS", help=", ".join(ssl.KINDS) + ".")
+@ssl_flags.kinds
 @click.option("--out", required=True, metavar="DIR", help="The folder of the run.")
 @click.option("--layers", default="", metavar="NAMES", help="Which, with commas and wildcards.")
 @click.option("--lambda", "strength", default="auto", metavar="NUMBER|auto", help=_LAMBDA)
@@ -54,7 +59,8 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
     stopped: list[int] = []
     with options.logged(log):
         plan = _plan(solver, **flags)
-        later = {"squeeze": _squeeze, "time": _time}
+        quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        later = {"squeeze": partial(_squeeze, quiet), "time": _time}
 
         def train(one: Solver, state: str) -> bool:
             status = _train(one, state)
@@ -62,6 +68,7 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
             return not status
 
         job = pipeline.Pipeline(plan, Path(out), later, train, apply_settings)
+        _check(job)
         job.prepare()
         job.run(options.split(stages) or pipeline.STAGES)
     print_json(job.done) if as_json else _print(job)
@@ -84,8 +91,6 @@ def _plan(
     number: float | None = None
     if strength != "auto":
         number = options.positive("lambda", strength, "or auto")
-    # What is wrong is said before anything is trained.
-    apply_settings(caffe_pb2.SolverParameter(), settings)
     return pipeline.Plan(
         source=solver,
         weights=weights,
@@ -98,6 +103,16 @@ def _plan(
     )
 
 
+def _check(job: pipeline.Pipeline) -> None:
+    """Say what is wrong before anything is trained."""
+    if job.plan.batches < 1:
+        raise SscaffeError(f"batches: expected 1 or more, got {job.plan.batches}")
+    settings = caffe_pb2.SolverParameter()
+    settings.CopyFrom(job.base.solver)
+    apply_settings(settings, job.plan.settings)
+    checked(settings)
+
+
 def _train(solver: Solver, state: str) -> int:
     """Train until the end or a signal; return the exit status."""
     signals = Signals(solver, "stop", "snapshot")
@@ -108,12 +123,15 @@ def _train(solver: Solver, state: str) -> int:
     return signals.status
 
 
-def _squeeze(job: pipeline.Pipeline) -> pipeline.Stage:
+def _squeeze(quiet: AbstractContextManager[Any], job: pipeline.Pipeline) -> pipeline.Stage:
     from sscaffe.cli import main
 
     net, weights = job.folder / "squeezed.prototxt", job.folder / "squeezed.caffemodel"
     words = ["squeeze", "--model", job.base.net_file, "--weights", job.weights("finetune")]
-    if status := main([*words, "--force", "--out-model", str(net), "--out-weights", str(weights)]):
+    words += ["--force", "--out-model", str(net), "--out-weights", str(weights)]
+    with quiet:
+        status = main(words)
+    if status:
         raise SscaffeError(f"squeeze: ended with status {status}")
     return {"net": str(net), "weights": str(weights)}
 

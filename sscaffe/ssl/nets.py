@@ -45,9 +45,8 @@ def choose_groups(net: _Net, kinds: Sequence[str], patterns: Sequence[str] = ())
     PrototxtError
         If there is no such kind or layer, or nothing is left.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise PrototxtError(f"ssl: expected some of {', '.join(KINDS)}, got {kind!r}")
+    if unknown := [kind for kind in kinds if kind not in KINDS] or ([] if kinds else [""]):
+        raise PrototxtError(f"ssl: expected some of {', '.join(KINDS)}, got {unknown[0]!r}")
     names, chosen = _named(net, patterns), dict[str, dict[str, float]]()
     for name in names:
         for kind in kinds:
