@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -48,13 +49,14 @@ _RUNS = 50  # of each net that is timed
 @options.weights(required=False)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help=_SET)
 @click.option("--stages", default="", metavar="NAMES", help=_STAGES)
-@click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@click.option("--log", default="", metavar="FILE", help="Of the log; in DIR by default.")
 @options.as_json
 def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags: Any) -> int:
     """Train the net of SOLVER, make it sparse, fine-tune, squeeze and time it.
 
     Run the same command again to go on where it was stopped. With --weights, the baseline is
-    trained already. The folder gets nets, solvers, snapshots and pipeline.json.
+    trained already. The folder gets nets, solvers, snapshots, pipeline.json and pipeline.log, which
+    sscaffe report shows.
     """
     stopped: list[int] = []
     with options.logged(log):
@@ -70,7 +72,8 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
         job = pipeline.Pipeline(plan, Path(out), later, train, apply_settings)
         _check(job)
         job.prepare()
-        job.run(options.split(stages) or pipeline.STAGES)
+        with _also_logged("" if log else str(job.folder / "pipeline.log")):
+            job.run(options.split(stages) or pipeline.STAGES)
     print_json(job.done) if as_json else _print(job)
     if stopped:
         click.echo("stopped: run the same command again to go on", err=True)
@@ -101,6 +104,18 @@ def _plan(
         proximal=proximal,
         settings=settings,
     )
+
+
+@contextlib.contextmanager
+def _also_logged(path: str) -> Iterator[None]:
+    """Log to a file as well, if there is one."""
+    handler = options.log_to_file(path) if path else None
+    try:
+        yield
+    finally:
+        if handler:
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def _check(job: pipeline.Pipeline) -> None:

@@ -186,3 +186,11 @@ def test_json_is_json_with_every_stage(tiny, sscaffe):
     status, out, _ = sscaffe(f"{COMMAND} --json")
     assert status == 0
     assert set(json.loads(out)) == {"baseline", "recipe", "ssl", "finetune", "squeeze", "time"}
+
+
+def test_a_report_has_a_section_for_each_training(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} {TRAININGS}")[0] == 0
+    assert sscaffe("report run --out page.html")[0] == 0
+    page = (tiny / "page.html").read_text()
+    for stage in ("baseline", "ssl", "finetune"):
+        assert page.count(f"<h2>pipeline: {stage}</h2>") == 1
