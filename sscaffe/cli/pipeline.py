@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,9 @@ _SET = "Change the solver of SSL, as in target_flops=0.25."
 _STAGES = f"Only these: {', '.join(pipeline.STAGES)}."
 _RUNS = 50  # of each net that is timed
 
+Later = dict[str, Callable[[pipeline.Pipeline], pipeline.Stage]]
+"""What the stages after the trainings do."""
+
 
 @click.command(cls=CaffeCommand, short_help="Train, sparsify, fine-tune, squeeze.", epilog=_EPILOG)
 @click.argument("solver", metavar="SOLVER")
@@ -62,7 +65,7 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
     with options.logged(log):
         plan = _plan(solver, **flags)
         quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-        later = {"squeeze": partial(_squeeze, quiet), "time": _time}
+        later: Later = {"squeeze": partial(_squeeze, quiet), "time": _time}
 
         def train(one: Solver, state: str) -> bool:
             status = _train(one, state)
