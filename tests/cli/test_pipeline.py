@@ -142,6 +142,8 @@ def test_another_plan_needs_another_folder(tiny, sscaffe):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        ("--batches 0", "batches: expected 1 or more, got 0"),
+        ("--set target_flops=2", "target_flops: expected a share between 0 and 1, got 2"),
         ("--stages train", "stages: expected some of baseline, ssl, finetune, squeeze, time, got"),
         ("--set speed=3", "speed"),
         ("--lambda none", "lambda: expected a number above 0 or auto, got 'none'"),
@@ -160,3 +162,28 @@ def test_a_net_is_no_solver(tiny, sscaffe):
     status, _, err = sscaffe("pipeline net.prototxt --ssl filter --out run")
     assert status == 1
     assert "net.prototxt: expected a solver, got a net" in err
+
+
+def test_another_plan_is_fine_while_nothing_is_done(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} --stages bake")[0] == 1
+    assert state()["done"] == {}
+    other = COMMAND.replace("0.5", "0.7")
+    status, _, err = sscaffe(f"{other} --weights tiny_iter_20.caffemodel")
+    assert status == 1
+    assert "of another run, with weights '' instead of 'tiny_iter_20.caffemodel'" in err
+    assert sscaffe(f"{other} --stages baseline")[0] == 0
+    assert state()["plan"]["strength"] == 0.7
+
+
+def test_json_is_json_with_every_stage(tiny, sscaffe):
+    status, out, _ = sscaffe(f"{COMMAND} --json")
+    assert status == 0
+    assert set(json.loads(out)) == {"baseline", "recipe", "ssl", "finetune", "squeeze", "time"}
+
+
+def test_a_report_has_a_section_for_each_training(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} {TRAININGS}")[0] == 0
+    assert sscaffe("report run --out page.html")[0] == 0
+    page = (tiny / "page.html").read_text()
+    for stage in ("baseline", "ssl", "finetune"):
+        assert page.count(f"<h2>pipeline: {stage}</h2>") == 1
