@@ -101,18 +101,20 @@ SparseConvolution::Part SparseConvolution::pack_part(const SparseTiling& t, int6
 }
 
 SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, int64_t images,
-                                                         int64_t index,
+                                                         int64_t index, int64_t image_size,
                                                          const ChannelBlocks& top) const {
     const int64_t width = phases_.across.output(), height = phases_.down.output() / t.cuts;
     const int64_t last = std::min((index + 1) * kernel_.lanes, images * width * t.cuts);
-    Column column;
+    Column column{};
     for (int64_t strip = index * kernel_.lanes; strip < last; ++strip) {
         const int64_t x = strip % width, y = strip / width % t.cuts * height;
         const int64_t image = strip / width / t.cuts, lane = column.targets.size();
         const int64_t target = image * top.image + (y * width + x) * top.block;
+        if (lane == 0) column.image = image;
+        column.images = image - column.image + 1;
         if (x == 0 || lane == 0) {
             column.runs.push_back(
-                {image * channels_ * phases_.channel_size() + y * phases_.columns + x, lane});
+                {(image - column.image) * image_size + y * phases_.columns + x, lane});
             column.target_runs.push_back({lane, 0, target});
         }
         ++column.target_runs.back().count;
@@ -121,50 +123,28 @@ SparseConvolution::Column SparseConvolution::make_column(const SparseTiling& t, 
     return column;
 }
 
-// All channels of a position are neighbours, but for the blocks.
-void SparseConvolution::plan_images(Plan& plan, const ChannelBlocks& bottom) const {
-    const SparseTiling& t = plan.tiling;
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channels = channels_ / groups_;
-    plan.position = t.channels * lanes;
-    plan.block = plan.position * phases_.channel_size();
-    plan.group = divide_up(channels, t.channels) * plan.block;
-    plan.image = groups_ * plan.group;
-    for (int64_t c = 0; c < channels_;) {
-        const int64_t i = c % channels, plane = down.input * across.input * bottom.block;
-        const int64_t count = std::min(
-            {bottom.block - c % bottom.block, channels - i, t.channels - i % t.channels, lanes});
-        plan.runs.push_back(
-            {c / bottom.block * plane + c % bottom.block, count,
-             c / channels * plan.group + i / t.channels * plan.block + i % t.channels * lanes});
-        c += count;
-    }
-    const int64_t rows = (t.down - 1) * down.stride + down.dilation * (down.kernel - 1) + 1;
-    const int64_t columns =
-        (t.across - 1) * across.stride + across.dilation * (across.kernel - 1) + 1;
-    for (int64_t y = 0; y < rows; ++y) {
-        for (int64_t i = 0; i < columns * t.channels; i += kSparseAhead) {
-            plan.ahead.push_back(phases_.position(y, 0) * plan.position + i * lanes);
-        }
-    }
-}
-
 void SparseConvolution::plan_strips(Plan& plan, const Call& call) const {
     const SparseTiling& t = plan.tiling;
     const int64_t channel = phases_.channel_size();
-    plan.position = 1;
     plan.block = t.channels * channel;
     plan.group = channels_ / groups_ * channel;
-    plan.image = channels_ * channel;
+    plan.tile_columns = divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
+    // What a vector of strips reads of a group may have room in the second cache next to the sums.
+    // Then each thread splits what it reads, some of it twice, rather than wait for the others and
+    // for what they wrote, which may have a long way to come.
+    constexpr int64_t kRoom = 512 * 1024 / sizeof(float);
+    const int64_t per_image = phases_.across.output() * t.cuts;
+    const int64_t together = std::min(call.images, 1 + divide_up(kernel_.lanes - 1, per_image));
+    plan.apart = together * plan.group <= kRoom;
+    plan.image = plan.apart ? plan.group : channels_ * channel;
     for (int64_t c = 0; c < t.channels; ++c) {
         for (int64_t v = 0; v < t.channel_vectors(); ++v) {
             plan.places.push_back({c * channel + t.source(phases_, v),
                                    (c * t.channel_vectors() + v) * kernel_.lanes});
         }
     }
-    plan.tile_columns = divide_up(call.images * phases_.across.output() * t.cuts, kernel_.lanes);
     for (int64_t i = 0; i < plan.tile_columns; ++i) {
-        plan.columns.push_back(make_column(t, call.images, i, call.top));
+        plan.columns.push_back(make_column(t, call.images, i, plan.image, call.top));
     }
 }
 
@@ -179,11 +159,7 @@ void SparseConvolution::prepare(Plan& plan, Lanes lanes, const Call& call) const
     for (int64_t group = 0; group < groups_; ++group) {
         for (int64_t i = 0; i < t.parts; ++i) plan.parts.push_back(pack_part(t, group, i));
     }
-    if (lanes == Lanes::kImages) {
-        plan_images(plan, call.bottom);
-    } else {
-        plan_strips(plan, call);
-    }
+    if (lanes == Lanes::kStrips) plan_strips(plan, call);
     plan.key = key;
 }
 

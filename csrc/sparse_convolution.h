@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <utility>
@@ -12,6 +13,16 @@
 #include "vector_kernels.h"
 
 namespace sscaffe {
+
+// Call fn(channel, count) for the channels, as many at once as are neighbours in memory.
+template <typename Function>
+void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, const Function& fn) {
+    for (int64_t c = first; c < first + count;) {
+        const int64_t n = std::min({block - c % block, first + count - c, most});
+        fn(c, n);
+        c += n;
+    }
+}
 
 // A convolution by weights that have zeros anywhere, in float.
 //
@@ -74,6 +85,7 @@ class SparseConvolution {
 
     // Lanes of strips, and the runs of neighbours among them.
     struct Column {
+        int64_t image, images;           // that they are of
         std::vector<SparseSource> runs;  // from the phases to a vector
         std::vector<int64_t> targets;    // of the lanes, in the top
         std::vector<SparseRun> target_runs;
@@ -86,20 +98,21 @@ class SparseConvolution {
         SparseTiling tiling{};
         int64_t tile_rows = 0, tile_columns = 0;  // tile_columns of strips: of vectors
         // From one to the next in the split; image: of strips, else of as many as there are lanes.
-        int64_t position = 0, block = 0, group = 0, image = 0;
+        int64_t block = 0, group = 0, image = 0;
         std::vector<Part> parts;
         std::vector<SparseSource> places;  // of the vectors of a block of packed channels
         std::vector<Column> columns;       // of strips
-        std::vector<SparseRun> runs;       // neighbouring channels of images side by side
-        std::vector<int64_t> ahead;        // what a tile of them reads, kSparseAhead vectors each
-        AlignedArray<float> split;         // the images' phases; the padding stays zero
+        bool apart = false;                // each thread splits what it reads
+        AlignedArray<float> split;         // or the images' phases; the padding stays zero
         int64_t split_size = 0;
     };
 
     // What one thread works in.
     struct Room {
-        AlignedArray<float> packed, sums, planes;
-        int64_t packed_size = 0, sums_size = 0, planes_size = 0;
+        AlignedArray<float> packed, sums, planes, split;
+        int64_t packed_size = 0, sums_size = 0, planes_size = 0, split_size = 0;
+        std::array<int64_t, 3> staged{};  // group and images that are in the split
+        std::vector<int64_t> ahead;       // where the next channels' windows are
     };
 
     // Some images on their way through.
@@ -117,30 +130,45 @@ class SparseConvolution {
         int64_t y, rows, x, columns;
     };
 
+    // What a tile reads of each channel of images that are side by side.
+    struct Window {
+        int64_t images[kMostLanes];   // elements from the bottom's first
+        int64_t y, rows, x, columns;  // without the padding
+        int64_t target;               // position of the first, packed
+        bool clipped;                 // by the padding
+    };
+
     SparseWork work(int64_t images) const;
     bool is_better_as_strips(int64_t images);
-    void plan_images(Plan& plan, const ChannelBlocks& bottom) const;
     void plan_strips(Plan& plan, const Call& call) const;
     void prepare(Plan& plan, Lanes lanes, const Call& call) const;
     void pack_weights(const SparseTiling& t, int64_t first_channel, int64_t first, int64_t last,
                       Part& part) const;
     Part pack_part(const SparseTiling& t, int64_t group, int64_t index) const;
-    Column make_column(const SparseTiling& t, int64_t images, int64_t index,
+    Column make_column(const SparseTiling& t, int64_t images, int64_t index, int64_t image_size,
                        const ChannelBlocks& top) const;
-    int64_t items_to_stage(int64_t times, int64_t block, bool strips) const;
     void run(Plan& plan, const Call& call);
-    void make_rooms(Plan& plan, int64_t elements);
-    void stage_plane(const Plan& plan, const float* source, const int64_t* images,
-                     float* target) const;
-    void stage_images(const Plan& plan, const Call& call, int64_t item) const;
+    void make_rooms(Plan& plan, int64_t images);
+    Window window_of(const Plan& plan, const Call& call, const Unit& unit) const;
+    void gather_window(const Plan& plan, const Call& call, const Window& w, int64_t first,
+                       int64_t count, float* packed) const;
+    void find_ahead(const Call& call, const Window& w, std::vector<int64_t>& ahead) const;
+    int64_t offset(const ChannelBlocks& bottom, int64_t channel) const {
+        const int64_t plane = phases_.down.input * phases_.across.input * bottom.block;
+        return channel / bottom.block * plane + channel % bottom.block;
+    }
     void copy_channel(const float* plane, float* split) const;
     void gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
                      float* target) const;
-    void stage_strips(const Plan& plan, const Call& call, int64_t item, float* planes) const;
+    void stage_channels(const Call& call, int64_t image, int64_t first, int64_t count,
+                        float* target, float* planes) const;
+    void stage_for_all(const Plan& plan, const Call& call);
+    void stage_for_one(const Plan& plan, const Call& call, const Unit& unit, Room& room) const;
     Unit unit_at(const Plan& plan, int64_t index) const;
-    SparseTile tile_of(const Plan& plan, const Call& call, const Unit& unit,
-                       const Room& room) const;
-    void multiply(const Plan& plan, const Call& call, const Unit& unit, const Room& room) const;
+    SparseTile tile_of(const Plan& plan, const Unit& unit, const Room& room) const;
+    void fetch(const Plan& plan, const Call& call, int64_t index, int64_t block,
+               const Window& window, Room& room, SparseTile& tile) const;
+    void multiply(const Plan& plan, const Call& call, int64_t index, Room& room) const;
     void write_images(const Call& call, const Unit& unit, const float* sums) const;
     void write_strips(const Plan& plan, const Call& call, const Unit& unit,
                       const float* sums) const;

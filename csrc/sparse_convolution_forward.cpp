@@ -6,31 +6,12 @@
 #include "parallel.h"
 #include "sparse_convolution.h"
 
-// How SparseConvolution computes: the other file has what it prepares.
+// How SparseConvolution computes: the other files have what it prepares and what it reads.
 
 namespace sscaffe {
 namespace {
 
 constexpr int64_t kMostLanes = SparseConvolution::kMostLanes;
-
-// Grow a zeroed array.
-void make_room(AlignedArray<float>& array, int64_t& size, int64_t wanted) {
-    if (size >= wanted) return;
-    size = 0;
-    array = make_aligned<float>(wanted);
-    std::fill_n(array.get(), wanted, 0.0f);
-    size = wanted;
-}
-
-// Call fn(channel, count) for the channels, as many at once as are neighbours in memory.
-template <typename Function>
-void for_neighbours(int64_t first, int64_t count, int64_t block, int64_t most, const Function& fn) {
-    for (int64_t c = first; c < first + count;) {
-        const int64_t n = std::min({block - c % block, first + count - c, most});
-        fn(c, n);
-        c += n;
-    }
-}
 
 // First and size of one of so many parts of a whole, the larger ones before the smaller ones: the
 // threads that are ready early take what is small.
@@ -39,136 +20,28 @@ std::pair<int64_t, int64_t> share_of(int64_t whole, int64_t parts, int64_t index
     return {size * index + std::min(index, larger), size + (index < larger)};
 }
 
+// What one thread has to do, and others do when they are ready: units differ in size, and so do
+// threads in speed where the machine is shared. What a thread begins with is its own, in the same
+// order each time, for what it read and wrote last may be near it and far from the others.
+struct alignas(64) Queue {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+};
+
 }  // namespace
 
-void SparseConvolution::make_rooms(Plan& plan, int64_t times) {
-    const SparseTiling& t = plan.tiling;
-    const int64_t lanes = kernel_.lanes;
-    // What is packed for the last rows and never used may come from behind the last channel.
-    const int64_t behind = t.plane_rows * phases_.columns + t.plane_columns + lanes;
-    make_room(plan.split, plan.split_size, times * plan.image + behind);
-    int64_t most = 0;
-    for (const Part& part : plan.parts) most = std::max(most, part.count);
-    rooms_.resize(std::max<size_t>(rooms_.size(), get_num_threads()));
-    for (Room& room : rooms_) {
-        make_room(room.sums, room.sums_size, (most * t.down * t.across + 1) * lanes);
-        if (t.lanes == Lanes::kImages) continue;
-        make_room(room.packed, room.packed_size, (t.channels * t.channel_vectors() + 1) * lanes);
-        make_room(room.planes, room.planes_size,
-                  kMostLanes * (phases_.down.input * phases_.across.input + lanes));
-    }
-}
-
-// Put a plain channel of `lanes` images side by side.
-void SparseConvolution::stage_plane(const Plan& plan, const float* source, const int64_t* images,
-                                    float* target) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes;
-    for (int64_t y = 0; y < down.input; ++y, source += across.input) {
-        for (int64_t x = 0; x < across.input; x += lanes) {
-            kernel_.gather(source + x, images, lanes, std::min(lanes, across.input - x),
-                           target + phases_.position(y + down.pad, x + across.pad) * plan.position,
-                           plan.position, lanes);
-        }
-    }
-}
-
-// Put a plain channel, or a row of all channels, of `lanes` images side by side.
-void SparseConvolution::stage_images(const Plan& plan, const Call& call, int64_t item) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, items = bottom.block == 1 ? channels_ : down.input;
-    const int64_t index = item % items, time = item / items;
-    int64_t images[kMostLanes];
-    for (int64_t i = 0; i < lanes; ++i) {
-        // What has no image gets the last one's, which nobody will look at.
-        images[i] = std::min(time * lanes + i, call.images - 1) * bottom.image;
-    }
-    float* target = plan.split.get() + time * plan.image;
-    if (bottom.block == 1) {
-        const SparseRun& run = plan.runs[index];
-        return stage_plane(plan, bottom.data + run.lane, images, target + run.target);
-    }
-    target += phases_.position(index + down.pad, across.pad) * plan.position;
-    const float* source = bottom.data + index * across.input * bottom.block;
-    for (int64_t x = 0; x < across.input; ++x) {
-        for (const SparseRun& run : plan.runs) {
-            kernel_.gather(source + run.lane, images, lanes, run.count, target + run.target, lanes,
-                           bottom.block);
-        }
-        source += bottom.block;
-        target += plan.position;
-    }
-}
-
-// Split a channel into its phases.
-void SparseConvolution::copy_channel(const float* plane, float* split) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    if (down.stride > 1 || across.stride > 1) return split_channel(phases_, plane, split);
-    kernel_.copy_rows(down.input, across.input, plane, split + phases_.at(down.pad, across.pad),
-                      phases_.columns);
-}
-
-// Copy some channels, which are neighbours, to where there is one phase only.
-void SparseConvolution::gather_rows(const ChannelBlocks& bottom, int64_t count, const float* source,
-                                    float* target) const {
-    const ConvAxis &down = phases_.down, &across = phases_.across;
-    const int64_t lanes = kernel_.lanes, channel = phases_.channel_size();
-    for (int64_t x = 0; x < across.input; x += lanes) {
-        const int64_t width = std::min(lanes, across.input - x);
-        int64_t places[kMostLanes];
-        for (int64_t i = 0; i < lanes; ++i) places[i] = std::min(i, width - 1) * bottom.block;
-        for (int64_t y = 0; y < down.input; ++y) {
-            const float* row = source + (y * across.input + x) * bottom.block;
-            float* place = target + phases_.at(y + down.pad, x + across.pad);
-            for (int64_t c = 0; c < count; c += lanes) {
-                kernel_.gather(row + c, places, width, std::min(lanes, count - c),
-                               place + c * channel, channel, 0);
-            }
-        }
-    }
-}
-
-// Split some channels of one image, kMostLanes at most, into their phases.
-void SparseConvolution::stage_strips(const Plan& plan, const Call& call, int64_t item,
-                                     float* planes) const {
-    const ChannelBlocks& bottom = call.bottom;
-    const int64_t lanes = kernel_.lanes, positions = phases_.down.input * phases_.across.input;
-    const int64_t most = std::min(bottom.block, kMostLanes), items = divide_up(channels_, most);
-    const int64_t image = item / items, first = item % items * most, place = first % bottom.block;
-    const int64_t count = std::min({most, channels_ - first, bottom.block - place});
-    const float* source = bottom.data + image * bottom.image + (first - place) * positions + place;
-    const int64_t channel = phases_.channel_size();
-    float* target = plan.split.get() + image * plan.image + first * channel;
-    if (bottom.block == 1) return copy_channel(source, target);
-    if (phases_.down.stride == 1 && phases_.across.stride == 1) {
-        return gather_rows(bottom, count, source, target);
-    }
-    const int64_t plane = positions + lanes;
-    for (int64_t p = 0; p < positions; p += lanes) {
-        int64_t places[kMostLanes];
-        for (int64_t i = 0; i < lanes; ++i)
-            places[i] = std::min(p + i, positions - 1) * bottom.block;
-        for (int64_t c = 0; c < count; c += lanes) {
-            kernel_.gather(source + c, places, lanes, std::min(lanes, count - c),
-                           planes + c * plane + p, plane, 0);
-        }
-    }
-    for (int64_t c = 0; c < count; ++c) {
-        copy_channel(planes + c * plane, target + c * channel);
-    }
-}
-
-// Units that share filters follow each other.
+// Units that share filters follow each other, and so do those that share strips.
 SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t index) const {
     const SparseTiling& t = plan.tiling;
     const int64_t parts = plan.parts.size(), rows = plan.tile_rows, columns = plan.tile_columns;
-    const int64_t column = index % columns, row = index / columns % rows;
+    const bool strips = t.lanes == Lanes::kStrips;
+    const int64_t column = strips ? index / rows % columns : index % columns;
+    const int64_t row = strips ? index % rows : index / columns % rows;
     const int64_t height = phases_.down.output() / t.cuts, width = phases_.across.output();
     const auto [y, down] = share_of(height, rows, row);
     Unit unit{
         plan.parts[index / columns / rows % parts], index / columns / rows / parts, y, down, 0, 1};
-    if (t.lanes == Lanes::kStrips) {
+    if (strips) {
         unit.time = column;
     } else {
         std::tie(unit.x, unit.columns) = share_of(width, columns, column);
@@ -176,56 +49,77 @@ SparseConvolution::Unit SparseConvolution::unit_at(const Plan& plan, int64_t ind
     return unit;
 }
 
-// What of the tile does not depend on the block of channels.
-SparseTile SparseConvolution::tile_of(const Plan& plan, const Call& call, const Unit& unit,
-                                      const Room& room) const {
+// What of the tile depends on neither the block of channels nor the call.
+SparseTile SparseConvolution::tile_of(const Plan& plan, const Unit& unit, const Room& room) const {
     SparseTile tile{};
-    tile.bias = call.bias ? call.bias + unit.part.first : nullptr;
+    tile.source = room.packed.get();
     tile.sums = room.sums.get();
     if (plan.tiling.lanes == Lanes::kStrips) {
         tile.rows = 1;
         tile.columns = unit.rows;
-        tile.source = room.packed.get();
         return tile;
     }
+    const int64_t position = plan.tiling.channels * kernel_.lanes;
     tile.strides = true;
     tile.rows = unit.rows;
     tile.columns = unit.columns;
-    tile.pitch = phases_.position(phases_.down.stride, 0) * plan.position;
-    tile.step = phases_.across.stride * plan.position;
-    tile.ahead_places = plan.ahead.data();
+    tile.pitch = phases_.down.stride * plan.tiling.plane_columns * position;
+    tile.step = phases_.across.stride * position;
     return tile;
 }
 
-void SparseConvolution::multiply(const Plan& plan, const Call& call, const Unit& unit,
-                                 const Room& room) const {
+// Lay out what a tile reads of a block of channels, and say what is wanted after it.
+void SparseConvolution::fetch(const Plan& plan, const Call& call, int64_t index, int64_t block,
+                              const Window& window, Room& room, SparseTile& tile) const {
     const SparseTiling& t = plan.tiling;
-    const Part& part = unit.part;
-    const bool strips = t.lanes == Lanes::kStrips;
-    const int64_t channels = channels_ / groups_;
-    const float* source = plan.split.get() + part.group * plan.group;
-    if (strips) {
-        source += unit.y * phases_.columns;
-    } else {
-        source += unit.time * plan.image +
-                  phases_.position(unit.y * phases_.down.stride, unit.x * phases_.across.stride) *
-                      plan.position;
+    const Unit unit = unit_at(plan, index);
+    const int64_t channels = channels_ / groups_, first = block * t.channels;
+    const int64_t count = std::min(channels - first, t.channels);
+    float* packed = room.packed.get();
+    if (t.lanes == Lanes::kStrips) {
+        const Column& column = plan.columns[unit.time];
+        const int64_t begin = unit.part.group * plan.group + column.image * plan.image;
+        const float* split = plan.apart ? room.split.get() : plan.split.get() + begin;
+        kernel_.pack(count * t.channel_vectors(), plan.places.data(),
+                     split + unit.y * phases_.columns + block * plan.block, column.runs.size(),
+                     column.runs.data(), packed);
+        return;
     }
-    SparseTile tile = tile_of(plan, call, unit, room);
-    for (size_t block = 0; block < part.blocks.size(); ++block, source += plan.block) {
+    gather_window(plan, call, window, unit.part.group * channels + first, count, packed);
+    int64_t next = unit.part.group * channels + first + count;
+    if (first + count == channels) {
+        // The thread most likely goes on with the next unit.
+        const Unit after = unit_at(plan, index + 1);
+        next = after.part.group * channels;
+        find_ahead(call, window_of(plan, call, after), room.ahead);
+    }
+    tile.ahead = call.bottom.data + offset(call.bottom, next);
+    tile.ahead_places = room.ahead.data();
+    // Those in the middle of a cache line came with the ones before them.
+    const bool there = next % std::min(call.bottom.block, kMostLanes) != 0;
+    tile.ahead_count = there ? 0 : room.ahead.size();
+}
+
+void SparseConvolution::multiply(const Plan& plan, const Call& call, int64_t index,
+                                 Room& room) const {
+    const Unit unit = unit_at(plan, index);
+    const Part& part = unit.part;
+    const bool strips = plan.tiling.lanes == Lanes::kStrips;
+    SparseTile tile = tile_of(plan, unit, room);
+    tile.bias = call.bias ? call.bias + part.first : nullptr;
+    Window window{};
+    if (!strips) {
+        window = window_of(plan, call, unit);
+        find_ahead(call, window, room.ahead);
+        if (window.clipped) std::fill_n(room.packed.get(), room.packed_size, 0.0f);
+    } else if (plan.apart) {
+        stage_for_one(plan, call, unit, room);
+    }
+    for (size_t block = 0; block < part.blocks.size(); ++block) {
         const auto [place, filter] = part.blocks[block];
         const bool last = block + 1 == part.blocks.size();
         const int64_t end = last ? part.filters.size() : part.blocks[block + 1].second;
-        if (strips) {
-            const int64_t count = std::min<int64_t>(channels - block * t.channels, t.channels);
-            const std::vector<SparseSource>& runs = plan.columns[unit.time].runs;
-            kernel_.pack(count * t.channel_vectors(), plan.places.data(), source, runs.size(),
-                         runs.data(), room.packed.get());
-        } else {
-            tile.source = source;
-            tile.ahead = source + plan.block;
-            tile.ahead_count = last ? 0 : plan.ahead.size();
-        }
+        fetch(plan, call, index, block, window, room, tile);
         tile.start = block == 0;
         tile.filter_count = end - 1 - filter;
         tile.filters = part.filters.data() + filter;
@@ -291,37 +185,27 @@ void SparseConvolution::write_strips(const Plan& plan, const Call& call, const U
     });
 }
 
-int64_t SparseConvolution::items_to_stage(int64_t times, int64_t block, bool strips) const {
-    if (strips) return times * divide_up(channels_, std::min(block, kMostLanes));
-    return times * (block == 1 ? channels_ : phases_.down.input);
-}
-
 void SparseConvolution::run(Plan& plan, const Call& call) {
     const bool strips = plan.tiling.lanes == Lanes::kStrips;
     const int64_t times = strips ? call.images : divide_up(call.images, kernel_.lanes);
     make_rooms(plan, times);
-    const int64_t items = items_to_stage(times, call.bottom.block, strips);
-    const int64_t grain = grain_of(times * plan.image / std::max<int64_t>(items, 1));
-    parallel_for(0, items, grain, [&](int64_t first, int64_t last) {
-        float* planes = rooms_[omp_get_thread_num()].planes.get();
-        for (int64_t item = first; item < last; ++item) {
-            if (strips) {
-                stage_strips(plan, call, item, planes);
-            } else {
-                stage_images(plan, call, item);
-            }
-        }
-    });
+    if (strips && !plan.apart) stage_for_all(plan, call);
     const int64_t units =
         (strips ? 1 : times) * plan.parts.size() * plan.tile_rows * plan.tile_columns;
     const int64_t each = static_cast<int64_t>(plan.tiling.cycles) / std::max<int64_t>(units, 1);
-    // Each thread takes the next unit when it is ready: they differ in size, and so do the threads
-    // in speed where the machine is shared.
-    std::atomic<int64_t> next{0};
+    const int64_t threads = get_num_threads();
+    std::vector<Queue> queues(threads);
+    for (int64_t i = 0; i < threads; ++i) {
+        queues[i].next = units * i / threads;
+        queues[i].end = units * (i + 1) / threads;
+    }
     parallel_for(0, units, grain_of(each), [&](int64_t, int64_t) {
-        const Room& room = rooms_[omp_get_thread_num()];
-        for (int64_t i = next++; i < units; i = next++) {
-            multiply(plan, call, unit_at(plan, i), room);
+        const int64_t own = omp_get_thread_num();
+        for (int64_t i = 0; i < threads; ++i) {
+            Queue& queue = queues[(own + i) % threads];
+            for (int64_t unit = queue.next++; unit < queue.end; unit = queue.next++) {
+                multiply(plan, call, unit, rooms_[own]);
+            }
         }
     });
 }

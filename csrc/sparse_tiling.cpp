@@ -23,14 +23,15 @@ SparseTiling tiling_of(const SparseWork& work, Lanes lanes, int64_t down, int64_
     t.down = down;
     t.across = across;
     t.cuts = cuts;
-    t.row_planes = std::min(rows.stride, extent(rows));
-    t.plane_rows = down + (extent(rows) - 1) / rows.stride;
     if (lanes == Lanes::kStrips) {
+        t.row_planes = std::min(rows.stride, extent(rows));
+        t.plane_rows = down + (extent(rows) - 1) / rows.stride;
         t.column_planes = columns.kernel;
         t.plane_columns = 1;
     } else {
-        t.column_planes = std::min(columns.stride, extent(columns));
-        t.plane_columns = across + (extent(columns) - 1) / columns.stride;
+        t.row_planes = t.column_planes = 1;
+        t.plane_rows = (down - 1) * rows.stride + extent(rows);
+        t.plane_columns = (across - 1) * columns.stride + extent(columns);
     }
     const int64_t bytes = t.channel_vectors() * kernel.lanes * sizeof(float);
     // Places have 16 bits.
@@ -38,6 +39,11 @@ SparseTiling tiling_of(const SparseWork& work, Lanes lanes, int64_t down, int64_
     const int64_t room = std::clamp<int64_t>(kRoom / bytes, 1, work.channels);
     t.channels =
         most ? divide_up(work.channels, divide_up(work.channels, std::min(room, most))) : 0;
+    // Blocks of channels that begin where the image's do.
+    const int64_t unit = std::min(room, most) < 16 ? 8 : 16;
+    if (lanes == Lanes::kImages && t.channels > unit / 2 && std::min(room, most) >= unit) {
+        t.channels = std::min(work.channels, std::min(room, most) / unit * unit);
+    }
     return t;
 }
 
@@ -49,7 +55,7 @@ double tile_cycles(const SparseWork& work, const SparseTiling& t, int64_t vector
     const double blocks = divide_up(work.channels, t.channels);
     const double move = std::min(blocks, work.weights) * (2.0 * vectors + 10);
     const double write = 5.0 * vectors;
-    // Strips are packed; images only come from the second cache.
+    // Strips are loaded and stored; images are transposed, many elements at once.
     const double cost = t.lanes == Lanes::kStrips ? 4.0 : 2.0;
     const double pack = cost * work.channels * t.channel_vectors() * t.parts;
     return work.filters * (multiply + move + write) + pack;
@@ -93,12 +99,12 @@ double all_cycles(const SparseWork& work, const SparseTiling& t, int64_t lanes) 
 
 int64_t SparseTiling::reach(const Phases& phases) const {
     if (lanes == Lanes::kStrips) return channel_vectors();
-    return phases.position(extent(phases.down) - 1, extent(phases.across) - 1) + 1;
+    return (extent(phases.down) - 1) * plane_columns + extent(phases.across);
 }
 
 int64_t SparseTiling::place(const Phases& phases, int64_t channel, int64_t kh, int64_t kw) const {
     const int64_t y = kh * phases.down.dilation, x = kw * phases.across.dilation;
-    if (lanes == Lanes::kImages) return phases.position(y, x) * channels + channel;
+    if (lanes == Lanes::kImages) return (y * plane_columns + x) * channels + channel;
     const int64_t row = y / phases.down.stride, row_plane = y % phases.down.stride;
     return channel * channel_vectors() + (row_plane * column_planes + kw) * plane_rows + row;
 }

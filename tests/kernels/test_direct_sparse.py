@@ -142,6 +142,8 @@ LARGE = {
     "small image": geometry(96, 100, (4, 4), 3, pad=1),
     "long and narrow": geometry(40, 30, (61, 2), 3, pad=1),
     "long rows": geometry(1, 5, (3, 17000), 3, pad=1),
+    "large image": geometry(4, 6, (200, 180), 2),
+    "groups across the layout's blocks": geometry(60, 36, (9, 14), 3, pad=1, group=3),
 }
 
 
@@ -163,6 +165,18 @@ def test_one_result_whatever_the_lanes_and_threads(name, block, rng):
             np.testing.assert_array_equal(got, alone[:batch])
     finally:
         _core.set_num_threads(before)
+
+
+@pytest.mark.parametrize("block", [1, 8, 16, ALL])
+@pytest.mark.usefixtures("isa", "one_or_two_threads")
+def test_keeps_nothing_of_the_images_before(block, rng):
+    # One in, then side by side, then a few: the room to work in is that of the batch before.
+    g = geometry(48, 20, (10, 11), 3, pad=1, group=2)
+    weights = random_weights(g, 0.3, rng)
+    sconv = packed(g, weights)
+    for batch in [1, 1, 16, 3, 3, 17, 1]:
+        x = random_images(g, batch, rng)
+        assert_close(run(sconv, g, x, None, block=block), dense(x, weights, g), f"{batch} images")
 
 
 def test_the_reference_is_right(rng):
