@@ -15,7 +15,7 @@ from sscaffe.weighted.race import race
 
 Array = npt.NDArray[Any]
 
-EDITION = "edition 3"  # of kernels and of how they are timed: older times do not count
+EDITION = "edition 4"  # of kernels and of how they are timed: older times do not count
 WORTH_IT = 0.95  # of dense's time: what is hardly faster is not taken
 CALL = 0.002  # ms; so much longer takes the call of another kernel, which the race leaves out
 
