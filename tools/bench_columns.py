@@ -4,7 +4,7 @@ python tools/bench_columns.py [--kind columns random] [--batch 1 32] [--layers c
 python tools/bench_columns.py --matrices FOLDER   # coo_conv1.weight ... in MatrixMarket's form
 
 Figures are ratios of the medians of runs that take turns, dense / mode: above 1 the mode is faster.
-Dense is oneDNN's direct convolution; the last column is the ratio for Winograd's algorithm, where the
+Dense is oneDNN's direct convolution; the last column is for Winograd's algorithm, where the
 program would run that one instead.
 Weights are random, but those of ``--matrices``, which are of AlexNet.
 """

@@ -4,9 +4,9 @@ python tools/bench_scattered.py [--batch 1 32] [--zeros 90 95] [--layers conv2] 
 
 That many per cent of the weights are zero, anywhere. The machine may be shared, so the two take
 turns in one process, and what counts is the ratio of the medians. Both bottoms are in oneDNN's own
-layout, which a dense convolution before would leave; --plain gives DIRECT_SCONV plain ones. Where the
-program would run a dense layer by Winograd's algorithm, "as run /" is how much longer that takes than
-DIRECT_SCONV.
+layout, which a dense convolution before would leave; --plain gives DIRECT_SCONV plain ones. Where
+the program would run the dense layer by Winograd's algorithm, "as run /" is that time over
+DIRECT_SCONV's.
 """
 
 import argparse

@@ -7,10 +7,9 @@ Networks", NIPS 2016, table 4: scattered ones (entries 1 and 4), or rows and col
 (2 and 5); those of LeNet are of this package's own training. The machine may be shared, so the
 kernels take turns in one process, and what counts is the ratio of the medians. A layer's speedup is
 that of its fastest kernel, dense if none is faster. Dense is oneDNN's direct convolution; where the
-program would run Winograd's algorithm instead, "as run /" is how much longer that one takes than the
-fastest of the others. Each kernel's bottom is in the layout that it
-reads: that of dense convolutions for the dense one and for LOWERED_CCNMM, plain for the others.
-SSCAFFE_BLAS chooses the matrix product of LOWERED_GEMM.
+program would run Winograd's algorithm, "as run /" is that time over the fastest of the others. Each
+kernel's bottom is in the layout that it reads: that of dense convolutions for the dense one and for
+LOWERED_CCNMM, plain for the others. SSCAFFE_BLAS chooses the matrix product of LOWERED_GEMM.
 """
 
 import argparse

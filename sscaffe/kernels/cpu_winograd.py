@@ -35,11 +35,12 @@ _OUTPUTS_A_WEIGHT = 1 / 64  # and so do too few outputs for the weights there ar
 _MOST_WEIGHTS = 256 * 384
 _MOST_WEIGHTS_TO_SUM = 192 * 192
 
-# In TEST: weights of a group, which pay for few tiles of 4 x 4 outputs if they are kept; and the
-# tiles that pay for more weights, where they are read from memory, or are transformed anew.
+# In TEST: tiles of 4 x 4 outputs, of all images, and weights of a group.
 _TILE = 4
-_FEW_WEIGHTS = 128 * 128
-_TILES_KEPT, _TILES_ANEW = 48, 192
+_FEW_WEIGHTS = 128 * 128  # pay for few tiles, and are always kept transformed
+_MOST_WEIGHTS_TO_READ = 256 * 384  # at all points, where there are less tiles than
+_TILES_TO_READ = 48
+_TILES_TO_TRANSFORM = 96  # that pay for transforming other weights anew
 
 
 def passes(g: "ConvGeometry", batch: int) -> Passes:
@@ -67,11 +68,13 @@ def infers(g: "ConvGeometry", batch: int) -> bool:
     """Return whether Winograd's algorithm is clearly faster than a direct one in TEST."""
     if os.environ.get(SWITCH) == "0" or not _is_possible(g) or g.kernel != (3, 3):
         return False
-    channels = g.in_channels // g.group, g.out_channels // g.group
-    if min(channels) < _LEAST_CHANNELS or min(g.output) < _LEAST_SIDE:
+    if min(g.in_channels, g.out_channels) // g.group < _LEAST_CHANNELS:
         return False
-    least = 0 if prod(channels) <= _FEW_WEIGHTS else _TILES_KEPT if batch == 1 else _TILES_ANEW
-    return batch * prod(-(-size // _TILE) for size in g.output) >= least
+    if min(g.output) < _LEAST_SIDE:
+        return False
+    if not keeps_weights(g, batch):
+        return _tiles(g, batch) >= _TILES_TO_TRANSFORM
+    return _tiles(g, batch) >= _TILES_TO_READ or _weights(g) <= _MOST_WEIGHTS_TO_READ
 
 
 def keeps_weights(g: "ConvGeometry", batch: int) -> bool:
@@ -79,7 +82,16 @@ def keeps_weights(g: "ConvGeometry", batch: int) -> bool:
 
     Kept, they take four times the memory that they have themselves.
     """
-    return batch == 1 or g.in_channels * g.out_channels // g.group**2 <= _FEW_WEIGHTS
+    is_small = batch == 1 and _tiles(g, batch) < _TILES_TO_TRANSFORM
+    return is_small or _weights(g) <= _FEW_WEIGHTS
+
+
+def _weights(g: "ConvGeometry") -> int:
+    return g.in_channels * g.out_channels // g.group**2
+
+
+def _tiles(g: "ConvGeometry", batch: int) -> int:
+    return batch * prod(-(-size // _TILE) for size in g.output)
 
 
 def _is_possible(g: "ConvGeometry") -> bool:

@@ -26,7 +26,12 @@ MODES = {
 
 
 AS_RUN = "dense as run"
-READ_NATIVE = ("dense", AS_RUN, "AUTO", "LOWERED_CCNMM")  # best where a dense convolution comes before
+READ_NATIVE = (
+    "dense",
+    AS_RUN,
+    "AUTO",
+    "LOWERED_CCNMM",
+)  # best where a dense convolution comes before
 
 
 def geometry(net, name):
