@@ -164,9 +164,9 @@ class DenseConvolution(_Weighted):
         return top.data_tensor.is_piece or x.memory(bottom.shape).layout.channel_block > 1
 
     def _operand(self, primitive: "_core.WeightedPrimitive", weights: "Blob") -> "_core.Memory":
-        layout = None
-        if self._keeps_weights and isinstance(primitive, _core.WinogradConvolution):
-            layout = primitive.prepared_layout
+        if not self._keeps_weights or not isinstance(primitive, _core.WinogradConvolution):
+            return super()._operand(primitive, weights)
+        layout = primitive.prepared_layout
         if layout is None:
             return super()._operand(primitive, weights)
         tensor, source = weights.data_tensor, (weights.data_tensor, weights.data_version)
