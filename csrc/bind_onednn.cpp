@@ -90,17 +90,20 @@ void bind_onednn(py::module_& m) {
              "relu"_a = false, "blocks"_a = false);
 
     py::class_<WinogradConvolution, WeightedPrimitive>(m, "WinogradConvolution")
-        .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, Dims input,
-                         Dims output, Dims kernel, Dims pad, bool bias, bool relu,
-                         std::array<bool, 3> passes) {
+        .def(py::init([](int64_t batch, int64_t in_channels, int64_t out_channels, int64_t group,
+                         Dims input, Dims output, Dims kernel, Dims pad, bool bias, bool train,
+                         bool add, bool relu, bool blocks, std::array<bool, 3> passes) {
                  const Dims ones(kernel.size(), 1);
                  return WinogradConvolution(
-                     ConvolutionSizes{batch, in_channels, out_channels, 1, input, output, kernel,
-                                      ones, pad, ones},
-                     Extras{bias, false, relu, true}, {passes[0], passes[1], passes[2]});
+                     ConvolutionSizes{batch, in_channels, out_channels, group, input, output,
+                                      kernel, ones, pad, ones},
+                     Extras{bias, add, relu, train, blocks}, {passes[0], passes[1], passes[2]});
              }),
-             "batch"_a, "in_channels"_a, "out_channels"_a, "input"_a, "output"_a, "kernel"_a,
-             "pad"_a, "bias"_a, "relu"_a, "passes"_a);
+             "batch"_a, "in_channels"_a, "out_channels"_a, "group"_a, "input"_a, "output"_a,
+             "kernel"_a, "pad"_a, "bias"_a, "train"_a, "add"_a = false, "relu"_a = false,
+             "blocks"_a = false, "passes"_a)
+        .def_property_readonly("prepared_layout", &WinogradConvolution::prepared_layout)
+        .def("prepare", &WinogradConvolution::prepare, "weights"_a, "prepared"_a, Unlocked());
 
     py::class_<InnerProduct, WeightedPrimitive>(m, "InnerProduct")
         .def(py::init([](const Dims& bottom, int64_t outputs, bool bias, bool train, bool add,

@@ -96,7 +96,7 @@ class WeightedPrimitive {
     virtual ~WeightedPrimitive() = default;
 
     Layout top_layout() const;
-    Layout weights_layout() const { return Layout(forward_weights_); }
+    virtual Layout weights_layout() const { return Layout(forward_weights_); }
     virtual Layout bottom_diff_layout();
     virtual Layout weights_diff_layout();
     const std::string& implementation() const { return implementation_; }
@@ -138,6 +138,7 @@ class Convolution : public WeightedPrimitive {
     void make_backward_weights() override;
 
     ConvolutionSizes sizes_;
+    Extras extras_;
 
    private:
     dnnl::memory::desc activations(const Dims& dims) const;
@@ -145,7 +146,6 @@ class Convolution : public WeightedPrimitive {
     void make_forward(const Dims& weights, const dnnl::memory::desc& bottom,
                       const dnnl::memory::desc& top, const Dims& pad);
 
-    Extras extras_;
     Dims bottom_, top_;
     dnnl::convolution_forward::primitive_desc forward_desc_;
 };

@@ -12,12 +12,19 @@ struct WinogradPasses {
 // A convolution of which the passes that are named are Winograd's, in oneDNN's layouts.
 class WinogradConvolution : public Convolution {
    public:
-    // sizes: two axes, a kernel of 3 x 3 or 5 x 5, and stride, dilation and group of 1.  Throws
-    // std::invalid_argument otherwise, or for extras.add.  Where oneDNN would have layouts that
-    // winograd.h does not know, all passes are its own.
+    // sizes: two axes, a kernel of 3 x 3 or 5 x 5, stride and dilation of 1, and a group of 1 for
+    // backward passes.  Throws std::invalid_argument otherwise.  Where oneDNN would have layouts
+    // that winograd.h does not know, all passes are its own.
     WinogradConvolution(const ConvolutionSizes& sizes, const Extras& extras,
                         const WinogradPasses& passes);
 
+    Layout weights_layout() const override;
+    // How weights lie that `prepare` has made ready for any number of forward passes; none where
+    // there is nothing to be made.
+    std::optional<Layout> prepared_layout() const;
+    void prepare(const Memory& weights, Memory& prepared);
+
+    // weights: as they are, or prepared.
     Layout bottom_diff_layout() override;
     Layout weights_diff_layout() override;
     void forward(const Memory& bottom, const Memory& weights, const Memory* bias,
@@ -27,10 +34,13 @@ class WinogradConvolution : public Convolution {
                           Memory* bias_diff, bool accumulate) override;
 
    private:
-    bool relu_;
+    const float* points_in(const Memory& weights, const dnnl::memory::desc& taps, int64_t in,
+                           int64_t out, bool flip);
+
     WinogradPasses passes_;
     Winograd forward_winograd_, backward_winograd_;
     dnnl::memory::desc taps_, turned_taps_;  // weights as winograd.h has them, forward and backward
+    dnnl::memory::desc points_, turned_points_;
 };
 
 }  // namespace sscaffe

@@ -73,8 +73,8 @@ void ImplicitGemm::aim(Chunk& chunk, int64_t last, int64_t block) {
     chunk.is_direct = static_cast<int64_t>(chunk.targets.size()) == chunk.vectors;
     for (size_t i = 0; i < chunk.targets.size(); ++i) {
         const ImplicitTarget& target = chunk.targets[i];
-        const bool is_vector = target.source == static_cast<int64_t>(i) * lanes &&
-                               target.mask == (uint64_t{1} << target.count) - 1;
+        const bool is_vector = target.source == static_cast<int64_t>(i) * lanes && target.mask &&
+                               (target.mask & (target.mask + 1)) == 0;
         chunk.is_direct = chunk.is_direct && is_vector;
     }
 }
@@ -96,17 +96,18 @@ int64_t ImplicitGemm::work_per_image() const {
     for (const Group& group : groups_) {
         for (const Chunk& chunk : group.chunks) work += chunk.work() * (group.columns.size() + 1);
     }
-    return work * down_.output() * across_.output();
+    return work * down_.output() * across_.output() / 2;
 }
 
 // All tiles of a chunk in a row of the output, while what is `ahead` is asked for.
 void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& chunk, int64_t image,
                             int64_t y, const Ahead& ahead) const {
-    const Tiling& tiling = group.tilings[chunk.vectors];
+    const Tiling& tiling = group.tilings[chunk.is_halved][chunk.vectors];
     const ChannelBlocks &bottom = call.bottom, &top = call.top;
     const int64_t row = (y * down_.stride - down_.pad) * across_.input - across_.pad;
     ImplicitTile t{};
     t.vectors = chunk.vectors;
+    t.is_halved = chunk.is_halved;
     t.step = across_.stride * bottom.block;
     t.places = group.places.data();
     t.weights = group.weights.get() + chunk.weights;
@@ -132,7 +133,7 @@ void ImplicitGemm::multiply(const Call& call, const Group& group, const Chunk& c
     }
 }
 
-// The units [begin, end): vectors of rows of the matrix, for each row of the output.
+// The units [begin, end): halves of vectors of rows of the matrix, for each row of the output.
 void ImplicitGemm::work(const Call& call, int64_t begin, int64_t end) const {
     const int64_t rows = down_.output(), units_of_image = units_ * rows;
     const int64_t size = call.bottom.image;

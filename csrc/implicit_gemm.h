@@ -74,6 +74,7 @@ class ImplicitGemm {
     // Some vectors of rows, and the channels of the output from the first of them on.
     struct Chunk {
         int64_t vectors;
+        bool is_halved;             // see ImplicitTile
         std::vector<int32_t> rows;  // of the output; less than the vectors hold in the last chunk
         int64_t first, last;        // channels
         int64_t weights;            // where they begin in those of the group
@@ -81,7 +82,8 @@ class ImplicitGemm {
         std::vector<ImplicitTarget> targets;  // in the layout of the last top
         bool is_direct;
 
-        int64_t work() const { return vectors ? vectors : 1; }
+        // In halves of vectors.
+        int64_t work() const { return vectors ? 2 * vectors - is_halved : 1; }
     };
 
     struct Group {
@@ -89,8 +91,10 @@ class ImplicitGemm {
         std::vector<Column> columns;
         std::vector<int32_t> places;  // of the columns, in the layout of the last bottom
         std::vector<Chunk> chunks;
-        std::vector<Tiling> tilings;  // by the vectors of a chunk
-        AlignedArray<float> weights;  // [chunk][columns][rows of the chunk]
+        // By whether the last vector of a chunk is halved, and how many it has; those that it
+        // needs.
+        Tiling tilings[2][1 + ImplicitGemmKernel::kMostVectors];
+        AlignedArray<float> weights;  // [chunk][columns][vectors of the chunk]
     };
 
     // Neighbouring rows of the output for which the same rows of the kernel are in the image.
@@ -113,7 +117,8 @@ class ImplicitGemm {
     void find_row_kinds();
     void cut_rows(Group& group, int64_t first_row, int64_t last_row) const;
     void pack_chunks(Group& group, const std::vector<const float*>& rows) const;
-    Tiling tile_rows(const Group& group, int64_t vectors) const;
+    Tiling tile_rows(const Group& group, int64_t positions) const;
+    std::vector<int32_t> lanes_of(const Chunk& chunk) const;
     std::vector<ImplicitSpan> spans_of(const Group& group, const RowKind& kind, int64_t x,
                                        int64_t positions) const;
     void lay_bottom(int64_t block);

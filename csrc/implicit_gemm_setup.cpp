@@ -42,8 +42,9 @@ ImplicitGemm::ImplicitGemm(const ConvGeometry& g, int64_t group, int64_t m, cons
     for (Group& each : groups_) {
         for (Chunk& chunk : each.chunks) {
             chunk.start = start_of_.size();
-            start_of_.insert(start_of_.end(), chunk.rows.begin(), chunk.rows.end());
-            start_of_.resize(chunk.start + chunk.vectors * kernel_.lanes, -1);
+            for (int32_t row : lanes_of(chunk)) {
+                start_of_.push_back(row < 0 ? row : chunk.rows[row]);
+            }
             units_ += chunk.work();
         }
     }
@@ -83,8 +84,10 @@ ImplicitGemm::Group ImplicitGemm::pack_group(const float* weights, int64_t first
     packed.places.resize(packed.columns.size());
     cut_rows(packed, first_row, first_row + rows);
     pack_chunks(packed, kept);
-    for (int64_t v = 0; v <= kernel_.kMostVectors; ++v) {
-        packed.tilings.push_back(tile_rows(packed, v));
+    for (const Chunk& chunk : packed.chunks) {
+        Tiling& tiling = packed.tilings[chunk.is_halved][chunk.vectors];
+        if (!tiling.begins.empty()) continue;
+        tiling = tile_rows(packed, kernel_.positions[chunk.is_halved][chunk.vectors]);
     }
     return packed;
 }
@@ -114,6 +117,8 @@ void ImplicitGemm::cut_rows(Group& group, int64_t first_row, int64_t last_row) c
         Chunk chunk{};
         chunk.vectors = left > kernel_.kMostVectors ? 2 : left;
         const int64_t end = std::min(count, row + chunk.vectors * lanes);
+        const int64_t in_last = end - row - (chunk.vectors - 1) * lanes;
+        chunk.is_halved = chunk.vectors > 1 && in_last <= lanes / 2;
         chunk.rows.assign(group.rows.begin() + row, group.rows.begin() + end);
         chunk.first = row == 0 ? first_row : group.rows[row];
         chunk.last = end == count ? last_row : group.rows[end];
@@ -130,22 +135,29 @@ void ImplicitGemm::pack_chunks(Group& group, const std::vector<const float*>& ro
     float* next = group.weights.get();
     auto row = rows.begin();
     for (const Chunk& chunk : group.chunks) {
-        const int64_t count = chunk.rows.size();
+        const std::vector<int32_t> rows_of_lanes = lanes_of(chunk);
         for (const Column& column : group.columns) {
-            for (int64_t i = 0; i < chunk.vectors * lanes; ++i) {
-                *next++ = i < count ? row[i][column.place] : 0.0f;
-            }
+            for (int32_t i : rows_of_lanes) *next++ = i < 0 ? 0.0f : row[i][column.place];
         }
-        row += count;
+        row += chunk.rows.size();
     }
 }
 
-// As few tiles as there can be, as even as can be.
-ImplicitGemm::Tiling ImplicitGemm::tile_rows(const Group& group, int64_t vectors) const {
-    const int64_t width = across_.output(), tiles = divide_up(width, kernel_.positions[vectors]);
+// Of each lane of a chunk's vectors the row that it holds, among those of the chunk, or -1.
+std::vector<int32_t> ImplicitGemm::lanes_of(const Chunk& chunk) const {
+    const int64_t lanes = kernel_.lanes;
+    std::vector<int32_t> rows(chunk.vectors * lanes, -1);
+    for (size_t i = 0; i < chunk.rows.size(); ++i) rows[i] = i;
+    if (chunk.is_halved) std::copy_n(rows.end() - lanes, lanes / 2, rows.end() - lanes / 2);
+    return rows;
+}
+
+// As few tiles as there can be, as even as can be, of no more than so many positions.
+ImplicitGemm::Tiling ImplicitGemm::tile_rows(const Group& group, int64_t positions) const {
     Tiling tiling;
+    const int64_t width = across_.output(), tiles = divide_up(width, positions);
     for (int64_t i = 0; i <= tiles; ++i) tiling.begins.push_back(width * i / tiles);
-    if (vectors == 0) {
+    if (group.columns.empty()) {
         tiling.spans.emplace_back();
         tiling.lists.assign(row_kinds_.size() * tiles, 0);
         return tiling;

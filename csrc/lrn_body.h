@@ -70,30 +70,45 @@ void times_power(int64_t n, const float* factor, const float* scale, float beta,
     for (int64_t i = 0; i < n; ++i) y[i] = factor[i] * __builtin_powf(scale[i], -beta);
 }
 
-// scale = k + share * scale
-void make_scale(int64_t n, float k, float share, float* scale) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) scale[i] = k + share * scale[i];
+// What is summed, and what becomes of a sum.
+constexpr auto itself = [](float value) { return value; };
+constexpr auto squared = [](float value) { return value * value; };
+inline auto scale_of(const sscaffe::LrnFactors& f) {
+    return [k = f.k, share = f.share](float sum) { return k + share * sum; };
 }
 
-void set_squares(int64_t n, const float* x, float* sums) {
+// See sum_window: as many terms as the compiler knows of.
+template <int kCount, typename Term, typename Finish>
+void sum_at_once(int64_t n, int64_t step, const float* values, float* sums, const Term& term,
+                 const Finish& finish) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) sums[i] = x[i] * x[i];
+    for (int64_t i = 0; i < n; ++i) {
+        float sum = term(values[i]);
+        for (int k = 1; k < kCount; ++k) sum += term(values[i + k * step]);
+        sums[i] = finish(sum);
+    }
 }
 
-void add_more_squares(int64_t n, const float* x, float* sums) {
+// sums[i] = finish(term(values[i]) + term(values[i + step]) + ...), `count` of them
+template <typename Term, typename Finish>
+void sum_window(int64_t n, int64_t count, int64_t step, const float* values, float* sums,
+                const Term& term, const Finish& finish) {
+    if (count == 2) return sum_at_once<2>(n, step, values, sums, term, finish);
+    if (count == 3) return sum_at_once<3>(n, step, values, sums, term, finish);
+    if (count == 5) return sum_at_once<5>(n, step, values, sums, term, finish);
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) sums[i] += x[i] * x[i];
-}
-
-// sums[i] = values[i] + values[i + step] + ..., `count` of them
-void sum_window(int64_t n, int64_t count, int64_t step, const float* values, float* sums) {
-    for (int64_t i = 0; i < n; ++i) sums[i] = values[i];
+    for (int64_t i = 0; i < n; ++i) sums[i] = term(values[i]);
     for (int64_t k = 1; k < count; ++k) {
         const float* shifted = values + k * step;
 #pragma omp simd
-        for (int64_t i = 0; i < n; ++i) sums[i] += shifted[i];
+        for (int64_t i = 0; i < n; ++i) sums[i] += term(shifted[i]);
     }
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) sums[i] = finish(sums[i]);
+}
+
+void sum_window(int64_t n, int64_t count, int64_t step, const float* values, float* sums) {
+    sum_window(n, count, step, values, sums, itself, itself);
 }
 
 // ratio = diff * x / scale, where diff = dy * scale^-beta
@@ -116,11 +131,8 @@ void lrn_forward(const sscaffe::LrnPiece& s, const sscaffe::LrnFactors& f, const
         const int64_t stop = c + s.size - s.before;
         const int64_t last = stop < s.channels ? stop : s.channels;
         float* sums = scale + c * s.stride;
-        set_squares(s.positions, x + first * s.stride, sums);
-        for (int64_t other = first + 1; other < last; ++other) {
-            add_more_squares(s.positions, x + other * s.stride, sums);
-        }
-        make_scale(s.positions, f.k, f.share, sums);
+        sum_window(s.positions, last - first, s.stride, x + first * s.stride, sums, squared,
+                   scale_of(f));
         times_power(s.positions, x + c * s.stride, sums, f.beta, y + c * s.stride);
     }
 }
@@ -176,8 +188,7 @@ void lrn_rows_forward(const sscaffe::LrnRows& r, const sscaffe::LrnFactors& f, c
 #pragma omp simd
         for (int64_t b = 0; b < block; ++b) target[b] = source[b] * source[b];
     });
-    sum_window(n, r.size, 1, squares, sums);
-    make_scale(n, f.k, f.share, sums);
+    sum_window(n, r.size, 1, squares, sums, itself, scale_of(f));
     for (int64_t i = 0; i < n; ++i) powers[i] = 1;
     times_power(n, powers, sums, f.beta, powers);
     for_each_block(r, [&](int64_t at, int64_t place, auto block) {
@@ -240,14 +251,10 @@ void lrn_within_forward(const sscaffe::LrnPlane& p, const sscaffe::LrnFactors& f
         const int64_t end = begin + most < p.height ? begin + most : p.height;
         for (int64_t row = begin; row < end; ++row) {
             const RowsAround rows = rows_around(p, row);
-            set_squares(n, x + rows.first * n, inside);
-            for (int64_t other = rows.first + 1; other < rows.last; ++other) {
-                add_more_squares(n, x + other * n, inside);
-            }
-            sum_window(n, p.size, p.block, room, scale + row * n);
+            sum_window(n, rows.last - rows.first, n, x + rows.first * n, inside, squared, itself);
+            sum_window(n, p.size, p.block, room, scale + row * n, itself, scale_of(f));
         }
         const int64_t at = begin * n, count = (end - begin) * n;
-        make_scale(count, f.k, f.share, scale + at);
         times_power(count, x + at, scale + at, f.beta, y + at);
     }
 }

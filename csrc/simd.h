@@ -116,6 +116,15 @@ inline SomeLanes only_if(bool condition, SomeLanes lanes) {
 }
 #endif
 
+// Those lanes of one vector, and the others of another.
+inline Vector<float> choose(SomeLanes lanes, Vector<float> vector, Vector<float> otherwise) {
+#if defined(__AVX512F__)
+    return _mm512_mask_blend_ps(lanes, otherwise, vector);
+#else
+    return lanes ? vector : otherwise;
+#endif
+}
+
 // Those lanes of source, without touching the others, which are 0.
 inline Vector<float> load_lanes(const float* source, SomeLanes lanes) {
 #if defined(__AVX512F__)
@@ -128,6 +137,29 @@ inline Vector<float> load_lanes(const float* source, SomeLanes lanes) {
         if (lanes[i]) vector[i] = source[i];
     }
     return vector;
+#endif
+}
+
+// The lower half of one vector and the upper half of another.
+inline Vector<float> join_halves(Vector<float> lower, Vector<float> upper) {
+#if defined(__AVX512F__)
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(0xff00u), lower, upper);
+#elif defined(__AVX2__)
+    return _mm256_blend_ps(lower, upper, 0xf0);
+#else
+    return __builtin_shuffle(lower, upper, VectorOf<int32_t, kVectorBytes>::type{0, 1, 6, 7});
+#endif
+}
+
+// A vector that begins with the upper half of this one.
+inline Vector<float> upper_half(Vector<float> vector) {
+#if defined(__AVX512F__)
+    // With a mask: g++ warns of what the plain one leaves undefined.
+    return _mm512_maskz_shuffle_f32x4(static_cast<__mmask16>(0xffffu), vector, vector, 0xee);
+#elif defined(__AVX2__)
+    return _mm256_permute2f128_ps(vector, vector, 0x11);
+#else
+    return __builtin_shuffle(vector, VectorOf<int32_t, kVectorBytes>::type{2, 3, 2, 3});
 #endif
 }
 

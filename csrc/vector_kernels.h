@@ -96,8 +96,12 @@ struct ImplicitTarget {
 //   sum[x][i] = start[i] + sum over columns k of all spans: weights[k][i] image[places[k] + x step]
 //
 // without what is beyond the image; then what is below 0 becomes 0 if relu.
+//
+// Where it is halved, the last vector has no more rows than half its lanes, and holds them twice:
+// its products are those of two positions at once.
 struct ImplicitTile {
     int64_t positions, vectors;  // without vectors there are no sums
+    bool is_halved;              // of two vectors or more
     const float* image;
     int64_t step;
     const int32_t* places;  // [columns]
@@ -110,7 +114,7 @@ struct ImplicitTile {
     int64_t out_step;  // from position to position
     const ImplicitTarget* targets;
     int64_t target_count;
-    bool is_direct;     // each vector has a target, and each channel its sum
+    bool is_direct;     // each vector has a target, whose first channels have the sums
     const float* fill;  // [targets][lanes]; for channels that have no sums
     const float* ahead;
     int64_t ahead_count;  // elements that are wanted later, and asked for meanwhile
@@ -121,7 +125,8 @@ struct ImplicitGemmKernel {
     static constexpr int64_t kMostVectors = 3;
 
     int64_t lanes;
-    int64_t positions[1 + kMostVectors];  // the most that a tile of so many vectors has
+    // The most that a tile of so many vectors has; the second if the last one is halved.
+    int64_t positions[2][1 + kMostVectors];
 
     void (*tile)(const ImplicitTile& t);
 };

@@ -193,7 +193,7 @@ void winograd_spread(const sscaffe::WinogradStrip& s, float* sums) {
 }
 
 template <int kTile, bool kWhole>
-void winograd_gather_as(const sscaffe::WinogradStrip& s, const float* bias, bool relu) {
+void winograd_gather_as(const sscaffe::WinogradStrip& s, const float* bias, bool add, bool relu) {
     const Vector<float> start = load(bias);
     const Vector<float> zero{};
     const int64_t point_step = s.point_step;
@@ -221,18 +221,20 @@ void winograd_gather_as(const sscaffe::WinogradStrip& s, const float* bias, bool
 #pragma GCC unroll 4
             for (int i = 0; i < kTile; ++i) {
                 if (left + i >= s.width) break;
+                float* place = row + i * s.pixel_step;
                 Vector<float> value = out[i] + start;
+                if (add) value += load_channels<kWhole>(place, s.channels);
                 if (relu) value = value < zero ? zero : value;
-                store_channels<kWhole>(value, row + i * s.pixel_step, s.channels);
+                store_channels<kWhole>(value, place, s.channels);
             }
         }
     }
 }
 
 template <int kTile>
-void winograd_gather(const sscaffe::WinogradStrip& s, const float* bias, bool relu) {
-    s.channels == kLanes<float> ? winograd_gather_as<kTile, true>(s, bias, relu)
-                                : winograd_gather_as<kTile, false>(s, bias, relu);
+void winograd_gather(const sscaffe::WinogradStrip& s, const float* bias, bool add, bool relu) {
+    s.channels == kLanes<float> ? winograd_gather_as<kTile, true>(s, bias, add, relu)
+                                : winograd_gather_as<kTile, false>(s, bias, add, relu);
 }
 
 }  // namespace

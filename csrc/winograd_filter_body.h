@@ -92,8 +92,8 @@ constexpr sscaffe::WinogradKernels kWinogradKernels = {
     winograd_scatter,
     {winograd_spread<2>, winograd_spread<4>},
     {winograd_gather<2>, winograd_gather<4>},
-    {winograd_product<false, 1>, winograd_product<false, 2>},
-    {winograd_product<true, 1>, winograd_product<true, 2>},
+    {winograd_multiply<1>, winograd_multiply<2>},
+    {winograd_all_rows<true, true, 1>, winograd_all_rows<true, true, 2>},
     {winograd_scatter_filter<5>, winograd_scatter_filter<3>},
     {winograd_gather_filter<5>, winograd_gather_filter<3>},
 };

@@ -50,8 +50,8 @@ struct WinogradKernels {
     void (*scatter)(const WinogradStrip& s);
     // points = A image A^T; sums += what is added up over the pixels of the image
     void (*spread[2])(const WinogradStrip& s, float* sums);
-    // image = A^T points A + bias, then 0 instead of less if relu
-    void (*gather[2])(const WinogradStrip& s, const float* bias, bool relu);
+    // image = A^T points A + bias, + image if add, then 0 instead of less if relu
+    void (*gather[2])(const WinogradStrip& s, const float* bias, bool add, bool relu);
     // By the columns of the product: one vector, or two. The second one adds to c.
     void (*multiply[kVectors])(const WinogradProduct& p);
     void (*add_transposed[kVectors])(const WinogradProduct& p);

@@ -6,6 +6,9 @@
 
 namespace {
 
+// Products of a sum; what b is for the next ones is asked for meanwhile.
+constexpr int64_t kWinogradDepth = 64;
+
 template <int kRows, int kVectors>
 using WinogradSums = Vector<float>[kRows][kVectors];
 
@@ -17,7 +20,10 @@ template <int kRows, int kVectors>
     for (int64_t k = 0; k < p.depth; ++k, b += p.b_step) {
         Vector<float> row[kVectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) row[v] = load(b + v * kLanes<float>);
+        for (int v = 0; v < kVectors; ++v) {
+            row[v] = load(b + v * kLanes<float>);
+            __builtin_prefetch(b + v * kLanes<float> + kWinogradDepth * kVectors * kLanes<float>);
+        }
         const float* place = a + k;
 #pragma GCC unroll 14
         for (int r = 0; r < kRows; ++r) {
@@ -54,10 +60,11 @@ template <int kRows, int kVectors>
 }
 
 // The first kRows rows of c, or the kernel for fewer of them.
-template <bool kTransposed, int kVectors, int kRows = kWinogradRows>
+template <bool kTransposed, bool kAdds, int kVectors, int kRows = kWinogradRows>
 void winograd_rows(const sscaffe::WinogradProduct& p, int64_t first, int64_t rows) {
     if constexpr (kRows > 1) {
-        if (rows < kRows) return winograd_rows<kTransposed, kVectors, kRows - 1>(p, first, rows);
+        if (rows < kRows)
+            return winograd_rows<kTransposed, kAdds, kVectors, kRows - 1>(p, first, rows);
     }
     WinogradSums<kRows, kVectors> sums = {};
     if constexpr (kTransposed) {
@@ -70,18 +77,34 @@ void winograd_rows(const sscaffe::WinogradProduct& p, int64_t first, int64_t row
 #pragma GCC unroll 2
         for (int v = 0; v < kVectors; ++v) {
             float* place = p.c + (first + r) * p.c_step + v * kLanes<float>;
-            store(kTransposed ? load(place) + sums[r][v] : sums[r][v], place);
+            store(kAdds ? load(place) + sums[r][v] : sums[r][v], place);
         }
     }
 }
 
 // All rows, in parts of about the same size.
-template <bool kTransposed, int kVectors>
-void winograd_product(const sscaffe::WinogradProduct& p) {
+template <bool kTransposed, bool kAdds, int kVectors>
+void winograd_all_rows(const sscaffe::WinogradProduct& p) {
     const int64_t parts = (p.rows + kWinogradRows - 1) / kWinogradRows;
     for (int64_t i = 0; i < parts; ++i) {
         const int64_t first = p.rows * i / parts;
-        winograd_rows<kTransposed, kVectors>(p, first, p.rows * (i + 1) / parts - first);
+        winograd_rows<kTransposed, kAdds, kVectors>(p, first, p.rows * (i + 1) / parts - first);
+    }
+}
+
+// c = a * b.  Sums of many products are made of sums of some, which rounds less, and what is read
+// of b meanwhile stays near.
+template <int kVectors>
+void winograd_multiply(const sscaffe::WinogradProduct& p) {
+    const int64_t parts = (p.depth + kWinogradDepth - 1) / kWinogradDepth;
+    for (int64_t i = 0; i < parts; ++i) {
+        const int64_t first = p.depth * i / parts, last = p.depth * (i + 1) / parts;
+        sscaffe::WinogradProduct part = p;
+        part.depth = last - first;
+        part.a += first;
+        part.b += first * p.b_step;
+        i == 0 ? winograd_all_rows<false, false, kVectors>(part)
+               : winograd_all_rows<false, true, kVectors>(part);
     }
 }
 

@@ -351,14 +351,22 @@ class WinogradConvolution(WeightedPrimitive):
         batch: int,
         in_channels: int,
         out_channels: int,
+        group: int,
         input: Sizes,
         output: Sizes,
         kernel: Sizes,
         pad: Sizes,
         bias: bool,
-        relu: bool,
+        train: bool,
+        add: bool = ...,
+        relu: bool = ...,
+        blocks: bool = ...,
+        *,
         passes: tuple[bool, bool, bool],
     ) -> None: ...
+    @property
+    def prepared_layout(self) -> Layout | None: ...
+    def prepare(self, weights: Memory, prepared: Memory) -> None: ...
 
 class InnerProduct(WeightedPrimitive):
     def __init__(

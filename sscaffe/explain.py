@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sscaffe.blob import Param
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
-from sscaffe.sparsity import block_size
-from sscaffe.ssl.groups import MEANING
+from sscaffe.sparsity import block_size, is_structured
+from sscaffe.ssl.groups import meaning
 
 _Spec = caffe_pb2.BlockGroupLassoSpec
 
@@ -41,7 +41,7 @@ class Explanation:
 
 
 def explain(net: Net) -> list[Explanation]:
-    """Return the weight matrices of a net with their groups.
+    """Return the weight matrices of a net with their groups, and factors of Scale that have some.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def explain(net: Net) -> list[Explanation]:
         If blocks do not tile a matrix; the sentence has the sizes that would.
     """
     types = {layer.name: layer.type for layer in net.layers}
-    params = [p for p in net.learnable_params if p.learns and not p.index and len(p.shape) > 1]
+    params = [p for p in net.learnable_params if p.learns and not p.index and is_structured(p)]
     return [_explain(param, types[param.layer_name]) for param in params]
 
 
@@ -79,7 +79,15 @@ def _group(param: Param, spec: caffe_pb2.BlockGroupLassoSpec) -> Group:
         kernel = param.kernel_count
         note = f"not a channel: that is xdimen {kernel}" if kernel not in (1, xdimen) else ""
     count = rows // ydimen * (columns // xdimen)
-    return Group(named, MEANING[real], ydimen, xdimen, count, float(spec.block_decay_mult), note)
+    return Group(
+        named,
+        meaning(param, real, ydimen),
+        ydimen,
+        xdimen,
+        count,
+        float(spec.block_decay_mult),
+        note,
+    )
 
 
 def _kind_of(param: Param, ydimen: int, xdimen: int) -> str:

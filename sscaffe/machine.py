@@ -10,6 +10,9 @@ from pathlib import Path
 from sscaffe import _core
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
+# Found here, as a process that was just forked may not load anything: another thread of its parent
+# may have held the loader's lock.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
 _MEMINFO = ("/proc/meminfo", r"^MemAvailable:\s*(\d+) kB")
 _GROUP = (
     ("/sys/fs/cgroup/memory.max", r"^(\d+)"),
@@ -59,4 +62,5 @@ def give_back_memory() -> None:
 
 def end_with_parent() -> None:
     """Let a process that was just forked get SIGINT when its parent dies, as by SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT))
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT))

@@ -4,14 +4,19 @@ The file is ``auto.json`` in ``$SSCAFFE_CACHE``, else in ``$XDG_CACHE_HOME/sscaf
 ``~/.cache/sscaffe``. Whoever deletes it lets all be measured again.
 """
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sscaffe.errors import SscaffeError
 from sscaffe.files import write_atomically
 from sscaffe.glog import logger
+
+_TRIES, _PAUSE = 200, 0.01  # to get the lock, and seconds between them
 
 Times = dict[str, float]
 
@@ -49,11 +54,30 @@ def remember(key: str, times: Times) -> None:
     target = path()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may have written since; what it measured is kept.
-        merged = {**_load(target), **known}
-        write_atomically(target, json.dumps(merged, indent=1, sort_keys=True).encode())
+        with _alone(target):
+            # Another process may have written since; what it measured is kept.
+            merged = {**_load(target), **known}
+            write_atomically(target, json.dumps(merged, indent=1, sort_keys=True).encode())
     except (OSError, SscaffeError) as error:
         _warn(target, "cannot be written", error, "AUTO measures again in the next process")
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other processes, and threads, from writing meanwhile; wait for them, but not for long.
+
+    Without locks, or beside a process that was stopped, one might lose what another measured.
+    """
+    with target.with_suffix(".lock").open("w") as file:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            except OSError:  # This file system has none.
+                break
+        yield
 
 
 def _all() -> dict[str, Times]:

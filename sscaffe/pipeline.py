@@ -247,7 +247,9 @@ class Pipeline:
                 f"{path}: is not the state of a pipeline ({error}); choose another --out"
             ) from error
         asked = self.plan.as_json()
-        for name in asked:
+        # The baseline may be in training, but nobody has made anything of the rest.
+        names = asked if done else ("source", "weights")
+        for name in names:
             if plan.get(name) != asked[name]:
                 raise SscaffeError(
                     f"{path}: is of another run, with {name} {plan.get(name)!r} instead of "

@@ -76,6 +76,11 @@ def split_groups(matrix: Array, group: int) -> list[Array]:
     return [matrix[i * height : (i + 1) * height] for i in range(group)]
 
 
+def is_structured(param: Param) -> bool:
+    """Tell whether the zeros of a param are worth a look: a matrix, or what group lasso acts on."""
+    return len(param.shape) > 1 or bool(param.spec.block_group_lasso)
+
+
 def block_shape(
     kind: int, matrix_shape: tuple[int, int], group: int = 1, kernel_count: int = 1
 ) -> tuple[int, int]:

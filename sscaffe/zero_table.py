@@ -35,6 +35,11 @@ class Weights:
     macs: int = 0
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether it is one, and not the factors of Scale as a single column."""
+        return len(self.param.shape) > 1
+
+    @property
     def matrix(self) -> Array:
         """The weights: a row for each filter or neuron."""
         return self.param.host_data.reshape(self.param.matrix_shape)
@@ -64,13 +69,16 @@ class ZeroRow:
 
 
 def weights_of_net(net: Net) -> list[Weights]:
-    """Return the weight matrices of a net; shared ones once."""
+    """Return the weight matrices of a net; shared ones once.
+
+    Factors of Scale are among them where SSL acted on them, or left zeros.
+    """
     layers = dict(zip(net.layer_names, net.layers, strict=True))
     found = []
     for param in net.learnable_params:
-        if param.index or len(param.shape) < 2 or not param.learns:
-            continue
         layer = layers[param.layer_name]
+        if param.index or not param.learns or not _is_shown(param, layer.layer_param):
+            continue
         macs = getattr(layer, "macs", None)
         mode = layer.layer_param.connectivity_mode
         found.append(Weights(param, mode, macs() if macs else 0))
@@ -85,8 +93,20 @@ def weights_of_file(path: str | os.PathLike[str]) -> list[Weights]:
     WeightsError
         If the file cannot be read.
     """
-    layers = read_saved(path).values()
-    return [Weights(w, x.param.connectivity_mode) for x in layers if (w := x.weights) is not None]
+    found = [(saved.weights, saved.param) for saved in read_saved(path).values()]
+    return [
+        Weights(param, layer.connectivity_mode)
+        for param, layer in found
+        if param is not None and _is_shown(param, layer)
+    ]
+
+
+def _is_shown(param: Param, layer: caffe_pb2.LayerParameter) -> bool:
+    """Tell whether the first blob of a layer is a weight matrix, or factors that SSL may act on."""
+    if sparsity.is_structured(param):
+        return True
+    is_scale = layer.type == "Scale" and len(layer.bottom) < 2
+    return is_scale and (bool(layer.connectivity_mode) or not param.host_data.all())
 
 
 def zero_table(

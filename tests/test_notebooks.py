@@ -36,7 +36,8 @@ def test_runs_and_ends_in_a_figure(path, kernel):
         pytest.skip(f"no {needed}: set SSCAFFE_DATA")
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, config=kernel, timeout=SECONDS, resources=resources).execute()
+    patience = {"timeout": SECONDS, "startup_timeout": SECONDS, "iopub_timeout": SECONDS}
+    NotebookClient(notebook, config=kernel, resources=resources, **patience).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
     shown = [output.get("data", {}) for output in notebook.cells[-1].outputs]

@@ -4,6 +4,8 @@ python tools/bench_columns.py [--kind columns random] [--batch 1 32] [--layers c
 python tools/bench_columns.py --matrices FOLDER   # coo_conv1.weight ... in MatrixMarket's form
 
 Figures are ratios of the medians of runs that take turns, dense / mode: above 1 the mode is faster.
+Dense is oneDNN's direct convolution; the last column is for Winograd's algorithm, where the
+program would run that one instead.
 Weights are random, but those of ``--matrices``, which are of AlexNet.
 """
 
@@ -11,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from bench.one_layer import MODES, geometry, measure, prepare, read_matrix
+from bench.one_layer import AS_RUN, MODES, geometry, measure, prepare, read_matrix
 from bench.weights import conv_weights
 
 from sscaffe import _core
@@ -62,13 +64,14 @@ def main():
     modes = ["dense", *(mode for mode in args.modes if mode != "dense")]
     print(
         f"{'layer':<18}{'zeros':<16}{'N':>3}{'dense ms':>10}"
-        + "".join(f"{m:>15}" for m in modes[1:])
+        + "".join(f"{m:>15}" for m in [*modes[1:], AS_RUN])
     )
     for layer, g, zeros, weights in cases(args):
         for batch in args.batch:
             runs, _ = prepare(g, weights, batch, modes)
             times = measure(runs, args.rounds)
-            ratios = [f"{times['dense'] / times[m]:.2f}" if m in times else "-" for m in modes[1:]]
+            shown = [*modes[1:], AS_RUN]
+            ratios = [f"{times['dense'] / times[m]:.2f}" if m in times else "-" for m in shown]
             words = "".join(f"{ratio:>15}" for ratio in ratios)
             print(
                 f"{layer:<18}{zeros:<16}{batch:>3}{1e3 * times['dense']:>10.3f}{words}", flush=True

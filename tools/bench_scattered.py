@@ -1,28 +1,31 @@
-"""Time DIRECT_SCONV against the dense default, one convolution layer at a time.
+"""Time DIRECT_SCONV against oneDNN's dense convolution, one convolution layer at a time.
 
 python tools/bench_scattered.py [--batch 1 32] [--zeros 90 95] [--layers conv2] [--json]
 
 That many per cent of the weights are zero, anywhere. The machine may be shared, so the two take
 turns in one process, and what counts is the ratio of the medians. Both bottoms are in oneDNN's own
-layout, which a dense convolution before would leave; --plain gives DIRECT_SCONV plain ones.
+layout, which a dense convolution before would leave; --plain gives DIRECT_SCONV plain ones. Where
+the program would run the dense layer by Winograd's algorithm, "as run /" is that time over
+DIRECT_SCONV's.
 """
 
 import argparse
 import json
 
 import numpy as np
-from bench.one_layer import blob_of, in_native_layout, measure
+from bench.one_layer import AS_RUN, blob_of, in_native_layout, measure, only_onednn
 
 from sscaffe import _core
 from sscaffe.blob import Blob
 from sscaffe.conv import make_kernel
 from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
+from sscaffe.kernels import cpu_winograd
 from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2
 
 Mode = caffe_pb2.ConvolutionParameter
-MODES = {"dense": Mode.DIRECT_DCONV, "sparse": Mode.DIRECT_SCONV}
+MODES = {"dense": Mode.DIRECT_DCONV, "sparse": Mode.DIRECT_SCONV, AS_RUN: Mode.DIRECT_DCONV}
 
 # channels, filters, group, size, kernel, stride, pad
 LAYERS = {
@@ -52,10 +55,14 @@ def prepare(sizes, zeros, batch, plain):
     native = in_native_layout(bottom, g)
     runs = {}
     for name, mode in MODES.items():
+        if name == AS_RUN and not cpu_winograd.infers(g, batch):
+            continue
         kernel = make_kernel(mode, g, batch, cpu(), np.float32, TEST)
         source = bottom if plain and name == "sparse" else native
         arguments = (source, weights, bias, Blob((batch, g.out_channels, *g.output)))
         runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
+    with only_onednn():
+        runs["dense"]()
     return runs, 2 * batch * weights.count * int(np.prod(g.output))
 
 
@@ -73,12 +80,12 @@ def main():
     _core.set_num_threads(args.threads)
     rows = []
     if not args.json:
-        print("layer          N  zero %  dense ms  sparse ms  ratio  sparse GFLOP/s")
+        print("layer          N  zero %  dense ms  sparse ms  ratio  sparse GFLOP/s  as run /")
     for layer in args.layers:
         for batch in args.batch:
             for zeros in args.zeros:
                 runs, flops = prepare(LAYERS[layer], zeros, batch, args.plain)
-                dense, sparse = measure(runs, args.rounds).values()
+                dense, sparse, *as_run = measure(runs, args.rounds).values()
                 rows.append(
                     {
                         "layer": layer,
@@ -87,6 +94,7 @@ def main():
                         "dense_ms": 1e3 * dense,
                         "sparse_ms": 1e3 * sparse,
                         "ratio": dense / sparse,
+                        "as_run": [seconds / sparse for seconds in as_run],
                         "gflops": flops * (1 - zeros / 100) / sparse * 1e-9,
                     }
                 )
@@ -94,6 +102,7 @@ def main():
                     print(
                         "{layer:<12}{batch:>4}{zeros:>8.1f}{dense_ms:>10.3f}{sparse_ms:>11.3f}"
                         "{ratio:>7.2f}{gflops:>16.0f}".format(**rows[-1]),
+                        *(f"{ratio:>9.2f}" for ratio in rows[-1]["as_run"]),
                         flush=True,
                     )
     if args.json:

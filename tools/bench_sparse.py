@@ -6,9 +6,10 @@ Weights are random, with the zeros of Wen et al., "Learning Structured Sparsity 
 Networks", NIPS 2016, table 4: scattered ones (entries 1 and 4), or rows and columns of each group
 (2 and 5); those of LeNet are of this package's own training. The machine may be shared, so the
 kernels take turns in one process, and what counts is the ratio of the medians. A layer's speedup is
-that of its fastest kernel, dense if none is faster. Each kernel's bottom is in the layout that it
-reads: that of dense convolutions for the dense one and for LOWERED_CCNMM, plain for the others.
-SSCAFFE_BLAS chooses the matrix product of LOWERED_GEMM.
+that of its fastest kernel, dense if none is faster. Dense is oneDNN's direct convolution; where the
+program would run Winograd's algorithm, "as run /" is that time over the fastest of the others. Each
+kernel's bottom is in the layout that it reads: that of dense convolutions for the dense one and for
+LOWERED_CCNMM, plain for the others. SSCAFFE_BLAS chooses the matrix product of LOWERED_GEMM.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import json
 import statistics
 
 import numpy as np
-from bench.one_layer import MODES, geometry, measure, prepare
+from bench.one_layer import AS_RUN, MODES, geometry, measure, prepare
 from bench.weights import conv_weights
 
 from sscaffe import _core
@@ -55,9 +56,14 @@ def time_layer(path, zeros, batch, args):
     return times, kernels[best].description
 
 
+def fastest(times):
+    """Return what the fastest kernel takes, Winograd's left out."""
+    return min(time for mode, time in times.items() if mode != AS_RUN)
+
+
 def sums(layers):
     """Return what all layers, and those after the first, take, and the mean of the speedups."""
-    best = {name: min(times.values()) for name, times in layers.items()}
+    best = {name: fastest(times) for name, times in layers.items()}
     result = {}
     for title, names in (("all", list(layers)), ("but the first", list(layers)[1:])):
         total = sum(best[name] for name in names)
@@ -70,12 +76,13 @@ def sums(layers):
 
 def show(entry, batch, layers, notes):
     """Print the layers of an entry at a batch size, and their sums."""
-    modes = list(next(iter(layers.values())))
+    modes = [mode for mode in next(iter(layers.values())) if mode != AS_RUN]
     titles = "".join(f"{mode.lower():>15}" for mode in modes)
-    print(f"\nentry {entry}, N = {batch}, ms{titles}   dense /   gemm /")
+    print(f"\nentry {entry}, N = {batch}, ms{titles}   dense /   gemm /  as run /")
     for name, times in layers.items():
         cells = "".join(f"{times.get(mode, np.nan):>15.3f}" for mode in modes)
-        ratios = "".join(f"{times[base] / min(times.values()):>10.2f}" for base in BASES)
+        ratios = "".join(f"{times[base] / fastest(times):>10.2f}" for base in BASES)
+        ratios += f"{times[AS_RUN] / fastest(times):>10.2f}" if AS_RUN in times else f"{'-':>10}"
         print(f"{name:<20}{cells}{ratios}  {notes[name]}")
     for title, ratios in sums(layers).items():
         cells = "".join(f"{ratios[base]:>10.2f}" for base in BASES)

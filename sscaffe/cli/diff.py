@@ -30,6 +30,9 @@ def command(a: str, b: str, as_json: bool) -> int:
     1e-4). Layers are found by their names.
     """
     with options.logged():
+        for path in (a, b):
+            if not Path(path).exists():
+                raise DataError(f"{path}: cannot be read: no such file or directory")
         kinds = [Path(path).suffix in _PROTOTXT for path in (a, b)]
         if kinds[0] != kinds[1]:
             raise DataError(f"{b}: expected the same kind as {a}: two prototxts or two caffemodels")

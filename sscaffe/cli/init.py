@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from sscaffe import ssl
-from sscaffe.cli import options
+from sscaffe.cli import options, ssl_flags
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import DataError, SscaffeError
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
+from sscaffe.timing.inputs import ImageShape
 
 _EPILOG = (
     "Example: sscaffe init models/lenet/lenet_solver.prototxt --ssl filter,shape --out runs/lenet"
@@ -22,13 +23,14 @@ _LAMBDA = "Strength of group lasso; auto: where it weighs as much as the loss of
 
 @click.command(cls=CaffeCommand, short_help="Add SSL to a net.", epilog=_EPILOG)
 @click.argument("source", metavar="SOLVER|NET")
-@click.option("--ssl", "kinds", required=True, metavar="KINDS", help=", ".join(ssl.KINDS) + ".")
+@ssl_flags.kinds
 @click.option("--layers", default="", metavar="NAMES", help="Which, with commas and wildcards.")
 @click.option("--lambda", "strength", default="", metavar="NUMBER|auto", help=_LAMBDA)
 @options.weights(required=False)
 @click.option("--batches", default=10, metavar="NUMBER", help="For --lambda auto.")
 @click.option("--proximal", is_flag=True, help="Take proximal steps: exact zeros, no threshold.")
 @click.option("--out", default="", metavar="DIR", help="Where to write; where SOLVER is if unset.")
+@options.shape
 @options.force
 @options.as_json
 def command(source: str, as_json: bool, **flags: Any) -> int:
@@ -54,6 +56,7 @@ def init(
     batches: int,
     proximal: bool,
     out: str,
+    shape: str | None,
     force: bool,
 ) -> dict[str, Any]:
     """Do what the command says; see its flags.
@@ -66,11 +69,11 @@ def init(
     base = ssl.read_base(source)
     groups = ssl.choose_groups(base.net, options.split(kinds), options.split(layers))
     net = ssl.ssl_net(base.net, groups)
-    described = _described(net)
+    described = _described(net, options.image_shape(shape))
     measured: ssl.Balance | None = None
     if strength == "auto" or (weights and not strength):
-        if batches < 1:
-            raise SscaffeError(f"batches: expected 1 or more, got {batches}")
+        if not weights:
+            logger.warning("lambda: auto of weights that are not trained; name some by --weights")
         measured = ssl.balance(net, options.split(weights), batches, base.net_file)
     value = measured.strength if measured else _number(strength, base.solver.weight_decay)
     recipe = ssl.write_recipe(
@@ -98,9 +101,9 @@ def init(
     }
 
 
-def _described(net: caffe_pb2.NetParameter) -> list[ssl.GroupRow]:
+def _described(net: caffe_pb2.NetParameter, image_shape: ImageShape | None) -> list[ssl.GroupRow]:
     try:
-        return ssl.describe_groups(net)
+        return ssl.describe_groups(net, image_shape)
     except DataError as error:
         logger.warning("the groups cannot be counted here: %s", error)
         return []

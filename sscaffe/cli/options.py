@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from sscaffe.data.sources import leveldb_refusal
 from sscaffe.device import Device, allow_tf32, cpu, gpu, gpu_count
@@ -147,7 +148,9 @@ def image_shape(text: str | None) -> tuple[int, int, int] | None:
 
 
 def positive(flag: str, text: str, otherwise: str = "") -> float:
-    """Return the number above 0 that a flag asks for; `otherwise` says what else it may be.
+    """Return the number above 0, in single precision too, that a flag asks for.
+
+    `otherwise` says what else it may be.
 
     Raises
     ------
@@ -158,7 +161,8 @@ def positive(flag: str, text: str, otherwise: str = "") -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
+    least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    if not least <= value <= most:
         words = f"a number above 0 {otherwise}".rstrip()
         raise SscaffeError(f"{flag}: expected {words}, got {text!r}")
     return value

@@ -1,12 +1,17 @@
 """Train, sparsify, fine-tune, squeeze and time a net: one job that can be stopped and go on."""
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sscaffe import pipeline, ssl
-from sscaffe.cli import options
+from sscaffe import pipeline
+from sscaffe.cli import options, ssl_flags
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.cli.settings import apply_settings
@@ -20,6 +25,7 @@ from sscaffe.progress import progress
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import read_net
 from sscaffe.solver import Solver
+from sscaffe.solver.settings import checked
 from sscaffe.timing import fill_inputs, stand_in_for_missing_data, time_in_turns
 
 _EPILOG = (
@@ -31,10 +37,13 @@ _SET = "Change the solver of SSL, as in target_flops=0.25."
 _STAGES = f"Only these: {', '.join(pipeline.STAGES)}."
 _RUNS = 50  # of each net that is timed
 
+Later = dict[str, Callable[[pipeline.Pipeline], pipeline.Stage]]
+"""What the stages after the trainings do."""
+
 
 @click.command(cls=CaffeCommand, short_help="Train, sparsify, fine-tune, squeeze.", epilog=_EPILOG)
 @click.argument("solver", metavar="SOLVER")
-@click.option("--ssl", "kinds", required=True, metavar="KINDS", help=", ".join(ssl.KINDS) + ".")
+@ssl_flags.kinds
 @click.option("--out", required=True, metavar="DIR", help="The folder of the run.")
 @click.option("--layers", default="", metavar="NAMES", help="Which, with commas and wildcards.")
 @click.option("--lambda", "strength", default="auto", metavar="NUMBER|auto", help=_LAMBDA)
@@ -43,18 +52,20 @@ _RUNS = 50  # of each net that is timed
 @options.weights(required=False)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help=_SET)
 @click.option("--stages", default="", metavar="NAMES", help=_STAGES)
-@click.option("--log", default="", metavar="FILE", help="Write the log to this file as well.")
+@click.option("--log", default="", metavar="FILE", help="Of the log; in DIR by default.")
 @options.as_json
 def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags: Any) -> int:
     """Train the net of SOLVER, make it sparse, fine-tune, squeeze and time it.
 
     Run the same command again to go on where it was stopped. With --weights, the baseline is
-    trained already. The folder gets nets, solvers, snapshots and pipeline.json.
+    trained already. The folder gets nets, solvers, snapshots, pipeline.json and pipeline.log, which
+    sscaffe report shows.
     """
     stopped: list[int] = []
     with options.logged(log):
         plan = _plan(solver, **flags)
-        later = {"squeeze": _squeeze, "time": _time}
+        quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        later: Later = {"squeeze": partial(_squeeze, quiet), "time": _time}
 
         def train(one: Solver, state: str) -> bool:
             status = _train(one, state)
@@ -62,8 +73,10 @@ def command(solver: str, out: str, stages: str, log: str, as_json: bool, **flags
             return not status
 
         job = pipeline.Pipeline(plan, Path(out), later, train, apply_settings)
+        _check(job)
         job.prepare()
-        job.run(options.split(stages) or pipeline.STAGES)
+        with _also_logged("" if log else str(job.folder / "pipeline.log")):
+            job.run(options.split(stages) or pipeline.STAGES)
     print_json(job.done) if as_json else _print(job)
     if stopped:
         click.echo("stopped: run the same command again to go on", err=True)
@@ -84,8 +97,6 @@ def _plan(
     number: float | None = None
     if strength != "auto":
         number = options.positive("lambda", strength, "or auto")
-    # What is wrong is said before anything is trained.
-    apply_settings(caffe_pb2.SolverParameter(), settings)
     return pipeline.Plan(
         source=solver,
         weights=weights,
@@ -98,6 +109,28 @@ def _plan(
     )
 
 
+@contextlib.contextmanager
+def _also_logged(path: str) -> Iterator[None]:
+    """Log to a file as well, if there is one."""
+    handler = options.log_to_file(path) if path else None
+    try:
+        yield
+    finally:
+        if handler:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _check(job: pipeline.Pipeline) -> None:
+    """Say what is wrong before anything is trained."""
+    if job.plan.batches < 1:
+        raise SscaffeError(f"batches: expected 1 or more, got {job.plan.batches}")
+    settings = caffe_pb2.SolverParameter()
+    settings.CopyFrom(job.base.solver)
+    apply_settings(settings, job.plan.settings)
+    checked(settings)
+
+
 def _train(solver: Solver, state: str) -> int:
     """Train until the end or a signal; return the exit status."""
     signals = Signals(solver, "stop", "snapshot")
@@ -108,12 +141,15 @@ def _train(solver: Solver, state: str) -> int:
     return signals.status
 
 
-def _squeeze(job: pipeline.Pipeline) -> pipeline.Stage:
+def _squeeze(quiet: AbstractContextManager[Any], job: pipeline.Pipeline) -> pipeline.Stage:
     from sscaffe.cli import main
 
     net, weights = job.folder / "squeezed.prototxt", job.folder / "squeezed.caffemodel"
     words = ["squeeze", "--model", job.base.net_file, "--weights", job.weights("finetune")]
-    if status := main([*words, "--force", "--out-model", str(net), "--out-weights", str(weights)]):
+    words += ["--force", "--out-model", str(net), "--out-weights", str(weights)]
+    with quiet:
+        status = main(words)
+    if status:
         raise SscaffeError(f"squeeze: ended with status {status}")
     return {"net": str(net), "weights": str(weights)}
 

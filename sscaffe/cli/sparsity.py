@@ -48,7 +48,8 @@ def command(
 ) -> int:
     """Show the zeros of each weight matrix of the caffemodel WEIGHTS, by the layer's name.
 
-    A row is a filter or neuron, a column one weight of all filters. Structured: how much less there
+    A row is a filter or neuron, a column one weight of all filters; of Scale, where SSL acted on it
+    or left zeros, a row is a factor. Structured: how much less there
     is to compute without zero rows and columns; ideal: without any zero. Frozen: the share that the
     layer's connectivity_mode would keep at zero in training, and what each mode would. NET adds
     groups, blocks and modes that the caffemodel does not tell.
@@ -93,6 +94,7 @@ def read_matrices(
 
 
 def _draw(found: Sequence[tables.Weights], folder: Path, *, force: bool) -> list[str]:
+    found = [one for one in found if one.is_matrix]
     names = [one.param.layer_name.replace("/", "_") for one in found]
     paths = [folder / f"{name}.png" for name in names]
     try:

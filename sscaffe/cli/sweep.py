@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from sscaffe import pipeline, ssl, sweep
-from sscaffe.cli import options
+from sscaffe import pipeline, sweep
+from sscaffe.cli import options, ssl_flags
 from sscaffe.cli.flags import CaffeCommand
 from sscaffe.cli.results import print_json, print_table
 from sscaffe.errors import SscaffeError
@@ -31,7 +31,7 @@ _SCORE = "The output of the test net to look at; higher is better, but for a los
 
 @click.command(cls=CaffeCommand, short_help="Try many lambdas.", epilog=_EPILOG)
 @click.argument("solver", metavar="SOLVER")
-@click.option("--ssl", "kinds", required=True, metavar="KINDS", help=", ".join(ssl.KINDS) + ".")
+@ssl_flags.kinds
 @click.option("--lambda", "span", required=True, metavar="LOW:HIGH:log|lin", help="Which.")
 @click.option("--out", required=True, metavar="DIR", help="The folder of the sweep.")
 @click.option("--trials", default=12, metavar="NUMBER", help="How many lambdas.")

@@ -9,11 +9,12 @@ from functools import partial
 
 from sscaffe.generate.imagenet import classify, images, steps
 from sscaffe.generate.layers import Layers, gaussian
-from sscaffe.generate.model import Groups, Model
+from sscaffe.generate.model import Model
+from sscaffe.group_specs import Factors
 
 # Wen et al., NIPS 2016: the wider a shape's column, the stronger its lasso; conv1 and conv5 keep
 # what the image and the first inner product need.
-_GROUPS: Mapping[str, Groups] = {
+_GROUPS: Mapping[str, Factors] = {
     "conv1": {"FILTER": 1},
     "conv2": {"SHAPE": 1, "FILTER": 1},
     "conv3": {"SHAPE": 1.7321, "FILTER": 1},

@@ -7,12 +7,8 @@ from typing import Any
 from google.protobuf import text_format
 
 from sscaffe.generate.layers import Layers
+from sscaffe.group_specs import Factors, add_groups, freeze
 from sscaffe.proto import caffe_pb2
-
-Groups = Mapping[str, float]
-"""Kinds of group lasso, such as FILTER, and the factor of each on block_group_decay."""
-
-_Spec = caffe_pb2.BlockGroupLassoSpec
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Model:
     body : callable
         Adds the layers between data and losses, and in training the losses too; called with
         whether it is for training; returns the layers and the blob with a score for each class.
-    groups : mapping of layer to Groups
+    groups : mapping of layer to Factors
         What group lasso pushes to zero.
     connectivity : str
         The connectivity_mode of fine-tuning, for the layers of `frozen`.
@@ -67,7 +63,7 @@ class Model:
     body: Callable[[bool], tuple[Layers, str]]
     data: Data
     solvers: Mapping[str, Mapping[str, Any]]
-    groups: Mapping[str, Groups] = field(default_factory=dict)
+    groups: Mapping[str, Factors] = field(default_factory=dict)
     connectivity: str = "DISCONNECTED_GRPWISE"
     frozen: tuple[str, ...] = ()
 
@@ -126,21 +122,13 @@ def _deploy(model: Model) -> caffe_pb2.NetParameter:
 
 def _with_groups(model: Model) -> caffe_pb2.NetParameter:
     net = _training(model)
-    for layer in net.layer:
-        for kind, factor in model.groups.get(layer.name, {}).items():
-            spec = layer.param[0].block_group_lasso.add(group=_Spec.GroupKind.Value(kind))
-            layer.param[0].decay_mult = 0  # Group lasso takes its place.
-            if factor != 1:
-                spec.block_decay_mult = factor
+    add_groups(net, model.groups)
     return net
 
 
 def _with_connectivity(model: Model) -> caffe_pb2.NetParameter:
     net = _training(model)
-    mode = caffe_pb2.LayerParameter.ConnectivityMode.Value(model.connectivity)
-    for layer in net.layer:
-        if layer.name in (model.frozen or model.groups):
-            layer.connectivity_mode = mode  # type: ignore[assignment]
+    freeze(net, model.frozen or model.groups, model.connectivity)
     return net
 
 

@@ -9,7 +9,8 @@ from functools import partial
 from sscaffe.errors import UnsupportedError
 from sscaffe.generate.imagenet import steps
 from sscaffe.generate.layers import Layers, filler
-from sscaffe.generate.model import Data, Groups, Model
+from sscaffe.generate.model import Data, Model
+from sscaffe.group_specs import depth_groups
 from sscaffe.proto import caffe_pb2
 
 _WIDTHS = (16, 32, 64)
@@ -25,8 +26,7 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
         Blocks of each of the three widths; 3 makes ResNet-20.
     learn_depth : bool
         Put a group lasso on every convolution of a block as a whole, and on the factors of the
-        Scale layer behind it, so that blocks vanish and leave their shortcuts. Convolutions alone
-        would not: BatchNorm makes up for weights that shrink, and their gradient grows meanwhile.
+        Scale layer behind it, so that blocks vanish and leave their shortcuts; see `depth_groups`.
     iterations : int
         Of the baseline. Those of SSL are as many, those of fine-tuning half as many again.
 
@@ -40,7 +40,8 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
     if iterations < 1:
         raise UnsupportedError(f"iterations: expected at least 1, got {iterations}")
     body = partial(_body, n)
-    convolutions = [layer.name for layer in body(False)[0].net.layer if layer.type == "Convolution"]
+    net = body(False)[0].net
+    convolutions = [layer.name for layer in net.layer if layer.type == "Convolution"]
     solvers = {"": _solver(0.1, (1 / 2, 3 / 4), iterations)}
     if learn_depth:
         solvers["ssl"] = _solver(
@@ -52,6 +53,7 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
         )
         solvers["finetune"] = _solver(0.01, (1 / 3, 2 / 3), iterations * 3 // 2)
     in_blocks = [name for name in convolutions if name.endswith(("conv1", "conv2")) and "/" in name]
+    groups = depth_groups(net, in_blocks) if learn_depth else {}
     return Model(
         name=f"resnet{6 * n + 2}",
         title=f"ResNet-{6 * n + 2}",
@@ -67,15 +69,10 @@ def resnet(n: int = 3, *, learn_depth: bool = False, iterations: int = 64_000) -
             test_mean=f"{_FOLDER}/cifar10_mean.binaryproto",
             crop=(True, False),
         ),
-        groups=_depth_groups(in_blocks) if learn_depth else {},
-        frozen=tuple(convolutions),
+        groups=groups,
+        frozen=(*convolutions, *(name for name in groups if name not in convolutions)),
         solvers=solvers,
     )
-
-
-def _depth_groups(convolutions: list[str]) -> dict[str, Groups]:
-    groups: dict[str, Groups] = {name: {"DEPTH": 0.3} for name in convolutions}
-    return groups | {f"{name}/scale": {"DEPTH": 1} for name in convolutions}
 
 
 def _solver(

@@ -27,6 +27,7 @@ from sscaffe.kernels import (
     UpdateOperator,
     clock,
     cpu_blas,
+    cpu_winograd,
 )
 from sscaffe.kernels.cpu_channels import BatchNorm, Scale
 from sscaffe.kernels.cpu_concat import ChannelConcat
@@ -52,7 +53,7 @@ Array = npt.NDArray[Any]
 
 def place() -> str:
     """See `Kernels.place`."""
-    return machine.place()
+    return f"{machine.place()}, {cpu_winograd.place()}"
 
 
 def synchronize() -> None:

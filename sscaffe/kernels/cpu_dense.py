@@ -9,6 +9,7 @@ from sscaffe.kernels.tape import run
 if TYPE_CHECKING:
     from sscaffe.blob import Blob
     from sscaffe.geometry import ConvGeometry
+    from sscaffe.tensor import Tensor
 
 Shape = tuple[int, ...]
 
@@ -103,10 +104,14 @@ class _Weighted:
         run(
             primitive.forward,
             bottom.data_tensor.memory(bottom.shape),
-            weights.data_tensor.settle(self._weights_layout, weights.shape),
+            self._operand(primitive, weights),
             None if bias is None else bias.data_tensor.memory(bias.shape),
             out,
         )
+
+    def _operand(self, primitive: "_core.WeightedPrimitive", weights: "Blob") -> "_core.Memory":
+        """Return the weights for a forward pass."""
+        return weights.data_tensor.settle(self._weights_layout, weights.shape)
 
     def backward_data(self, top: "Blob", weights: "Blob", bottom: "Blob") -> None:
         """See `ConvolutionOperator.backward_data`."""
@@ -140,11 +145,14 @@ class _Weighted:
 
 
 class DenseConvolution(_Weighted):
-    """oneDNN's direct convolution of one, two or three spatial axes; or Winograd's, in TRAIN."""
+    """oneDNN's direct convolution of one, two or three spatial axes; or Winograd's of two."""
 
     def __init__(self, geometry: "ConvGeometry", batch: int, train: bool) -> None:
         super().__init__(train)
         self._geometry, self._batch = geometry, batch
+        self._keeps_weights = not train and cpu_winograd.keeps_weights(geometry, batch)
+        self._prepared: _core.Memory | None = None  # the weights, as Winograd's algorithm has them
+        self._prepared_from: tuple[Tensor, int] | None = None
 
     def _likes_blocks(self, bottom: "Blob", top: "Blob") -> bool:
         # In a compact net a top may be made where a Concat would copy it to, if the channels of an
@@ -155,22 +163,42 @@ class DenseConvolution(_Weighted):
             return False
         return top.data_tensor.is_piece or x.memory(bottom.shape).layout.channel_block > 1
 
+    def _operand(self, primitive: "_core.WeightedPrimitive", weights: "Blob") -> "_core.Memory":
+        if not self._keeps_weights or not isinstance(primitive, _core.WinogradConvolution):
+            return super()._operand(primitive, weights)
+        layout = primitive.prepared_layout
+        if layout is None:
+            return super()._operand(primitive, weights)
+        tensor, source = weights.data_tensor, (weights.data_tensor, weights.data_version)
+        kept = self._prepared
+        if kept is None or source != self._prepared_from or kept.layout != layout:
+            kept = _core.Memory(layout, _core.aligned_array(layout.stored, tensor.dtype))
+            primitive.prepare(tensor.memory(weights.shape), kept)
+            self._prepared, self._prepared_from = kept, source
+        return kept
+
     def _make(self, wanted: _Wanted) -> "_core.WeightedPrimitive":
         g = self._geometry
-        # Where nothing is trained, the more exact results are worth more than the time.
-        trains = self._train and not wanted.add
-        passes = cpu_winograd.passes(g, self._batch) if trains else cpu_winograd.NONE
+        passes = cpu_winograd.NONE
+        if self._train and not wanted.add:
+            passes = cpu_winograd.passes(g, self._batch)
+        elif not wanted.train and cpu_winograd.infers(g, self._batch):
+            passes = cpu_winograd.FORWARD
         if any(passes):
             return _core.WinogradConvolution(
                 batch=self._batch,
                 in_channels=g.in_channels,
                 out_channels=g.out_channels,
+                group=g.group,
                 input=g.input,
                 output=g.output,
                 kernel=g.kernel,
                 pad=g.pad,
                 bias=wanted.bias,
+                train=wanted.train,
+                add=wanted.add,
                 relu=wanted.relu,
+                blocks=wanted.blocks,
                 passes=passes,
             )
         return _core.Convolution(

@@ -23,6 +23,7 @@ _POLL = 0.05
 _LATE = 2.0  # seconds that news may take
 _LEAVING = 60.0  # seconds for mpiexec to end once all ranks have told that they do
 _GRACE = 1.0  # for mpiexec to end by itself once a rank has given up
+_READING = 10.0  # for what was written before the end to be shown
 _CHUNK = 1 << 16
 _FAILED = 255  # Hydra's status, and that of ssh, where ranks cannot be started or are lost
 _DEADLY = (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)
@@ -120,7 +121,7 @@ class Run:
                 self._process.wait(_GRACE)
         kill_all(self._token)
         self._process.wait()
-        self._reader.join(_GRACE)
+        self._reader.join(_READING)  # not for ever: somebody else may hold the stream
         reason = reason or self._listen(0)  # its last words
         if reason:
             return Ended(STALLED, reason, self._steps)

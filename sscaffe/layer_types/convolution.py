@@ -40,7 +40,7 @@ class ConvolutionLayer(Layer):
         if param.relu:
             raise UnsupportedError(f"relu: {self.type} has no rectifier; put a ReLU layer after it")
         self._key: tuple[Shape, int] | None = None
-        self._hands_on_native = False
+        self._hands_on_native = self._is_repeated = False
         self.axis = canonical_axis(param.axis, bottom[0].ndim)
         self._spatial_axes = bottom[0].ndim - self.axis - 1
         self._read_sizes(param)
@@ -163,6 +163,11 @@ class ConvolutionLayer(Layer):
         """Know that who reads the top is faster where it is in the layout of dense kernels."""
         self._hands_on_native = self.kernel.hands_on_native = True
 
+    def be_repeated(self) -> None:
+        """Know that a compact net runs the kernel from now on."""
+        self._is_repeated = True
+        self.kernel.be_repeated()
+
     def _make_kernel(self, bottom: list[Blob]) -> None:
         shape = bottom[0].shape
         for i, blob in enumerate(bottom):
@@ -180,6 +185,8 @@ class ConvolutionLayer(Layer):
             self.kernel = self._kernel_for(key[0], batch)
             self.kernel.layer_name = self.name
             self.kernel.hands_on_native = self._hands_on_native
+            if self._is_repeated:
+                self.kernel.be_repeated()
         self._key = key
 
     def _may_keep_kernel(self, key: tuple[Shape, int]) -> bool:

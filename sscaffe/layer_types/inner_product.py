@@ -41,6 +41,7 @@ class InnerProductLayer(Layer):
         if self.phase == TEST and not param.HasField("gemm_mode"):
             self.kernel_class = AutoIp
         self._kernel: IpKernel | None = None
+        self._is_repeated = False
         if not self.blobs:
             shape = (self.outputs, self.inputs)
             self.add_param(shape[::-1] if self.transpose else shape, param.weight_filler)
@@ -68,6 +69,13 @@ class InnerProductLayer(Layer):
         sizes = sizes or self.kernel.sizes
         self._kernel = kernel_class(sizes, self.device, self.dtype, self.phase)
         self._kernel.layer_name = self.name
+        if self._is_repeated:
+            self._kernel.be_repeated()
+
+    def be_repeated(self) -> None:
+        """Know that a compact net runs the kernel from now on."""
+        self._is_repeated = True
+        self.kernel.be_repeated()
 
     def _may_keep_kernel(self, sizes: IpSizes) -> bool:
         """Let a kernel that alone has the weights go on with another batch, if it can."""

@@ -17,6 +17,14 @@ class HandsOn(Protocol):
         """Know that who reads the top is faster where it is in the layout of dense kernels."""
 
 
+@runtime_checkable
+class Repeated(Protocol):
+    """A layer for which it matters if a compact net runs it."""
+
+    def be_repeated(self) -> None:
+        """Know that a compact net runs it from now on."""
+
+
 def tell_readers(steps: Sequence[Step]) -> None:
     """Tell each convolution if a layer that is faster in the dense layout reads its top."""
     for place, step in enumerate(steps):

@@ -11,7 +11,7 @@ from sscaffe.errors import UnsupportedError
 from sscaffe.layer import TEST
 from sscaffe.net import joining
 from sscaffe.net.fusion import Absorbing, FusedStep, Sharing, find_chains
-from sscaffe.net.layouts import tell_readers
+from sscaffe.net.layouts import Repeated, tell_readers
 from sscaffe.net.norm_step import NormStep, find_norm_steps
 from sscaffe.net.step import Step
 
@@ -72,6 +72,10 @@ class Plan:
         units = [Unit(step, (i,)) for i, step in enumerate(steps) if i not in taken]
         units.extend(chained)
         self.units = sorted(units, key=lambda unit: unit.places[-1])
+        if self.is_compact:
+            for step in steps:
+                if isinstance(step.layer, Repeated):
+                    step.layer.be_repeated()
         self._arena = Arena()
         self._joined: list[Joined] = []
         # CuPy's pool gives memory again by itself.

@@ -35,8 +35,10 @@ class SavedLayer:
 
     @property
     def weights(self) -> Param | None:
-        """Its weight matrix, or None if it has none."""
-        if not self.arrays or self.arrays[0].ndim < 2 or self.arrays[0].size == 0:
+        """Its weight matrix, or the factors of Scale as one; None if it has none."""
+        if not self.arrays or self.arrays[0].size == 0:
+            return None
+        if self.arrays[0].ndim < 2 and self.param.type != "Scale":
             return None
         array, layer = self.arrays[0], self.param
         blob = Blob(array.shape, array.dtype)

@@ -4,8 +4,14 @@ Every MPI brings the stderr of its ranks to where it was started, from whatever 
 else has to be opened or found. The launcher takes the news out of what it shows.
 """
 
+import array
+import contextlib
+import fcntl
 import os
 import re
+import stat
+import termios
+import time
 from dataclasses import dataclass
 
 LAUNCH = "SSCAFFE_LAUNCH"
@@ -19,6 +25,7 @@ _NEWS = re.compile(rb"\x1e(\w+) (\d+) ([\d.]+) (\d+) ([\w.:-]*)\x1f")
 _BEGUN = re.compile(rb"\x1e[\w .:-]{0,120}\Z")
 _ODD = re.compile(r"[^\w.:-]", re.ASCII)
 _LONGEST = 60  # characters of a place
+_LOOK = 0.01  # seconds
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,30 @@ def tell(news: News) -> None:
         at = _ODD.sub("_", news.at[-_LONGEST:])
         text = f"\x1e{news.kind} {news.rank} {news.silence:.1f} {news.steps} {at}\x1f"
         os.write(2, text.encode())  # short enough to stay in one piece
+
+
+def wait_until_read(seconds: float) -> None:
+    """Wait until what was written to stderr and stdout is read, where a pipe takes it.
+
+    Launchers take a rank's pipes; Hydra drops what is left in them when a rank aborts.
+
+    Parameters
+    ----------
+    seconds : float
+        After which it is given up.
+    """
+    end = time.monotonic() + seconds
+    while any(map(_unread, (1, 2))) and time.monotonic() < end:
+        time.sleep(_LOOK)
+
+
+def _unread(descriptor: int) -> int:
+    """Return the bytes in a pipe."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
 
 
 class Ear:

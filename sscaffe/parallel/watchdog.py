@@ -16,7 +16,7 @@ from typing import Self
 
 from sscaffe.errors import SscaffeError
 from sscaffe.glog import logger
-from sscaffe.parallel.news import DEADLINE, News, tell
+from sscaffe.parallel.news import DEADLINE, News, tell, wait_until_read
 
 STALLED = 75
 """The exit status of a rank that made no step in time; EX_TEMPFAIL of sysexits.h."""
@@ -26,7 +26,7 @@ PATIENCE = 600.0  # and what comes before the first, and a snapshot
 FACTOR = 10  # how many times the median a step may take
 REMEMBERED = 101  # steps that the median is of
 LONGEST_TICK = 1.0  # seconds from one look to the next
-_LOGGING = 1.0  # seconds to say why
+_LOGGING = 1.0  # seconds to say why, and again to tell the launcher
 _GIVING_WAY = 1.0  # seconds for the rank that others wait for to say why
 
 
@@ -88,13 +88,13 @@ class Watchdog:
 
     def step(self) -> None:
         """Tell that a step has ended, and the next begins."""
-        now = time.monotonic()
+        duration = time.monotonic() - self._begin
+        self.feed()  # before the limit gets less, for which too much may have passed already
         if self._steps:
-            self._durations.append(now - self._begin)
+            self._durations.append(duration)
             if self._given is None:
                 self.deadline = max(FLOOR, FACTOR * statistics.median(self._durations))
         self._steps += 1
-        self.feed()
         if self._steps == 1:
             self._tell("alive")  # From now on, another try may come further.
 
@@ -137,9 +137,11 @@ class Watchdog:
             now = time.monotonic()
             # A longer gap is one in which this process was stopped, as a batch system may.
             waited, last = waited + min(now - last, 2 * tick), now
+            # Read before the meals: what makes it less, makes it after one.
+            limit = self.limit + (_GIVING_WAY if self._waiting else 0)
             if seen != self._meals:
                 waited, seen = 0.0, self._meals
-            if waited > self.limit + (_GIVING_WAY if self._waiting else 0):
+            if waited > limit:
                 self._expire(waited)
                 return
             self._tell("alive")
@@ -151,14 +153,16 @@ class Watchdog:
         tell(News(kind, self._rank, silence, self._steps, "" if self._waiting else self._place()))
 
     def _expire(self, waited: float) -> None:
-        # Whoever stalls may hold the lock of the log, or nobody reads it.
-        last_words = threading.Thread(target=self._explain, args=(waited,), daemon=True)
-        last_words.start()
-        last_words.join(_LOGGING)
+        # Who stalls may hold the lock of the log, or nobody reads it. The launcher is told last,
+        # as it leaves the ranks no time.
+        for words in (lambda: self._explain(waited), lambda: self._tell("expired")):
+            thread = threading.Thread(target=words, daemon=True)
+            thread.start()
+            thread.join(_LOGGING)
+        wait_until_read(_LOGGING)
         self._leave(STALLED)
 
     def _explain(self, waited: float) -> None:
-        self._tell("expired")
         logger.error(
             "no step on rank %d for %.1f s after step %d, where %.1f s are allowed: it %s %s; %s; "
             "this rank ends",

@@ -3,6 +3,7 @@
 All calls of MPI are made by the main thread.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from sscaffe.errors import SscaffeError, UnsupportedError
+from sscaffe.parallel.news import wait_until_read
 
 if TYPE_CHECKING:  # The command line asks who it is before it needs NumPy.
     import numpy.typing as npt
@@ -25,8 +27,11 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 # Of the processes on this machine: MPICH and Intel MPI, Open MPI, Slurm.
 _HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
 _PLACES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
-_HEARD = 0.5  # seconds after which the launcher has passed on what was said
-_TURN = 1.0  # seconds after which rank 0 has spoken and ended the job
+_READ = 10.0  # seconds that the launcher gets to take what was said
+_HEARD = 0.5  # seconds after which it has passed that on
+_TURN = 1.0  # seconds after which rank 0 has not met the error
+_SPEAKING = 30.0  # seconds that it takes to speak and to end the job, if it has
+_LOOK = 0.01  # seconds
 _INTERRUPTED = 130
 
 
@@ -125,6 +130,8 @@ class MpiWorld(World):
 
     def __init__(self, mpi: Any) -> None:
         self._mpi, self._comm = mpi, mpi.COMM_WORLD
+        self._errors = self._comm.Dup()  # whatever is on its way elsewhere
+        self._told: list[Any] = []  # of MPI's requests
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self.place = _first_number(os.environ, _PLACES)
 
@@ -167,13 +174,23 @@ class MpiWorld(World):
         """See `World.abort`."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        wait_until_read(_READ)
         time.sleep(_HEARD)
         self._comm.Abort(status)
 
     def wait_turn(self) -> None:
         """See `World.wait_turn`."""
-        if not self.is_first:
-            time.sleep(_TURN)
+        with contextlib.suppress(self._mpi.Exception):  # MPI's error is told as well.
+            if self.is_first:
+                word = numbers("b", [1])
+                self._told = [self._errors.Isend(word, dest=rank) for rank in range(1, self.size)]
+                return
+            end = time.monotonic() + _TURN
+            while time.monotonic() < end:
+                if self._errors.Iprobe(source=0):
+                    time.sleep(_SPEAKING)
+                    return
+                time.sleep(_LOOK)
 
 
 _world = World()

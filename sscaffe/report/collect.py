@@ -15,6 +15,9 @@ from sscaffe.zero_table import Weights, weights_of_file
 
 _SNAPSHOT = re.compile(r"Snapshotting to (?:binary proto|HDF5) file (\S+\.caffemodel(?:\.h5)?)")
 
+# What a pipeline logs before each training; one log may hold several.
+_STAGE = re.compile(r"^I.*\] (baseline|ssl|finetune): begins$", re.MULTILINE)
+
 
 @dataclass
 class Run:
@@ -86,11 +89,25 @@ def _read_log(run: Run, path: Path) -> list[Path]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    log = parse_training_log(text.split("\n"), datetime.fromtimestamp(path.stat().st_mtime).year)
-    if log.train or log.test:
-        run.logs[path.stem] = log
+    year = datetime.fromtimestamp(path.stat().st_mtime).year
+    for stage, part in _trainings(text).items():
+        log = parse_training_log(part.split("\n"), year)
+        if log.train or log.test:
+            run.logs[f"{path.stem}: {stage}" if stage else path.stem] = log
     named = [Path(name) for name in _SNAPSHOT.findall(text)]
     return [place for n in named for place in (n, path.parent / n.name) if place.is_file()][-1:]
+
+
+def _trainings(text: str) -> dict[str, str]:
+    """Return the log of each training, by the stage of the pipeline if it is one of several.
+
+    A stage that was stopped and went on later is one training.
+    """
+    before, *rest = _STAGE.split(text)
+    found = {"": before}
+    for stage, part in zip(rest[::2], rest[1::2], strict=True):
+        found[stage] = found.get(stage, "") + part
+    return found
 
 
 def _read_weights(run: Run, models: list[Path]) -> None:

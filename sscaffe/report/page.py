@@ -47,6 +47,8 @@ def _weights(run: Run) -> str:
         shares = [f"{share:.1f}" for share in (zero.element, zero.row, zero.column)]
         ratio = "-" if zero.structured_speedup is None else f"{zero.structured_speedup:.3g}x"
         rows.append([name, f"{zero.rows} x {zero.columns}", *shares, ratio])
+        if not one.is_matrix:
+            continue
         data = base64.b64encode(weight_picture(one.matrix)).decode()
         about = f"{zero.rows} filters x {zero.columns} columns"
         pictures.append(

@@ -1,17 +1,20 @@
 """connectivity_mode: weights that are zero when training starts stay zero."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from sscaffe.blob import Array, Param
 from sscaffe.glog import logger
+from sscaffe.layer import Layer
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import split_groups
 
 _Layer = caffe_pb2.LayerParameter
 
-LAYER_TYPES = ("Convolution", "Deconvolution", "InnerProduct")
+LAYER_TYPES = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
 
 
 def mask_of(weights: Array, mode: int, group: int = 1) -> Array:
@@ -33,11 +36,12 @@ def mask_of(weights: Array, mode: int, group: int = 1) -> Array:
     ndarray of bool
         In the shape of the weights; false where frozen.
     """
-    connected: Array = weights != 0
+    connected: Array = np.asarray(weights != 0)
     if mode == _Layer.CONNECTED:
         connected[...] = True
     elif mode == _Layer.DISCONNECTED_GRPWISE:
-        for part in split_groups(connected.reshape(weights.shape[0], -1), group):
+        rows = weights.shape[0] if weights.ndim else 1
+        for part in split_groups(connected.reshape(rows, -1), group):
             part[...] = part.any(axis=1, keepdims=True) & part.any(axis=0, keepdims=True)
     return connected
 
@@ -53,11 +57,17 @@ class Connectivity:
         The training net.
     frozen : sequence of (Param, int)
         What `disconnected` found in it.
-    threshold : float
-        Weights of smaller magnitude become zero, and are frozen, when a mask is made.
+    threshold : callable
+        Returns, for a parameter, the magnitude below which its weights become zero, and are frozen,
+        when a mask is made.
     """
 
-    def __init__(self, net: Net, frozen: Sequence[tuple[Param, int]], threshold: float) -> None:
+    def __init__(
+        self,
+        net: Net,
+        frozen: Sequence[tuple[Param, int]],
+        threshold: Callable[[Param], float],
+    ) -> None:
         self._net, self._frozen, self._threshold = net, frozen, threshold
         self._is_training = False
         self._generation = -1
@@ -77,8 +87,9 @@ class Connectivity:
             self._look_for_modes()
         if not self._frozen or self._is_current():
             return
-        for param, mode in self._frozen:
-            self._freeze(param, mode)
+        counts = [self._freeze(param, mode) for param, mode in self._frozen]
+        for (param, mode), count in zip(self._frozen, counts, strict=True):
+            _tell(param, mode, count, is_idle=not any(counts))
         self.take()
 
     def settle(self) -> None:
@@ -118,21 +129,25 @@ class Connectivity:
     def _look(self) -> list[int]:
         return [zlib.crc32(param.host_data.tobytes()) for param, _ in self._frozen]
 
-    def _freeze(self, param: Param, mode: int) -> None:
+    def _freeze(self, param: Param, mode: int) -> int:
         blob = param.blob
-        blob.device.kernels.threshold(blob.data_tensor, self._threshold)
+        blob.device.kernels.threshold(blob.data_tensor, self._threshold(param))
         param.mask = mask_of(blob.host_data, mode, param.group)
-        count = int((~param.mask).sum())
-        name = _Layer.ConnectivityMode.Name(mode)
-        if not count:
-            logger.warning(
-                "connectivity_mode: %s of %s freezes nothing, as it has no zeros to keep; start "
-                "from sparse weights",
-                name,
-                param.name,
-            )
-        share = 100 * count / blob.count
-        logger.info("%s: %d weights (%.1f%%) are frozen by %s", param.name, count, share, name)
+        return int((~param.mask).sum())
+
+
+def _tell(param: Param, mode: int, count: int, is_idle: bool) -> None:
+    """Log what is frozen; warn where that is nothing in the whole net."""
+    name = _Layer.ConnectivityMode.Name(mode)
+    if is_idle:
+        logger.warning(
+            "connectivity_mode: %s of %s freezes nothing, as it has no zeros to keep; start "
+            "from sparse weights",
+            name,
+            param.name,
+        )
+    share = 100 * count / param.blob.count
+    logger.info("%s: %d weights (%.1f%%) are frozen by %s", param.name, count, share, name)
 
 
 def disconnected(net: Net) -> Sequence[tuple[Param, int]]:
@@ -147,7 +162,7 @@ def disconnected(net: Net) -> Sequence[tuple[Param, int]]:
         mode = layer.layer_param.connectivity_mode
         if mode == _Layer.CONNECTED:
             continue
-        if layer.type not in LAYER_TYPES:
+        if not _has_weights(layer):
             logger.warning(
                 "connectivity_mode: %s of layer %s has no effect; only %s have weights to freeze",
                 _Layer.ConnectivityMode.Name(mode),
@@ -159,3 +174,10 @@ def disconnected(net: Net) -> Sequence[tuple[Param, int]]:
         owner = owners.get(param.spec.name, param)
         found[owner.name] = owner, mode
     return list(found.values())
+
+
+def _has_weights(layer: Layer) -> bool:
+    """Tell whether the first blob of a layer is one that may be frozen."""
+    # A Scale layer of two bottoms reads its factors, and has a bias at most.
+    given = layer.type == "Scale" and len(layer.layer_param.bottom) > 1
+    return layer.type in LAYER_TYPES and not given

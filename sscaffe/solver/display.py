@@ -8,7 +8,13 @@ from sscaffe.glog import logger
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.solver.regularizers import Regularizer, blocks_of
-from sscaffe.sparsity import zero_blocks, zero_columns, zero_elements, zero_rows
+from sscaffe.sparsity import (
+    is_structured,
+    zero_blocks,
+    zero_columns,
+    zero_elements,
+    zero_rows,
+)
 
 _MUCH = 10  # times the loss: what regularization hardly ever should be
 
@@ -70,6 +76,8 @@ def log_outputs(net: Net, word: str, values: Mapping[str, Array]) -> None:
 def log_sparsity(params: Sequence[Param], threshold: float) -> None:
     """Log how sparse the weights are, a line for each blob of two or more axes.
 
+    Others get one too where a group lasso or a mask acts on them, as on factors of Scale.
+
     Parameters
     ----------
     params : sequence of Param
@@ -78,7 +86,7 @@ def log_sparsity(params: Sequence[Param], threshold: float) -> None:
         Elements of smaller magnitude count as zero; rows, columns and blocks are exactly zero.
     """
     for param in params:
-        if param.blob.ndim < 2 or not param.learns:
+        if not param.learns or not (is_structured(param) or param.mask is not None):
             continue
         matrix = param.host_data.reshape(param.matrix_shape)
         blocks = "".join(

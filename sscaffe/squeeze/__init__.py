@@ -30,7 +30,7 @@ from sscaffe.serialized import (
 from sscaffe.squeeze.branches import drop_branches
 from sscaffe.squeeze.build import Shapes, build
 from sscaffe.squeeze.choose import choose
-from sscaffe.squeeze.graph import Array, Graph
+from sscaffe.squeeze.graph import Array, Graph, Value
 from sscaffe.squeeze.rewrite import Blobs, rewrite
 from sscaffe.squeeze.weights import Dense
 from sscaffe.timing.inputs import ImageShape, stand_in_for_missing_data
@@ -236,11 +236,20 @@ def _changes(
         if node is not None and node.kind == "dense":
             top = node.tops[0]
             zero = ~Dense(node).active(node.bottoms[0]).any(1)
-            for channel in top.channels[zero | ~np.isnan(top.constant)]:
+            for channel in top.channels[zero | _ends_constant(graph, top)]:
                 reason = reasons.get(int(channel)) or "it is needed"
                 change.kept[reason] = change.kept.get(reason, 0) + 1
         changes.append(change)
     return changes
+
+
+def _ends_constant(graph: Graph, value: Value) -> Array:
+    """Tell which channels are constant, or are made so by the layers that alone read them."""
+    constant = ~np.isnan(value.constant)
+    while len(readers := graph.readers(value)) == 1 and readers[0][0].kind == "each":
+        value = readers[0][0].tops[0]
+        constant = constant | ~np.isnan(value.constant)
+    return constant
 
 
 __all__ = ["LayerChange", "Squeezed", "squeeze"]

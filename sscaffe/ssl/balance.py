@@ -41,8 +41,11 @@ def balance(
     Raises
     ------
     SscaffeError
-        If the net cannot run, has no loss, or has no groups with weights that are not 0.
+        If the net cannot run, has no loss, or has no groups with weights that are not 0; or
+        `batches` is not positive.
     """
+    if batches < 1:
+        raise PrototxtError(f"batches: expected 1 or more, got {batches}")
     ones = _Settings(block_group_decay=1)
     with Net(net, TRAIN, weights=list(weights), source=source) as built:
         loss = sum(built.run_forward() for _ in range(batches)) / batches

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from sscaffe.blob import Param
 from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.proto import caffe_pb2
 from sscaffe.sparsity import block_size
 from sscaffe.timing import stand_in_for_missing_data
+from sscaffe.timing.inputs import ImageShape
 
 _Spec = caffe_pb2.BlockGroupLassoSpec
 
@@ -18,6 +20,31 @@ MEANING = {
     "depth": "the whole layer",
     "filter2d": "what one filter reads of one input channel",
 }
+
+# Of a blob of one axis, as Scale has it.
+_OF_FACTORS = {
+    "block": "a part of the layer's factors",
+    "filter": "a factor: that of one channel",
+    "depth": "all factors of the layer",
+}
+
+
+def meaning(param: Param, kind: str, ydimen: int) -> str:
+    """Say what a group is.
+
+    Parameters
+    ----------
+    param : Param
+        What it is a group of.
+    kind : str
+        One of `MEANING`.
+    ydimen : int
+        Its rows.
+    """
+    if len(param.shape) != 1:
+        return MEANING[kind]
+    rows = param.shape[0]
+    return _OF_FACTORS["depth" if ydimen == rows else "filter" if ydimen == 1 else "block"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +61,18 @@ class GroupRow:
     meaning: str
 
 
-def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
+def describe_groups(
+    net: caffe_pb2.NetParameter, image_shape: ImageShape | None = None
+) -> list[GroupRow]:
     """Return the groups that a training net names.
 
     Parameters
     ----------
     net : NetParameter
-        The net. Data that are missing are not needed, if the net tells the shape of an image.
+        The net.
+    image_shape : (int, int, int), optional
+        Channels, height and width of images whose database is not here, where the net does not
+        tell.
 
     Raises
     ------
@@ -51,13 +83,13 @@ def describe_groups(net: caffe_pb2.NetParameter) -> list[GroupRow]:
     state.CopyFrom(net.state)
     state.phase = caffe_pb2.TRAIN
     found: list[GroupRow] = []
-    with Net(stand_in_for_missing_data(net, state=state), TRAIN) as built:
+    with Net(stand_in_for_missing_data(net, image_shape, state=state), TRAIN) as built:
         for param in built.learnable_params:
             rows, columns = param.matrix_shape
             for spec in param.spec.block_group_lasso:
                 ydimen, xdimen = block_size(param, spec)
                 kind = _Spec.GroupKind.Name(spec.group).lower()
                 count = rows // ydimen * (columns // xdimen)
-                size = (kind, count, ydimen, xdimen, MEANING[kind])
+                size = (kind, count, ydimen, xdimen, meaning(param, kind, ydimen))
                 found.append(GroupRow(param.layer_name, rows, columns, *size))
     return found

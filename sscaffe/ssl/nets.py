@@ -1,22 +1,22 @@
 """The net of SSL and that of fine-tuning, made of the net to begin with."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from sscaffe.errors import PrototxtError
 from sscaffe.glog import logger
+from sscaffe.group_specs import Factors, add_groups, depth_groups, freeze
 from sscaffe.proto import caffe_pb2
-from sscaffe.solver.connectivity import LAYER_TYPES
 
 _Net = caffe_pb2.NetParameter
-_Layer = caffe_pb2.LayerParameter
+_WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct")
 
 KINDS = ("filter", "channel", "shape", "depth", "filter2d")
 """The groups of Wen et al., NIPS 2016."""
 
-Groups = Mapping[str, Sequence[str]]
-"""The kinds of groups of each layer, by its name."""
+Groups = Mapping[str, Factors]
+"""The kinds of groups of each layer, by its name, and their factors."""
 
 
 def choose_groups(net: _Net, kinds: Sequence[str], patterns: Sequence[str] = ()) -> Groups:
@@ -34,28 +34,41 @@ def choose_groups(net: _Net, kinds: Sequence[str], patterns: Sequence[str] = ())
 
     Returns
     -------
-    dict of str to list of str
+    dict of str to Factors
         Layers in the order of the net. What comes last before an output keeps its filters, which
-        are the classes; a layer that every way through the net passes is no group of its own.
+        are the classes; a layer that every way through the net passes is no group of its own, nor
+        is a shortcut around layers that may go. Where a layer may go as a whole, the Scale layer
+        behind its BatchNorm may: see `depth_groups`.
 
     Raises
     ------
     PrototxtError
         If there is no such kind or layer, or nothing is left.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise PrototxtError(f"ssl: expected some of {', '.join(KINDS)}, got {kind!r}")
-    chosen: dict[str, list[str]] = {}
-    for name in _named(net, patterns):
-        kept = [kind for kind in kinds if _suits(net, name, kind)]
-        if kept:
-            chosen[name] = kept
+    if unknown := [kind for kind in kinds if kind not in KINDS] or ([] if kinds else [""]):
+        raise PrototxtError(f"ssl: expected some of {', '.join(KINDS)}, got {unknown[0]!r}")
+    names, chosen = _named(net, patterns), dict[str, dict[str, float]]()
+    for name in names:
+        for kind in kinds:
+            if kind != "depth" and _suits(net, name, kind):
+                chosen.setdefault(name, {})[kind.upper()] = 1.0
+    if "depth" in kinds:
+        deep = _apart(net, [name for name in names if _suits(net, name, "depth")])
+        for name, factors in depth_groups(net, deep).items():
+            chosen.setdefault(name, {}).update(factors)
     if not chosen:
         raise PrototxtError(
             f"ssl: {', '.join(kinds)} suits none of the layers; choose others by --layers"
         )
-    return chosen
+    return {layer.name: chosen[layer.name] for layer in net.layer if layer.name in chosen}
+
+
+def are_scaled(net: _Net, groups: Groups) -> bool:
+    """Tell whether some groups are factors of Scale layers.
+
+    prune_threshold leaves these alone, so that they need proximal steps to become zero.
+    """
+    return any(layer.type == "Scale" and layer.name in groups for layer in net.layer)
 
 
 def ssl_net(net: _Net, groups: Groups) -> _Net:
@@ -63,14 +76,7 @@ def ssl_net(net: _Net, groups: Groups) -> _Net:
     made = _Net()
     made.CopyFrom(net)
     made.name = f"{net.name} SSL".strip()
-    for layer in made.layer:
-        if layer.name not in groups:
-            continue
-        spec = layer.param[0] if layer.param else layer.param.add()
-        spec.decay_mult = 0
-        del spec.block_group_lasso[:]
-        for kind in groups[layer.name]:
-            spec.block_group_lasso.add(group=kind.upper())
+    add_groups(made, groups)
     return made
 
 
@@ -79,17 +85,13 @@ def finetune_net(net: _Net, groups: Groups) -> _Net:
     made = _Net()
     made.CopyFrom(net)
     made.name = f"{net.name} fine-tuned".strip()
-    for layer in made.layer:
-        if layer.name in groups:
-            layer.connectivity_mode = _Layer.DISCONNECTED_GRPWISE
-            for spec in layer.param:
-                del spec.block_group_lasso[:]
+    freeze(made, groups, "DISCONNECTED_GRPWISE")
     return made
 
 
 def _named(net: _Net, patterns: Sequence[str]) -> list[str]:
     """Return the layers with weights that the patterns name, each once."""
-    weighted = {layer.name: layer.type for layer in net.layer if layer.type in LAYER_TYPES}
+    weighted = {layer.name: layer.type for layer in net.layer if layer.type in _WEIGHTED}
     if not patterns:
         convolutions = [name for name, kind in weighted.items() if kind != "InnerProduct"]
         return convolutions or list(weighted)
@@ -97,7 +99,7 @@ def _named(net: _Net, patterns: Sequence[str]) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in weighted):
             near = difflib.get_close_matches(pattern, weighted, 1) or list(weighted)
             raise PrototxtError(
-                f"layers: expected a {', '.join(LAYER_TYPES)} layer, got {pattern!r}; "
+                f"layers: expected a {', '.join(_WEIGHTED)} layer, got {pattern!r}; "
                 f"there is {', '.join(near) or 'none in the net'}"
             )
     return [name for name in weighted if any(fnmatchcase(name, one) for one in patterns)]
@@ -107,7 +109,7 @@ def _suits(net: _Net, name: str, kind: str) -> bool:
     if kind in ("filter", "depth") and _is_last(net, name):
         logger.info("%s: no %s groups, as its rows are the outputs of the net", name, kind)
         return False
-    if kind == "depth" and not _has_bypass(net, name):
+    if kind == "depth" and not _has_bypass(net, {name}):
         logger.info("%s: no depth group, as nothing leads around it", name)
         return False
     return True
@@ -120,19 +122,42 @@ def _is_last(net: _Net, name: str) -> bool:
         if layer.name == name:
             reached.update(layer.top)
         elif reached.intersection(layer.bottom):
-            if layer.type in LAYER_TYPES:
+            if layer.type in _WEIGHTED:
                 return False
             reached.update(layer.top)
     return True
 
 
-def _has_bypass(net: _Net, name: str) -> bool:
-    """Tell whether data reach every output by another way than through a layer."""
+def _apart(net: _Net, names: Sequence[str]) -> list[str]:
+    """Return layers without those that are needed once others of them are gone: shortcuts.
+
+    Of two ways around each other, the one of more layers may go.
+    """
+    left = list(names)
+    rivals = {
+        one: {other for other in left if other != one and not _has_bypass(net, {one, other})}
+        for one in left
+    }
+    while any(rivals.values()):
+        shortcut = max(reversed(left), key=lambda name: len(rivals[name]))
+        logger.info(
+            "%s: no depth group, as nothing leads around it once %s is gone",
+            shortcut,
+            min(rivals[shortcut], key=left.index),
+        )
+        left.remove(shortcut)
+        for name in rivals.pop(shortcut):
+            rivals[name].discard(shortcut)
+    return left
+
+
+def _has_bypass(net: _Net, names: Collection[str]) -> bool:
+    """Tell whether data reach every output by another way than through some layers."""
     read = {bottom for layer in net.layer for bottom in layer.bottom}
     reached = set(net.input)
     for layer in net.layer:
         arrives = not layer.bottom or reached.intersection(layer.bottom)
-        if layer.name == name or not arrives:
+        if layer.name in names or not arrives:
             reached.difference_update(layer.top)
         else:
             reached.update(layer.top)

@@ -14,7 +14,7 @@ from sscaffe.files import write_atomically
 from sscaffe.glog import logger
 from sscaffe.proto import caffe_pb2
 from sscaffe.prototxt import format_net, parse_net, parse_solver, read_net, read_text
-from sscaffe.ssl.nets import Groups, finetune_net, ssl_net
+from sscaffe.ssl.nets import Groups, are_scaled, finetune_net, ssl_net
 from sscaffe.upgrade import upgrade_net, upgrade_solver
 
 _Net = caffe_pb2.NetParameter
@@ -102,7 +102,7 @@ def write_recipe(
     weights : str
         The caffemodels to start from; by default the last snapshot of the solver of `base`.
     proximal : bool
-        Take proximal steps.
+        Take proximal steps, which groups of Scale layers get in any case.
     force : bool
         Replace files that are there.
 
@@ -117,7 +117,9 @@ def write_recipe(
     recipe = Recipe(one, two, three, four, strength)
     ssl, finetune = _ssl_solver(base, recipe, stem), _finetune_solver(base, recipe, stem)
     ssl.weights.extend([weights] if weights else _last_snapshot(base))
-    if proximal:
+    if not proximal and are_scaled(base.net, groups):
+        logger.info("regularization_step: PROXIMAL is taken, as factors of Scale are not pruned")
+    if proximal or are_scaled(base.net, groups):
         ssl.regularization_step = _Settings.PROXIMAL
     contents = {
         recipe.ssl_net: ("SSL: weights of a group go to zero together", ssl_net(base.net, groups)),

@@ -65,6 +65,11 @@ class AutoKernel(WeightedKernel):
         """See `WeightedKernel.replays`."""
         return self._running.replays
 
+    def be_repeated(self) -> None:
+        """See `WeightedKernel.be_repeated`; another kernel may be the best then."""
+        if not self.is_repeated:
+            self.is_repeated, self._seen = True, None
+
     def resize(self, batch: int) -> bool:
         """See `WeightedKernel.resize`; the choice stays."""
         if not self._running.resize(batch):
@@ -91,6 +96,7 @@ class AutoKernel(WeightedKernel):
             if self._native is not None:
                 self._hand_on(top)
             return
+        self._choice.is_repeated = self.is_repeated
         self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
         self._seen, self._version = tensor, tensor.version
         self._native = self._look_at_native(bottom, weights, bias, top)

@@ -52,6 +52,7 @@ class WeightedKernel(ABC):
 
     layer_name = ""  # for the log
     hands_on_native = False  # whether who reads the top is faster in the dense kernel's layout
+    is_repeated = False  # whether a compact net runs it without a call from Python for each layer
 
     def __init__(self, device: Device, dtype: Any, phase: int) -> None:
         self.device, self.dtype, self.phase = device, np.dtype(dtype), phase
@@ -75,6 +76,10 @@ class WeightedKernel(ABC):
     def replays(self) -> bool:
         """Whether forward does nothing but ask kernels by `sscaffe.kernels.tape.run`."""
         return False
+
+    def be_repeated(self) -> None:
+        """Know that a compact net runs it from now on."""
+        self.is_repeated = True
 
     def resize(self, batch: int) -> bool:
         """Go on with another number of images and the same weights; False if it cannot."""

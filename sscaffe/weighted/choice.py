@@ -15,9 +15,9 @@ from sscaffe.weighted.race import race
 
 Array = npt.NDArray[Any]
 
-EDITION = "edition 3"  # of kernels and of how they are timed: older times do not count
+EDITION = "edition 4"  # of kernels and of how they are timed: older times do not count
 WORTH_IT = 0.95  # of dense's time: what is hardly faster is not taken
-CALL = 0.002  # ms; so much longer takes the call of another kernel, which the race leaves out
+CALL = 0.002  # ms; so much longer takes a call of another kernel from Python, which no race times
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Choice:
     ) -> None:
         self._kernels, self._group, self.work = kernels, group, work
         self._zeros = Prepared(self._look)
-        self._chosen_for: Zeros | None = None
+        self._chosen_for: tuple[Zeros, bool] | None = None
+        self.is_repeated = False  # whether a compact net spares the calls from Python
         self._chosen: WeightedKernel | None = None
         self._best = ""
         self.is_news = False  # whether the choice is another one and not told yet
@@ -75,7 +76,8 @@ class Choice:
     ) -> WeightedKernel:
         """Return the kernel for the weights as they are."""
         zeros = self._zeros.get(weights)
-        if self._chosen is not None and zeros == self._chosen_for:
+        chosen_for = zeros, self.is_repeated
+        if self._chosen is not None and chosen_for == self._chosen_for:
             return self._chosen
         candidates = self._kernels(zeros)
         dense = next(iter(candidates))
@@ -84,14 +86,16 @@ class Choice:
         else:
             times = self._times(candidates, zeros, bottom, weights, bias, top, epilogue)
 
+            call = 0.0 if self.is_repeated else CALL
+
             def cost(name: str) -> float:
-                return times[name] if name == dense else times[name] / WORTH_IT + CALL
+                return times[name] if name == dense else times[name] / WORTH_IT + call
 
             best = min(times, key=cost)
             self.reason = _sentence(times, best, dense, zeros)
         self.is_news = best != self._best and zeros.density < 1
         self._best = best
-        self._chosen, self._chosen_for = candidates[best], zeros
+        self._chosen, self._chosen_for = candidates[best], chosen_for
         return self._chosen
 
     def _times(
@@ -113,9 +117,12 @@ class Choice:
             EDITION,
         ]
         key = "; ".join([*facts, zeros.bucket()])
-        return memo.times(
-            key, candidates, lambda: race(candidates, bottom, weights, bias, top.shape, epilogue)
-        )
+        known = memo.recall(key)
+        if known is None or known.keys() != candidates.keys():
+            known, counts = race(candidates, bottom, weights, bias, top.shape, epilogue)
+            if counts:
+                memo.remember(key, known)
+        return known
 
 
 def _sentence(times: memo.Times, best: str, dense: str, zeros: Zeros) -> str:

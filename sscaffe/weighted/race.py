@@ -1,10 +1,10 @@
 """How long kernels take that compute the same."""
 
-import statistics
+import resource
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sscaffe.blob import Blob
 from sscaffe.kernels.tape import Tape
@@ -14,6 +14,21 @@ ROUNDS = 9
 LEAST_ROUNDS = 3
 LEAST_MILLISECONDS, MOST_REPEATS = 0.2, 20  # of one kernel in one round
 SECONDS = 0.25  # all runs of a race together, after LEAST_ROUNDS
+MOST_SECONDS = 1.0  # likewise, where one kernel had no round for itself
+APART = (
+    40.0  # ms from one time that other work takes the processor to the next; so rare, it is none
+)
+
+
+class Race(NamedTuple):
+    """The times of kernels in ms, and whether they count for more than this once.
+
+    They do not where other work had the processor in all rounds of one of them: a call of some
+    microseconds takes as long then as the scheduler lets the others run.
+    """
+
+    times: dict[str, float]
+    counts: bool
 
 
 def race(
@@ -23,15 +38,16 @@ def race(
     bias: Blob | None,
     top_shape: tuple[int, ...],
     epilogue: Epilogue,
-) -> dict[str, float]:
-    """Let kernels run in turns on one bottom, and return the median of each in ms.
+) -> Race:
+    """Let kernels run in turns on one bottom, and return the least time of each.
 
     Each takes the bottom in the layout that it has now, and pays for another one if it needs it;
     and the top has to be in the layout that the first kernel gives it, as the next layer may be
     like the first one.
     What a compact net would repeat by a tape is timed without the Python around it, and what is
     short is run several times for each time that is taken.
-    A machine that others use slows them all alike, so ratios of their times mean something.
+    Times in which a thread had to leave the processor to others do not count where there are
+    better ones; of those that are left the least is the least disturbed.
 
     Parameters
     ----------
@@ -64,24 +80,42 @@ def race(
             with Tape() as tape:
                 forward(name)
             calls[name] = partial(tape.replay)
-    first = min(_milliseconds(call, 1) for call in calls.values())
+    return _undisturbed(calls)
+
+
+def _undisturbed(calls: Mapping[str, Callable[[], None]]) -> Race:
+    """Let calls run in turns until each had some rounds for itself, or for too long."""
+    first = min(_milliseconds(call, 1)[0] for call in calls.values() for _ in range(LEAST_ROUNDS))
     repeats = max(1, min(MOST_REPEATS, round(LEAST_MILLISECONDS / max(first, 1e-6))))
-    times: dict[str, list[float]] = {name: [] for name in kernels}
-    begin = time.perf_counter()
-    for done in range(ROUNDS):
-        if done >= LEAST_ROUNDS and time.perf_counter() - begin > SECONDS:
+    alone: dict[str, list[float]] = {name: [] for name in calls}
+    beside: dict[str, list[float]] = {name: [] for name in calls}
+    begin, done = time.perf_counter(), 0
+    while done < LEAST_ROUNDS or time.perf_counter() - begin < (
+        SECONDS if all(alone.values()) else MOST_SECONDS
+    ):
+        for name, call in calls.items():
+            milliseconds, was_alone = _milliseconds(call, repeats)
+            (alone if was_alone else beside)[name].append(milliseconds)
+        done += 1
+        if min(map(len, alone.values())) >= ROUNDS:
             break
-        for name in kernels:
-            times[name].append(_milliseconds(calls[name], repeats))
-    return {name: statistics.median(values) for name, values in times.items()}
+    times = {name: min(alone[name] or beside[name]) for name in calls}
+    return Race(times, counts=all(alone.values()))
 
 
-def _milliseconds(call: Callable[[], None], repeats: int) -> float:
-    """Return how long a call takes, on average."""
+def _milliseconds(call: Callable[[], None], repeats: int) -> tuple[float, bool]:
+    """Return how long a call takes, on average, and whether that is its own time."""
+    before = _times_put_off()
     start = time.perf_counter()
     for _ in range(repeats):
         call()
-    return 1e3 * (time.perf_counter() - start) / repeats
+    taken = 1e3 * (time.perf_counter() - start)
+    return taken / repeats, APART * (_times_put_off() - before) <= taken
+
+
+def _times_put_off() -> int:
+    """Return how often a thread of this process had to leave the processor to others."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _race_elsewhere(
@@ -91,7 +125,7 @@ def _race_elsewhere(
     bias: Blob | None,
     tops: Mapping[str, Blob],
     epilogue: Epilogue,
-) -> dict[str, float]:
+) -> Race:
     """Do as `race` on a device of one layout, which has a clock of its own."""
     runs = [
         partial(kernel.forward, bottom, weights, bias, tops[name], epilogue)
@@ -99,4 +133,5 @@ def _race_elsewhere(
     ]
     for run in runs:
         run()  # prepares weights and memory
-    return dict(zip(kernels, bottom.device.kernels.elapsed(runs, ROUNDS), strict=True))
+    times = bottom.device.kernels.elapsed(runs, ROUNDS)
+    return Race(dict(zip(kernels, times, strict=True)), counts=True)

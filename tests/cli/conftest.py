@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from sscaffe.cli import main
 from sscaffe.data.datum import array_to_datum
 from sscaffe.data.lmdb_writer import write_lmdb
+from tests.trust.jobs import program
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,12 +97,12 @@ def sscaffe(capsys):
 
 @pytest.fixture
 def start():
-    """Start a command in a process of its own."""
+    """Start a command in a process of its own, which first runs some code."""
     started = []
 
-    def begin(words):
+    def begin(words, before=""):
         process = subprocess.Popen(
-            [sys.executable, "-m", "sscaffe", *words.split()],
+            program(words.split(), before),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

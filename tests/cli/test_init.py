@@ -90,6 +90,12 @@ def test_auto_starts_where_group_lasso_weighs_as_much_as_the_loss(trained, sscaf
     assert list(ssl.weights) == ["tiny_iter_20.caffemodel"]
 
 
+def test_auto_without_trained_weights_is_told(tiny, sscaffe):
+    status, out, err = sscaffe("init solver.prototxt --ssl FILTER --lambda auto --out run --json")
+    assert (status, json.loads(out)["balance"]["batches"]) == (0, 10)
+    assert "lambda: auto of weights that are not trained; name some by --weights" in err
+
+
 def test_without_lambda_it_is_the_weight_decay(tiny, sscaffe):
     _, out, _ = sscaffe("init solver.prototxt --ssl filter --out run --json")
     assert json.loads(out)["lambda"] == pytest.approx(0.0005)
@@ -148,12 +154,19 @@ def test_missing_data_do_not_matter(tiny, sscaffe):
     assert status == 0
     assert "the groups cannot be counted here: source: there is no LMDB 'nowhere'" in err
     assert "wrote run/net_ssl_train_test.prototxt" in out
+    # What the message asks for is there.
+    _, out, err = sscaffe("init solver.prototxt --ssl filter --out run --force --shape 1,6,6")
+    assert "conv1 4 x 9 filter" in " ".join(out.split())
+    assert "cannot be counted" not in err
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ("--ssl rows", "ssl: expected some of filter, channel, shape, depth, filter2d, got 'rows'"),
+        ("--ssl ,", "ssl: expected some of filter, channel, shape, depth, filter2d, got ''"),
+        ("--ssl filter --lambda 1e-50", "lambda: expected a number above 0 or auto, got '1e-50'"),
+        ("--ssl filter --lambda 1e50", "lambda: expected a number above 0 or auto, got '1e50'"),
         ("--ssl depth", "ssl: depth suits none of the layers; choose others by --layers"),
         ("--ssl filter --layers conv2", "got 'conv2'; there is conv1"),
         ("--ssl filter --lambda much", "lambda: expected a number above 0 or auto, got 'much'"),

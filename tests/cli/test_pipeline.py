@@ -12,6 +12,7 @@ from sscaffe.layer import TRAIN
 from sscaffe.net import Net
 from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
+from tests.trust.jobs import send, when
 
 LONG = 400
 COMMAND = "pipeline solver.prototxt --ssl filter --lambda 0.5 --proximal --out run"
@@ -65,15 +66,6 @@ def test_stages_in_pieces_and_lambda_where_it_balances(tiny, sscaffe):
     assert "finetune" in state()["done"]
 
 
-def wait_for_snapshot(process, name):
-    """Wait until the second is begun, when the first is whole."""
-    lines = (line for line in process.stderr if "Snapshotting solver state" in line)
-    for number, _ in enumerate(line for line in lines if name in line):
-        if number:
-            return
-    raise AssertionError(f"no snapshot of {name}")
-
-
 @pytest.mark.parametrize("stage", ["baseline", "net_ssl", "net_finetune"])
 def test_a_run_that_was_killed_goes_on_to_the_same_end(stage, tiny, sscaffe, start):
     longer(tiny, 2000)
@@ -81,10 +73,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(stage, tiny, sscaffe, sta
     expected = state()["done"]
     weights = {name: conv1(expected[name]["weights"]) for name in ("baseline", "ssl", "finetune")}
     Path("run").rename("straight")
-    process = start(f"{COMMAND} {TRAININGS}")
-    wait_for_snapshot(process, stage)
-    process.kill()
-    process.wait()
+    # When the second snapshot is begun, the first is whole.
+    dies = when(f"Snapshotting solver state .*{stage}", send(signal.SIGKILL), 2)
+    process = start(f"{COMMAND} {TRAININGS}", dies)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert stage.removeprefix("net_") not in state()["done"]
     status, _, err = sscaffe(f"{COMMAND} {TRAININGS}")
     assert status == 0
@@ -106,7 +99,7 @@ def test_ctrl_c_stops_with_a_snapshot(tiny, start):
         if "Solving" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 128 + signal.SIGINT
     assert "stopped: run the same command again to go on" in err
     assert newest_complete("run/baseline")
@@ -149,6 +142,8 @@ def test_another_plan_needs_another_folder(tiny, sscaffe):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        ("--batches 0", "batches: expected 1 or more, got 0"),
+        ("--set target_flops=2", "target_flops: expected a share between 0 and 1, got 2"),
         ("--stages train", "stages: expected some of baseline, ssl, finetune, squeeze, time, got"),
         ("--set speed=3", "speed"),
         ("--lambda none", "lambda: expected a number above 0 or auto, got 'none'"),
@@ -167,3 +162,28 @@ def test_a_net_is_no_solver(tiny, sscaffe):
     status, _, err = sscaffe("pipeline net.prototxt --ssl filter --out run")
     assert status == 1
     assert "net.prototxt: expected a solver, got a net" in err
+
+
+def test_another_plan_is_fine_while_nothing_is_done(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} --stages bake")[0] == 1
+    assert state()["done"] == {}
+    other = COMMAND.replace("0.5", "0.7")
+    status, _, err = sscaffe(f"{other} --weights tiny_iter_20.caffemodel")
+    assert status == 1
+    assert "of another run, with weights '' instead of 'tiny_iter_20.caffemodel'" in err
+    assert sscaffe(f"{other} --stages baseline")[0] == 0
+    assert state()["plan"]["strength"] == 0.7
+
+
+def test_json_is_json_with_every_stage(tiny, sscaffe):
+    status, out, _ = sscaffe(f"{COMMAND} --json")
+    assert status == 0
+    assert set(json.loads(out)) == {"baseline", "recipe", "ssl", "finetune", "squeeze", "time"}
+
+
+def test_a_report_has_a_section_for_each_training(tiny, sscaffe):
+    assert sscaffe(f"{COMMAND} {TRAININGS}")[0] == 0
+    assert sscaffe("report run --out page.html")[0] == 0
+    page = (tiny / "page.html").read_text()
+    for stage in ("baseline", "ssl", "finetune"):
+        assert page.count(f"<h2>pipeline: {stage}</h2>") == 1

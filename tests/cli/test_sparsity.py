@@ -228,6 +228,7 @@ def test_diff_tells_shapes_and_what_only_one_has(grouped, sscaffe):
         ("explain nosuch.prototxt", "nosuch.prototxt: cannot be read"),
         ("explain relu.prototxt", "relu.prototxt: expected layers with a weight matrix, got none"),
         ("explain bad.prototxt", "ydimen: 3 does not divide the 4 rows"),
+        ("diff w.caffemodel nosuch.prototxt", "nosuch.prototxt: cannot be read"),
         ("diff w.caffemodel nosuch.caffemodel", "nosuch.caffemodel: cannot be read"),
         ("diff w.caffemodel net.prototxt", "net.prototxt: expected the same kind as w.caffemodel"),
     ],

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sscaffe.solver.lock import locked
 from sscaffe.sweep import Range, Trial, optuna_sampler, pareto, parse_range
 from tests.cli.conftest import ROOT
 from tests.remote_shell import fake_shell
+from tests.stopwatch import wait_until
 
 COMMAND = "sweep solver.prototxt --ssl filter --lambda 0.01:1:log --proximal --out runs"
 
@@ -54,7 +54,7 @@ def test_trials_end_with_their_sweep_and_leave_snapshots(number, tiny, start, ss
     log = Path("runs/trial_000.log")
     wait_until(lambda: log.exists() and "Solving" in log.read_text())
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL)
     wait_until(lambda: "stopped: run the same command again" in log.read_text())
     assert results()[0]["status"] == "begun"
@@ -83,11 +83,11 @@ def test_trials_on_hosts(hosts, sscaffe):
     status, out, err = sscaffe(f"{HOSTS} --trials 3 --hosts a,b")
     assert status == 0, err
     assert [trial["status"] for trial in results()] == ["done"] * 3
-    assert [trial["host"] for trial in results()][:2] == ["a", "b"]
+    ran_on = [trial["host"] for trial in results()]
+    assert ran_on[:2] == ["a", "b"]
     calls = Path("calls").read_text().split()
     assert calls[0] == "a"  # the baseline
-    assert sorted(calls[1:3]) == ["a", "b"]
-    assert len(calls) == 4
+    assert sorted(calls[1:]) == sorted(ran_on)
     assert "*: no other trial is better in both" in out
 
 
@@ -124,16 +124,9 @@ def test_trials_on_hosts_end_with_their_sweep(number, hosts, start, sscaffe):
     log = Path("runs/trial_000.log")
     wait_until(lambda: log.exists() and "Solving" in log.read_text())
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     wait_until(lambda: "stopped: run the same command again" in log.read_text())
     assert list(Path("runs/trial_000").glob("net_ssl_iter_*.solverstate"))
-
-
-def wait_until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_trial_that_fails_is_told_of(tiny, sscaffe):

@@ -1,7 +1,12 @@
 """AUTO: dense where nothing is gained, the fastest where it is, remembered and told."""
 
+import itertools
 import json
 import logging
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,9 +19,9 @@ from sscaffe.device import cpu
 from sscaffe.geometry import ConvGeometry
 from sscaffe.layer import TEST, TRAIN
 from sscaffe.proto import caffe_pb2
-from sscaffe.weighted import choice
+from sscaffe.weighted import choice, race as races
 from sscaffe.weighted.base import Epilogue
-from sscaffe.weighted.race import race
+from sscaffe.weighted.race import Race, race
 
 MODE = caffe_pb2.ConvolutionParameter
 AUTO = int(MODE.AUTO)
@@ -43,10 +48,10 @@ def stopwatch(monkeypatch):
     """Make up the times of a race, and count the races."""
     calls = []
 
-    def set_times(**times):
+    def set_times(counts=True, **times):
         def made_up(kernels, *args):
             calls.append(list(kernels))
-            return {name: times.get(name, 50.0) for name in kernels}
+            return Race({name: times.get(name, 50.0) for name in kernels}, counts)
 
         monkeypatch.setattr(choice, "race", made_up)
         return calls
@@ -144,6 +149,62 @@ def test_times_are_remembered_until_the_file_goes(x, rng, stopwatch, cache):
     assert len(calls) == 2
 
 
+def test_times_beside_other_work_count_once(x, rng, stopwatch, cache):
+    calls = stopwatch(counts=False, LOWERED_CCNMM=10.0)
+    for _ in range(2):
+        kernel = kernel_of()
+        run(kernel, x, weights(rng, columns=0.6))
+        assert "5.0x as fast as dense" in kernel.description
+    assert len(calls) == 2
+    assert not cache.exists()
+
+
+def test_a_compact_net_makes_no_call_that_would_have_to_be_won(x, rng, stopwatch):
+    calls, kernel, w = (
+        stopwatch(DIRECT_DCONV=0.010, LOWERED_CCNMM=0.0085),
+        kernel_of(),
+        weights(rng, columns=0.6),
+    )
+    run(kernel, x, w)
+    assert "LOWERED_CCNMM took 0.0085 ms, dense 0.01" in kernel.description
+    kernel.be_repeated()
+    run(kernel, x, w)
+    assert "1.2x as fast as dense" in kernel.description
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "wanted"),
+    [
+        ([(8.0, False), (3.0, True), (0.5, False), (2.0, True)], 2.0),  # its own time
+        ([(8.0, False), (7.0, False)], 7.0),  # there is no better one
+    ],
+)
+def test_time_that_others_had_is_left_out(monkeypatch, samples, wanted):
+    monkeypatch.setattr(races, "MOST_SECONDS", 0.01)
+    monkeypatch.setattr(races, "SECONDS", 0.005)
+    given = itertools.cycle(samples)
+    times = {"dense": lambda: next(given), "sparse": lambda: (1.0, True)}
+    monkeypatch.setattr(races, "_milliseconds", lambda call, repeats: call())
+    result = races._undisturbed(times)
+    assert result == Race({"dense": wanted, "sparse": 1.0}, counts=wanted == 2.0)
+
+
+def test_a_thread_that_is_put_off_is_noticed():
+    """On one processor with a process that never waits."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    end = time.monotonic() + 60
+    try:
+        while races._milliseconds(lambda: sum(range(100_000)), 1)[1]:
+            assert time.monotonic() < end
+    finally:
+        busy.kill()
+        busy.wait()
+        os.sched_setaffinity(0, before)
+
+
 def test_another_size_or_sparsity_is_timed_anew(x, rng, stopwatch):
     calls, kernel = stopwatch(), kernel_of()
     run(kernel, x, weights(rng, columns=0.6))
@@ -189,7 +250,8 @@ def test_a_race_leaves_all_kernels_and_the_bottom_as_they_were(x, rng, native):
     wanted, before = run(dense, x, w), x.const_data.copy()
     if native and _core.has_onednn:
         x.data_tensor.memory_as(_core.Layout.with_channels_last(x.shape), x.shape)
-    times = race({"dense": dense, "ccnmm": ccnmm}, x, w, None, (2, 32, 9, 9), Epilogue(relu=True))
+    both = {"dense": dense, "ccnmm": ccnmm}
+    times, _ = race(both, x, w, None, (2, 32, 9, 9), Epilogue(relu=True))
     assert times.keys() == {"dense", "ccnmm"}
     assert min(times.values()) > 0
     np.testing.assert_array_equal(x.const_data, before)

@@ -52,10 +52,10 @@ def run(command: str, folder: str) -> dict[str, object]:
     before = {path.name for path in Path(folder).iterdir()}
     forget_peak()
     opened.clear()
-    start = time.perf_counter()
+    start = time.process_time()  # which depends on nobody else
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(command.split())
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return {
         "status": status,
         "err": err.getvalue(),

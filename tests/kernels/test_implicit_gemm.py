@@ -158,10 +158,10 @@ def test_any_number_of_threads(name, pattern, rng):
     check(LARGE[name], pattern, rng, (1, 2, 5))
 
 
-@pytest.mark.parametrize("rows", range(1, 20))
+@pytest.mark.parametrize("rows", range(1, 42))
 @pytest.mark.usefixtures("isa")
 def test_any_number_of_rows(rows, rng):
-    check(geometry(2, rows, (7, 9), 3), everything, rng, (3,))
+    check(geometry(2, rows, (4, 9), 3, pad=(0, 1)), everything, rng, (3,))
 
 
 def test_changes_of_batch_and_threads_and_instruction_set(rng):

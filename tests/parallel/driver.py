@@ -34,7 +34,7 @@ def lose(solver):
 
 def stall(solver):
     if solver.iter == 3:
-        time.sleep(60)
+        time.sleep(600)
 
 
 words = sys.argv[1:]
@@ -44,7 +44,8 @@ if "gpu" in words:
     from tests.parallel import on_gpus
 
     place = on_gpus.place(words, world)
-watchdog = Watchdog(world.rank)
+# Rank 0, which waits for the other, is not to speak first.
+watchdog = Watchdog(world.rank, 600.0 if "stall" in words and world.rank == 0 else None)
 team = Team(world, split_batch="split" in words, watchdog=watchdog)
 solver = Solver("solver.prototxt", device=place, team=team)
 if world.rank == 1:

@@ -12,16 +12,14 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.stopwatch import Stopwatch
 from tests.trust.jobs import prepare
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
 
-needs_mpi = [
-    pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'sscaffe[mpi]'"),
-    pytest.mark.timeout(120),
-]
+needs_mpi = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'sscaffe[mpi]'")
 
 # A mirror and a crop draw random numbers, records wrap around in the midst of a batch.
 NET = """
@@ -84,12 +82,28 @@ def ranks(count, folder, *words, known=None):
         process.communicate()
 
 
-def run(count, folder, *words, status=0, timeout=60, known=None):
+def run(count, folder, *words, status=0, timeout=200, known=None):
     """Run ranks to their end, and return what they wrote: stdout and stderr."""
     with ranks(count, folder, *words, known=known) as process:
         output = process.communicate(timeout=timeout)
     assert process.returncode == status, "\n".join(output)
     return output
+
+
+def seconds_to_the_end(process, words):
+    """Read the log until it has some words; return what the end took from there, and the log."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            break
+    else:
+        pytest.fail(f"no {words!r} in:\n" + "".join(lines))
+    with Stopwatch() as watch:
+        lines += process.stderr
+        process.stdout.read()
+        process.wait()
+    return watch.seconds, "".join(lines)
 
 
 def train(count, folder, *flags, **options):

@@ -39,8 +39,8 @@ def get_stuck(solver):
 
     def wait(*arguments):
         if solver.iter == 3 and solver.team.world.rank == 1:
-            solver.team._watchdog.deadline = 60.0  # It is the one of rank 0 that is to bark.
-            time.sleep(60)
+            solver.team._watchdog.deadline = 600.0  # It is the one of rank 0 that is to bark.
+            time.sleep(600)
         reduce(*arguments)
         xp.cuda.Stream.null.wait_event(solver.team._reduction._means._nccl._stream.record())
 

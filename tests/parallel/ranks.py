@@ -7,15 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.stopwatch import wait_until
+
 ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name("stand_in.py")
 DRIVER = Path(__file__).with_name("launch_driver.py")
-SECONDS = 60  # after which a test gives up
+SECONDS = 100  # after which a test gives up
 
 HERE = re.compile(r"rank (\d+) is process (\d+)")
 
@@ -34,7 +35,6 @@ class Job:
         self.folder = folder
         self.log = folder / "launch.log"
         self.out = folder / "launch.out"
-        self.began = time.monotonic()
         with self.log.open("wb") as log, self.out.open("wb") as out:
             self.process = subprocess.Popen(
                 words, cwd=folder, stdout=out, stderr=log, env=os.environ | environment
@@ -45,11 +45,14 @@ class Job:
 
     def wait_for(self, pattern, times=1):
         """Wait until the log has a pattern so often; return the matches."""
-        while len(found := re.findall(pattern, self.text())) < times:
-            assert self.process.poll() is None, f"ended before {pattern!r}:\n{self.text()}"
-            assert time.monotonic() < self.began + SECONDS, f"no {pattern!r} in:\n{self.text()}"
-            time.sleep(0.01)
-        return found
+
+        def found():
+            has_ended = self.process.poll() is not None  # before the log is read
+            found = re.findall(pattern, self.text())
+            assert len(found) >= times or not has_ended, f"no {pattern!r} in:\n{self.text()}"
+            return [found] if len(found) >= times else []
+
+        return wait_until(found, SECONDS, lambda: f"for {pattern!r}:\n{self.text()}")[0]
 
     def pids(self, ranks):
         """Return the process of each rank, as they were started last."""
@@ -58,10 +61,12 @@ class Job:
 
     def end(self, seconds=SECONDS):
         """Return the exit status."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"still running after {seconds} s:\n{self.text()}")
+        wait_until(
+            lambda: self.process.poll() is not None,
+            seconds,
+            lambda: f"for the end:\n{self.text()}",
+        )
+        return self.process.returncode
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """A stand-in for a training on several ranks: adds up, takes snapshots, goes on from them.
 
 ``stand_in.py STEPS [PAUSE [SIZE]] [fault]`` in the working directory; ``weights.npy`` is the end.
-A fault is ``raise:RANK:STEP`` or ``stop:RANK:STEP``.
+A fault is ``raise:RANK:STEP`` or ``stop:RANK:STEP``. As long as there is a file ``held``, the last
+step is not begun: nobody has to be quick to disturb a training that is not done yet.
 """
 
 import os
@@ -14,10 +15,12 @@ import numpy as np
 from mpi4py import MPI
 
 from sscaffe.glog import log_to_stderr
+from sscaffe.parallel.news import wait_until_read
 from sscaffe.parallel.watchdog import Watchdog
 
 STATE = Path("state.npy")
 EVERY = 10  # steps from a snapshot to the next
+HELD = Path("held")
 
 
 def save(path, array):
@@ -36,6 +39,9 @@ def main(comm, watchdog, steps, pause=0.0, size=100, fault=""):
     sys.stderr.write(f"rank {comm.rank} is process {os.getpid()}, from step {first}\n")
     watchdog.feed()
     for step in range(first, steps):
+        while step == steps - 1 and HELD.exists() and not stops:
+            time.sleep(0.01)
+            watchdog.feed()
         gradient = np.sin(weights + step + comm.rank)
         if fault in (f"raise:{comm.rank}:{step}", f"stop:{comm.rank}:{step}"):
             if fault.startswith("raise"):
@@ -68,7 +74,8 @@ def run():
     except Exception as error:
         sys.stderr.write(f"rank {comm.rank}: {error}\n")
         sys.stderr.flush()
-        time.sleep(0.5)  # Hydra may drop what an aborting rank has just written.
+        wait_until_read(60)  # Hydra may drop what an aborting rank has just written,
+        time.sleep(0.5)  # or what it has just read.
         comm.Abort(1)
 
 

@@ -37,7 +37,7 @@ class Meeting:
 
     def __init__(self, size):
         self.size, self.arrays = size, {}
-        self.barrier = threading.Barrier(size, timeout=20)
+        self.barrier = threading.Barrier(size, timeout=200)
 
 
 class ThreadWorld(World):

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import signal
-import time
 
 import numpy as np
 import pytest
 
 from tests.parallel import jobs
+from tests.stopwatch import wait_until
 
 pytest.importorskip("mpi4py", reason="needs mpi4py: pip install 'sscaffe[mpi]'")
 pytestmark = jobs.needs_mpi
@@ -123,7 +124,7 @@ def test_ctrl_c_takes_one_snapshot(tmp_path, number):
     with jobs.ranks(2, folder, *words, "--log", "log") as process:
         wait_for(folder / "log", "Iteration 50, loss")
         process.send_signal(number)
-        out, log = process.communicate(timeout=20)
+        out, log = process.communicate(timeout=100)
     assert process.returncode == 128 + number
     assert log.count("Snapshot complete") == 1
     [state] = folder.glob("*.solverstate")
@@ -140,7 +141,7 @@ def test_ctrl_c_ends_a_test_as_well(tmp_path):
     with jobs.ranks(2, folder, *words, "--log", "log") as process:
         wait_for(folder / "log", "Testing net")
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "Test interrupted" in log
     # Before the iteration that the test belongs to, so that it is run when training goes on.
@@ -155,26 +156,25 @@ def test_a_signal_to_one_rank_is_heard_by_all(tmp_path):
         first, second = jobs.children(process.pid)
         os.kill(second, signal.SIGUSR1)
         wait_for(folder / "log", "Snapshot complete")
+        [taken] = re.findall(r"Snapshot complete: small_iter_(\d+)", (folder / "log").read_text())
+        wait_for(folder / "log", f"Iteration {taken}, loss")  # so that the last is another
         os.kill(first, signal.SIGINT)
-        out, log = process.communicate(timeout=20)
+        out, log = process.communicate(timeout=100)
     assert process.returncode == 130
     assert log.count("Snapshot complete") == 2
     assert "go on with" in out
 
 
-def wait_for(path, text, seconds=20):
-    end = time.monotonic() + seconds
-    while not (path.exists() and text in path.read_text()):
-        assert time.monotonic() < end, f"no {text!r}"
-        time.sleep(0.05)
+def wait_for(path, text):
+    wait_until(lambda: path.exists() and text in path.read_text(), why=lambda: f"for {text!r}")
 
 
 def test_an_error_on_one_rank_ends_all(tmp_path):
     folder = jobs.prepare_net(tmp_path, "max_iter: 10000000")
-    start = time.monotonic()
-    _, log = jobs.run(2, folder, jobs.DRIVER, "fail", status=1)
-    assert time.monotonic() - start < 5
-    assert "rank 1: " in log
+    with jobs.ranks(2, folder, jobs.DRIVER, "fail") as process:
+        seconds, log = jobs.seconds_to_the_end(process, "rank 1: ")
+    assert process.returncode == 1, log
+    assert seconds < 5
     assert "ValueError: out of luck" in log
     assert "in fail" in log
 
@@ -182,10 +182,11 @@ def test_an_error_on_one_rank_ends_all(tmp_path):
 def test_an_error_of_the_command_on_one_rank_ends_all(tmp_path):
     folder = jobs.prepare_net(tmp_path, "max_iter: 10000000", batch=4)
     jobs.spoil(folder, 17)  # in batch 4, counted from 0, which rank 0 reads
-    start = time.monotonic()
-    _, log = jobs.train(2, folder, status=1)
-    assert time.monotonic() - start < 5
-    assert "rank 0: sscaffe train: " in log
+    words = "-m", "sscaffe", "train", "--solver", "solver.prototxt"
+    with jobs.ranks(2, folder, *words) as process:
+        seconds, log = jobs.seconds_to_the_end(process, "rank 0: sscaffe train: ")
+    assert process.returncode == 1, log
+    assert seconds < 5
     assert "00000017" in log
     jobs.spoil(folder, 13)  # in batch 3
     _, log = jobs.train(2, folder, status=1)
@@ -198,6 +199,20 @@ def test_an_error_that_all_meet_is_told_once(tmp_path):
     _, log = jobs.train(2, folder, "--set", "base_lr=1e30", status=3)
     assert log.count("expected a finite number") == 1
     assert "rank 0: sscaffe train: loss" in log
+
+
+ALL_FAIL = """
+from sscaffe.parallel import world
+world._HEARD = 3.0  # as on a machine that has much else to do
+world.current()
+raise ValueError("all of us")
+"""
+
+
+def test_rank_0_speaks_for_all_however_long_it_takes(tmp_path):
+    _, log = jobs.run(3, tmp_path, "-c", ALL_FAIL, status=1)
+    assert log.count("all of us\n") == 1
+    assert "rank 0: " in log
 
 
 def test_ranks_that_differ_are_found_out(tmp_path):

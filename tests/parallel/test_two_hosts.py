@@ -1,6 +1,7 @@
 """Two hosts: what crosses the cable, and what happens when it is cut."""
 
 import os
+import re
 import signal
 import time
 
@@ -14,6 +15,7 @@ from tests.parallel.ranks import (
     tells_of_a_kill,
 )
 from tests.parallel.two_hosts import ADDRESSES, two_hosts
+from tests.stopwatch import Stopwatch, wait_until
 from tests.trust.jobs import NET, SOLVER, digest, prepare, say
 
 DEADLINE = 3.0
@@ -47,14 +49,14 @@ def test_a_cut_ends_within_its_deadline(hosts, tmp_path):
         job.pids(2)
         job.wait_for("snapshot")
         before = time.monotonic()
-        hosts.cut()
-        assert job.end() == 75, job.text()
-        assert DEADLINE - 0.5 < time.monotonic() - before < DEADLINE + 5
-        text = job.text()
-        assert "The training failed: rank" in text
-        while left_running(tmp_path) and time.monotonic() < before + DEADLINE + 10:
-            time.sleep(0.05)  # The other host has a watchdog of its own.
-        assert not left_running(tmp_path)
+        with Stopwatch() as watch:
+            hosts.cut()
+            assert job.end() == 75, job.text()
+            assert time.monotonic() - before > DEADLINE - 0.5
+            assert watch.seconds < DEADLINE + 5
+            assert "The training failed: rank" in job.text()
+            # The other host has a watchdog of its own.
+            wait_until(lambda: not left_running(tmp_path), DEADLINE + 10 - watch.seconds)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -62,27 +64,26 @@ def test_a_killed_rank_ends_those_of_the_other_host(hosts, tmp_path, rank):
     with stand_in(tmp_path, "100000", prefix=hosts.prefix, launcher=launcher(hosts)) as job:
         pids = job.pids(2)
         job.wait_for("snapshot")
-        before = time.monotonic()
-        os.kill(pids[rank], signal.SIGKILL)
-        status = job.end()
+        with Stopwatch() as watch:
+            os.kill(pids[rank], signal.SIGKILL)
+            status = job.end()
         assert status == HYDRAS_OWN or tells_of_a_kill(status), job.text()
-        assert "a rank died of SIGKILL" in job.text() or status == HYDRAS_OWN
-        assert time.monotonic() - before < 5
+        died = re.search("a rank died of .*SIGKILL", job.text())
+        assert died or status == HYDRAS_OWN
+        assert watch.seconds < 5
         assert not left_running(tmp_path)
 
 
 def test_the_other_host_is_left_when_the_launch_is_killed_at_once(hosts, tmp_path):
     with stand_in(tmp_path, "100000", "1", prefix=hosts.prefix, launcher=launcher(hosts)) as job:
         job.pids(2)
-        time.sleep(0.5)
-        job.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        job.process.send_signal(signal.SIGINT)
-        assert job.end(5) == 130
-        end = time.monotonic() + 5
-        while left_running(tmp_path) and time.monotonic() < end:
-            time.sleep(0.05)
-        assert not left_running(tmp_path)
+        with Stopwatch() as watch:
+            # Two of one kind might come as one.
+            job.process.send_signal(signal.SIGINT)
+            job.process.send_signal(signal.SIGTERM)
+            assert job.end() == 130
+        assert watch.seconds < 5
+        wait_until(lambda: not left_running(tmp_path), 5)
 
 
 WIDE = NET.replace(
@@ -119,8 +120,10 @@ def test_a_training_that_is_cut_ends_within_its_deadline(hosts, tmp_path):
     with launch_train(folder, prefix=hosts.prefix, launcher=flags) as job:
         job.wait_for("Snapshot complete")
         before = time.monotonic()
-        hosts.cut()
-        assert job.end() == 75, job.text()
+        with Stopwatch() as watch:
+            hosts.cut()
+            assert job.end() == 75, job.text()
         took = time.monotonic() - before
-        assert DEADLINE - 0.5 < took < DEADLINE + 5
+        assert took > DEADLINE - 0.5
+        assert watch.seconds < DEADLINE + 5
     say(f"\na cut ended after {took:.1f} s of {DEADLINE:.1f}")

@@ -55,7 +55,7 @@ def test_the_launcher_of_another_mpi_is_refused(tmp_path):
         env=jobs.environment() | {"OMPI_COMM_WORLD_SIZE": "2"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert run.returncode == 1

@@ -140,7 +140,7 @@ def screenshot(page, picture, width, dark, folder):
     if dark:  # what a reader's setting does
         page.write_text(page.read_text().replace("(prefers-color-scheme:dark)", "screen"))
     words += [f"--screenshot={picture}", page.as_uri()]
-    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    subprocess.run(words, check=True, capture_output=True, timeout=250)
     return np.asarray(Image.open(picture).convert("RGB")).astype(int)
 
 

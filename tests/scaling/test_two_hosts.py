@@ -24,7 +24,7 @@ def hosts(tmp_path, monkeypatch):
 
 def run(hosts, *words):
     program = [*hosts.prefix, sys.executable, "-m", "sscaffe", *words]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -71,6 +71,21 @@ def test_a_bias_appears_where_a_constant_has_to_go(rng):
     assert len(squeezed(text, kill("a"), rng).weights["z"]) == 1
 
 
+def test_what_scale_makes_constant_is_told_of_the_filter(rng):
+    norm = layer("BatchNorm", "a", "b") + layer(
+        "Scale", "b", "c", "scale_param { bias_term: true }"
+    )
+    text = INPUT + conv("x", "a") + norm + conv("c", "z", 4, more="pad: 1")
+
+    def edit(weights):
+        weights["c"][0][:3] = 0
+
+    small = squeezed(text, edit, rng)
+    assert shape(small, "a")[0] == 8
+    reason = "what it emits is not 0, and meets a border of zeros in z"
+    assert small.changes[0].kept == {reason: 3}
+
+
 @pytest.mark.parametrize("pad", ["pad: 1", "pad_h: 1 pad_w: 0", "pad_l: 1"])
 def test_a_constant_that_meets_padding_stays(pad, rng):
     text = INPUT + conv("x", "a") + conv("a", "z", 4, more=pad)

@@ -11,6 +11,7 @@ import numpy as np
 
 from sscaffe.data.datum import array_to_datum
 from sscaffe.data.lmdb_writer import write_lmdb
+from tests.stopwatch import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,15 +53,59 @@ def prepare(folder, net=NET, solver=SOLVER):
     return folder
 
 
+def program(words, before=""):
+    """Return the words of ``sscaffe ...``, which first runs some code."""
+    code = f"import sys; sys.argv = {['sscaffe', *words]}\nfrom sscaffe.__main__ import run\n"
+    return [sys.executable, "-c", f"{code}{before}\nrun()"]
+
+
+_WHEN = """
+import os, re, signal, time
+from sscaffe.glog import logger
+
+def watched(record, left=[@times], handle=logger.handle):
+    handle(record)
+    if re.search(@pattern, record.getMessage()):
+        left[0] -= 1
+        if left[0] == 0:
+            @do
+
+logger.handle = watched
+"""
+
+
+def when(pattern, do, times=1):
+    """Return code that does something once a line of the log was the last of so many.
+
+    What a program does to itself comes at its place, however busy the machine is.
+    """
+    code = _WHEN.replace("@times", str(times)).replace("@pattern", repr(pattern))
+    return code.replace("@do", do)
+
+
+def send(number):
+    """Return code that sends a signal to its own process."""
+    return f"os.kill(os.getpid(), {int(number)})"
+
+
+def wait_for_stop(process):
+    """Wait until a process was stopped."""
+    wait_until(lambda: state_of(process.pid) == "T")
+
+
+def state_of(pid):
+    """Return what a process does: ``T`` if it is stopped, ``R``, ``S``..., nothing if it ended."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 @contextlib.contextmanager
 def training(folder, *flags, threads=1, before="", **options):
     """Start ``sscaffe train`` in a folder; it is killed if the block leaves it running."""
-    words = ["train", "--solver", "solver.prototxt", *flags]
-    program = (
-        f"import sys; from sscaffe.cli import main; {before or 'pass'}\nsys.exit(main({words}))"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        program(["train", "--solver", "solver.prototxt", *flags], before),
         cwd=folder,
         env=environment(threads),
         text=True,

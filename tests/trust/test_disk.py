@@ -3,7 +3,6 @@
 import os
 import resource
 import subprocess
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from sscaffe.blob import Blob
 from sscaffe.errors import FullError, SscaffeError
 from sscaffe.solver import room
 from tests.solver.nets import assert_same, small_solver, weights_of
+from tests.stopwatch import Stopwatch
 from tests.trust.jobs import SOLVER, prepare, say, train
 
 FORMATS = ("BINARYPROTO", "HDF5")
@@ -139,9 +139,8 @@ def test_a_folder_that_cannot_be_used_is_refused_within_a_second(what, tmp_path)
         if os.geteuid() or subprocess.run(words, capture_output=True).returncode:
             pytest.skip("mounting a tmpfs is not allowed here")
     try:
-        start = time.monotonic()
-        status, _, log = train(folder, "--set", f"snapshot_prefix={place}/small")
-        seconds = time.monotonic() - start
+        with Stopwatch() as watch:
+            status, _, log = train(folder, "--set", f"snapshot_prefix={place}/small")
     finally:
         if what == "read-only":
             subprocess.run(["umount", "-l", str(place)], check=True)
@@ -150,8 +149,8 @@ def test_a_folder_that_cannot_be_used_is_refused_within_a_second(what, tmp_path)
     assert str(place) in log
     assert "Solving" not in log
     assert "Traceback" not in log
-    assert seconds < 10  # with the start of Python, on a busy machine
-    say(f"\n{what}: {seconds:.2f} s")
+    assert watch.seconds < 10  # with the start of Python, on a busy machine
+    say(f"\n{what}: {watch.seconds:.2f} s")
 
 
 def test_a_folder_that_vanishes_is_told(tmp_path, monkeypatch):

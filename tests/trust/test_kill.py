@@ -10,10 +10,15 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 from tests.trust.jobs import digest, prepare, say, train, training
 
 KILLS = int(os.environ.get("TRUST_KILLS", "25"))
-SECONDS = 0.35  # from the first line of the log on, in which a training is killed
+LINES = 60  # of the log, among which a training is killed; a whole one has 260 and more
+SECONDS = 0.02  # and how long after such a line at most
+
+pytestmark = pytest.mark.timeout(300 + 20 * KILLS)
 
 ANNOUNCED = re.compile(r"Snapshot complete: (\S+)")
 RESTORED = re.compile(r"Restoring from (\S+) ")
@@ -34,7 +39,8 @@ class Job:
         log = self.folder / "log"
         options = {"stdout": subprocess.DEVNULL, "stderr": log.open("w")}
         with options["stderr"], training(self.folder, "--snapshot", "auto", **options) as process:
-            while not log.stat().st_size and process.poll() is None:
+            lines = self.rng.randrange(LINES) + 1
+            while log.read_text().count("\n") < lines and process.poll() is None:
                 time.sleep(0.002)
             try:
                 process.wait(self.rng.uniform(0, SECONDS))

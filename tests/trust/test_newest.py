@@ -9,7 +9,19 @@ from sscaffe.errors import InUseError, WeightsError
 from sscaffe.solver.lock import locked
 from sscaffe.solver.newest import newest_complete
 from tests.solver.nets import plain_state, small_solver
-from tests.trust.jobs import digest, train, training, wait_for
+from tests.trust.jobs import (
+    digest,
+    finish,
+    send,
+    train,
+    training,
+    wait_for,
+    wait_for_stop,
+    when,
+)
+
+STOPS = when("Snapshot complete", send(signal.SIGSTOP))  # It shall not be done before others begin.
+DIES = when("Snapshot complete", send(signal.SIGKILL))
 
 
 @pytest.fixture
@@ -88,31 +100,29 @@ def test_weights_are_for_the_first_start_alone(job):
 
 
 def test_a_second_training_is_refused_and_the_first_goes_on(job, undisturbed):
-    with training(job) as first:
+    with training(job, before=STOPS) as first:
         log = wait_for(first, "Snapshot complete")
+        wait_for_stop(first)
         assert (job / "small.lock").read_text() == f"{first.pid}\n"
-        first.send_signal(signal.SIGSTOP)  # It shall not be done before the second begins.
         status, _, refusal = train(job)
-        first.send_signal(signal.SIGCONT)
         assert status == 1
         assert f"process {first.pid} writes here; wait for it, or" in refusal
-        assert first.wait() == 0, log + first.stderr.read()
+        first.send_signal(signal.SIGCONT)
+        log += finish(first)[1]
+        assert first.returncode == 0, log
     assert not (job / "small.lock").exists()
     assert digest(job / "small_iter_400.caffemodel") == undisturbed
 
 
 def test_another_prefix_is_another_training(job):
-    with training(job) as first:
-        wait_for(first, "Snapshot complete")
-        first.send_signal(signal.SIGSTOP)
+    with training(job, before=STOPS) as first:
+        wait_for_stop(first)
         assert train(job, "--set", "snapshot_prefix=other", "--set", "max_iter=5")[0] == 0
 
 
 def test_a_lock_that_a_killed_training_left_is_taken_over(job):
-    with training(job) as first:
-        wait_for(first, "Snapshot complete")
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+    with training(job, before=DIES) as first:
+        assert first.wait() == -signal.SIGKILL
     (job / "small_iter_7.caffemodel.tmp.4711").write_bytes(b"half")
     (job / "small_iter_7.solverstate.tmp.mine").write_bytes(b"not of sscaffe")
     assert (job / "small.lock").exists()

@@ -1,7 +1,9 @@
 """One convolution layer under several conv_modes, which take turns in this process."""
 
+import os
 import statistics
 import timeit
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from sscaffe.conv import KERNELS, make_kernel
 from sscaffe.device import cpu
 from sscaffe.errors import UnsupportedError
 from sscaffe.geometry import ConvGeometry
+from sscaffe.kernels import cpu_winograd
 from sscaffe.layer import TEST
 from sscaffe.proto import caffe_pb2
 
@@ -22,7 +25,13 @@ MODES = {
 }
 
 
-READ_NATIVE = ("dense", "AUTO", "LOWERED_CCNMM")  # best where a dense convolution comes before
+AS_RUN = "dense as run"
+READ_NATIVE = (
+    "dense",
+    AS_RUN,
+    "AUTO",
+    "LOWERED_CCNMM",
+)  # best where a dense convolution comes before
 
 
 def geometry(net, name):
@@ -62,17 +71,32 @@ def in_native_layout(bottom, g):
     return copy
 
 
+@contextmanager
+def only_onednn():
+    """Let convolutions that run for the first time be oneDNN's."""
+    before = os.environ.get(cpu_winograd.SWITCH)
+    os.environ[cpu_winograd.SWITCH] = "0"
+    yield
+    del os.environ[cpu_winograd.SWITCH]
+    if before is not None:
+        os.environ[cpu_winograd.SWITCH] = before
+
+
 def prepare(g, weights, batch, modes=MODES):
     """Return, by mode, a function that runs the layer once, and the kernel's description.
 
     Each kernel's bottom is in the layout that it reads: after its first run it is there in both.
+    "dense" is oneDNN's convolution; where the program would run Winograd's algorithm, `AS_RUN` is
+    that one.
     """
+    modes = [*modes, *([AS_RUN] if cpu_winograd.infers(g, batch) else [])]
     rng = np.random.default_rng(1)
     images = rng.standard_normal((batch, g.in_channels, *g.input), dtype=np.float32)
     bias, runs, kernels = blob_of(rng.standard_normal(g.out_channels)), {}, {}
     for name in modes:
         try:
-            kernel = make_kernel(MODES[name], g, batch, cpu(), np.float32, TEST)
+            mode = MODES["dense" if name == AS_RUN else name]
+            kernel = make_kernel(mode, g, batch, cpu(), np.float32, TEST)
         except UnsupportedError:
             continue
         bottom = in_native_layout(blob_of(images), g) if name in READ_NATIVE else images
@@ -80,6 +104,9 @@ def prepare(g, weights, batch, modes=MODES):
         arguments = (bottom, blob_of(weights), bias, Blob((batch, g.out_channels, *g.output)))
         runs[name] = lambda kernel=kernel, arguments=arguments: kernel.forward(*arguments)
         kernels[name] = kernel
+        if name == "dense":
+            with only_onednn():
+                runs[name]()
     return runs, kernels
 
 
