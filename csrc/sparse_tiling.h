@@ -17,9 +17,9 @@ enum class Lanes {
 // How SparseConvolution cuts a convolution into tiles. What a tile reads of a few channels stays in
 // the first cache, every load aligned, while all filters use it.
 //
-// Images side by side are gathered position by position, each with all of the few channels, once for
-// each tile: what all threads would gather together goes through the third cache, twice, and is slow
-// to come where they do not share one.
+// Images side by side are gathered position by position, each with all of the few channels, once
+// for each tile: what all threads would gather together goes through the third cache, twice, and is
+// slow to come where they do not share one.
 //
 // Strips are packed, because the lanes cannot be shifted: a channel has row_planes x column_planes
 // planes of vectors, the phases of the rows (see phases.h) and one for each column of the kernel.
