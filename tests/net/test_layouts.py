@@ -8,6 +8,7 @@ from sscaffe.layer import TEST
 from sscaffe.net import Net
 from sscaffe.prototxt import parse_net
 from sscaffe.weighted import choice
+from sscaffe.weighted.race import Race
 from tests.squeeze.nets import conv, layer
 
 INPUT = """layer { name: 'x' type: 'Input' top: 'x'
@@ -36,7 +37,9 @@ def test_who_reads_it(readers, native):
 @pytest.mark.parametrize("compact", [False, True])
 def test_pooling_after_a_sparse_kernel_is_native(monkeypatch, rng, compact):
     times = {"DIRECT_DCONV": 2.0, "LOWERED_CCNMM": 1.0, "DIRECT_SCONV": 3.0}
-    monkeypatch.setattr(choice, "race", lambda kernels, *_: {name: times[name] for name in kernels})
+    monkeypatch.setattr(
+        choice, "race", lambda kernels, *_: Race({name: times[name] for name in kernels}, True)
+    )
     monkeypatch.setattr(memo, "recall", lambda key: None)
     monkeypatch.setattr(memo, "remember", lambda key, times: None)
     text = INPUT + conv("x", "a", 32) + RELU + POOL

@@ -11,6 +11,7 @@ from sscaffe.net import Net
 from sscaffe.net.ways import Ways
 from sscaffe.prototxt import parse_net
 from sscaffe.weighted import choice
+from sscaffe.weighted.race import Race
 from tests.net.random_nets import RandomNet, random_weights
 
 NETS = 200
@@ -23,7 +24,9 @@ TOLERANCE = 2e-4  # of the largest element: Softmax of large numbers makes round
 def any_kernel_wins(monkeypatch):
     """Let AUTO choose at random, not by what happens to be fast."""
     rng = np.random.default_rng(1)
-    monkeypatch.setattr(choice, "race", lambda kernels, *_: {k: rng.random() for k in kernels})
+    monkeypatch.setattr(
+        choice, "race", lambda kernels, *_: Race({k: rng.random() for k in kernels}, True)
+    )
     monkeypatch.setattr(Ways, "_measure", lambda _, ways, *__: {w.name: rng.random() for w in ways})
     monkeypatch.setattr(memo, "recall", lambda key: None)
     monkeypatch.setattr(memo, "remember", lambda key, times: None)

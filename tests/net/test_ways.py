@@ -12,6 +12,7 @@ from sscaffe.net import Net, ways as ways_module
 from sscaffe.net.ways import Way, Ways
 from sscaffe.prototxt import parse_net
 from sscaffe.weighted import choice
+from sscaffe.weighted.race import Race
 from tests.squeeze.nets import layer
 
 TAKE_PIECE = Joined.take_piece
@@ -136,7 +137,9 @@ def test_random_concats(monkeypatch, seed):
         net.compact(keep)
     choose(monkeypatch, 1, joined=True)
     # AUTO may choose what is fast by accident, but the same for both.
-    monkeypatch.setattr(choice, "race", lambda kernels, *_: {k: len(k) for k in kernels})
+    monkeypatch.setattr(
+        choice, "race", lambda kernels, *_: Race({k: len(k) for k in kernels}, True)
+    )
     names = [*joined.outputs, *keep]
     for shape in [(batch, 16, 7, 5)] * 5 + [(2, 16, 7, 5)] * 4 + [(1, 16, 8, 6)] * 5:
         x = rng.standard_normal(shape)
