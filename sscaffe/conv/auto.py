@@ -12,6 +12,8 @@ from sscaffe.weighted.auto import AutoKernel
 from sscaffe.weighted.base import WeightedKernel
 from sscaffe.weighted.choice import Zeros
 
+_FEW_CHANNELS = 4  # of which dense kernels fill no vector; what reads elements one by one gains
+
 
 class Auto(AutoKernel, ConvKernel):
     """See `AutoKernel`."""
@@ -33,7 +35,8 @@ class Auto(AutoKernel, ConvKernel):
 
     def _candidates(self, zeros: Zeros) -> dict[str, WeightedKernel]:
         classes: list[type[ConvKernel]] = []
-        if zeros.kept < 0.95:
+        channels = self.geometry.in_channels // self.geometry.group
+        if zeros.kept < 0.95 or (zeros.density < 1 and channels <= _FEW_CHANNELS):
             classes.append(LoweredCcnmm)
         if zeros.density < 0.65:
             classes.append(DirectSparse if len(self.geometry.input) == 2 else LoweredCsrmm)

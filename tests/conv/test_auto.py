@@ -1,5 +1,6 @@
 """AUTO: dense where nothing is gained, the fastest where it is, remembered and told."""
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -113,6 +114,18 @@ def test_only_kernels_that_may_gain_are_timed(x, rng, stopwatch, zeros, rivals):
     calls = stopwatch()
     run(kernel_of(), x, weights(rng, **zeros))
     assert calls == [["DIRECT_DCONV", *rivals]]
+
+
+@pytest.mark.parametrize(
+    ("zeros", "rivals"), [(0, []), (0.02, [["DIRECT_DCONV", "LOWERED_CCNMM"]])]
+)
+def test_a_few_zeros_of_few_channels_are_worth_a_race(rng, stopwatch, zeros, rivals):
+    calls = stopwatch()
+    geometry = dataclasses.replace(GEOMETRY, in_channels=3)
+    x = blob(rng.standard_normal((2, 3, 9, 9)))
+    w = blob(weights(rng, elements=zeros).const_data[:, :3])
+    run(make_kernel(AUTO, geometry, 2, cpu(), np.float32, TEST), x, w)
+    assert calls == rivals
 
 
 def test_the_fastest_is_chosen_and_told(x, rng, stopwatch, caplog):
