@@ -13,13 +13,14 @@ namespace {
 using dnnl::memory;
 using desc = dnnl::memory::desc;
 
-// The block of a layout that winograd.h knows, or 0.
+// The block of a layout that winograd.h knows, or 0; groups have to begin with a block.
 int64_t known_block(const Layout& layout, int64_t group) {
     const int64_t block = layout.image_block(), lanes = vector_kernels().winograd.lanes;
     const int64_t channels = layout.dims()[1];
-    const bool is_known = block == channels || block % lanes == 0;
-    const bool parts_groups = group == 1 || block == channels || channels / group % block == 0;
-    return block > 1 && is_known && parts_groups ? block : 0;
+    if (block <= 1) return 0;
+    if (block == channels) return block;
+    const bool parts_groups = group == 1 || channels / group % block == 0;
+    return block % lanes == 0 && parts_groups ? block : 0;
 }
 
 WinogradImages images_of(const Layout& layout, int64_t group, float* data) {
@@ -80,7 +81,6 @@ desc taps_of(const ConvolutionSizes& s, bool turned) {
     return desc(dims, memory::data_type::f32, strides);
 }
 
-// Weights at the points: no other instruction set's, as they would lie in another way.
 desc points_of(const Winograd& w, int64_t in, int64_t out) {
     const int64_t lanes = vector_kernels().winograd.lanes;
     return Layout(Dims{w.points_room(in, out) / lanes, lanes}).desc();
@@ -97,16 +97,22 @@ WinogradConvolution::WinogradConvolution(const ConvolutionSizes& sizes, const Ex
         passes_ = {false, false, false};
         return;
     }
-    const int64_t in = sizes.in_channels / group, out = sizes.out_channels / group;
     const int64_t height = sizes.pad[0], width = sizes.pad[1];
     forward_winograd_ = {sizes.batch, kernel, height, width, group};
     backward_winograd_ = {sizes.batch, kernel, kernel - 1 - height, kernel - 1 - width, group};
     taps_ = taps_of(sizes, false);
     turned_taps_ = taps_of(sizes, true);
-    points_ = points_of(forward_winograd_, in, out);
-    turned_points_ = points_of(backward_winograd_, out, in);
     if (passes.forward)
         implementation_ = kernel == 3 ? "Winograd F(4x4, 3x3)" : "Winograd F(2x2, 5x5)";
+}
+
+desc WinogradConvolution::points() const {
+    return points_of(forward_winograd_, sizes_.in_channels / sizes_.group,
+                     sizes_.out_channels / sizes_.group);
+}
+
+desc WinogradConvolution::turned_points() const {
+    return points_of(backward_winograd_, sizes_.out_channels, sizes_.in_channels);
 }
 
 Layout WinogradConvolution::weights_layout() const {
@@ -114,11 +120,11 @@ Layout WinogradConvolution::weights_layout() const {
 }
 
 std::optional<Layout> WinogradConvolution::prepared_layout() const {
-    return passes_.forward ? std::optional(Layout(points_)) : std::nullopt;
+    return passes_.forward ? std::optional(Layout(points())) : std::nullopt;
 }
 
 void WinogradConvolution::prepare(const Memory& weights, Memory& prepared) {
-    if (!passes_.forward || prepared.layout().desc() != points_)
+    if (!passes_.forward || prepared.layout().desc() != points())
         throw std::invalid_argument("WinogradConvolution: expected memory of prepared_layout");
     const memory& taps = second_.in(weights, taps_);
     forward_winograd_.transform(
@@ -137,14 +143,14 @@ Layout WinogradConvolution::weights_diff_layout() {
 void WinogradConvolution::forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                                   Memory& top) {
     if (!passes_.forward) return Convolution::forward(bottom, weights, bias, top);
-    const float* points = weights.data();
-    if (weights.layout().desc() != points_) {
-        Memory& made = added_weights_.room(points_);
+    const float* at_points = weights.data();
+    if (const desc wanted = points(); weights.layout().desc() != wanted) {
+        Memory& made = added_weights_.room(wanted);
         prepare(weights, made);
-        points = made.data();
+        at_points = made.data();
     }
     const int64_t group = sizes_.group;
-    forward_winograd_.convolve(images_in(bottom, group, first_, forward_src_), points,
+    forward_winograd_.convolve(images_in(bottom, group, first_, forward_src_), at_points,
                                bias ? bias->data() : nullptr, extras_.add, extras_.relu,
                                images_out(top, group, forward_dst_), *scratchpad_of_thread());
 }
@@ -153,7 +159,7 @@ void WinogradConvolution::backward_data(const Memory& top_diff, const Memory& we
                                         Memory& bottom_diff) {
     if (!passes_.backward_data) return Convolution::backward_data(top_diff, weights, bottom_diff);
     const memory& taps = second_.in(weights, turned_taps_);
-    Memory& points = added_weights_.room(turned_points_);
+    Memory& points = added_weights_.room(turned_points());
     backward_winograd_.transform(sizes_.out_channels, sizes_.in_channels,
                                  static_cast<const float*>(taps.get_data_handle()), true,
                                  points.data());

@@ -24,9 +24,9 @@ class WinogradConvolution : public Convolution {
     std::optional<Layout> prepared_layout() const;
     void prepare(const Memory& weights, Memory& prepared);
 
-    // weights: as they are, or prepared.
     Layout bottom_diff_layout() override;
     Layout weights_diff_layout() override;
+    // weights: as they are, or prepared.
     void forward(const Memory& bottom, const Memory& weights, const Memory* bias,
                  Memory& top) override;
     void backward_data(const Memory& top_diff, const Memory& weights, Memory& bottom_diff) override;
@@ -34,13 +34,13 @@ class WinogradConvolution : public Convolution {
                           Memory* bias_diff, bool accumulate) override;
 
    private:
-    const float* points_in(const Memory& weights, const dnnl::memory::desc& taps, int64_t in,
-                           int64_t out, bool flip);
+    // Of weights at the points, for the instruction set in use; another one's lie in another way.
+    dnnl::memory::desc points() const;
+    dnnl::memory::desc turned_points() const;
 
     WinogradPasses passes_;
     Winograd forward_winograd_, backward_winograd_;
     dnnl::memory::desc taps_, turned_taps_;  // weights as winograd.h has them, forward and backward
-    dnnl::memory::desc points_, turned_points_;
 };
 
 }  // namespace sscaffe

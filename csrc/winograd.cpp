@@ -111,6 +111,15 @@ void for_strips(const Side& side, const Grid& g, const Span& span, int64_t first
     }
 }
 
+// Set the channels of a strip to 0; these only fill up a block.
+void clear(const WinogradStrip& s) {
+    for (int64_t y = s.top; y < std::min(s.height, s.top + s.stride); ++y) {
+        float* pixel = s.image + y * s.row_step;
+        for (int64_t x = 0; x < s.width; ++x, pixel += s.pixel_step)
+            std::fill_n(pixel, s.channels, 0.0f);
+    }
+}
+
 // The weights, or their gradient, at the points: [kPoints][panels][rows][kPanel vectors], the last
 // panel being as narrow as it may.
 struct Panels {
@@ -186,8 +195,10 @@ void multiply(const Grid& grid, const Panels& panels, const Span& span, int64_t 
 // Who has all filters reads all weights; who has all tiles transforms the whole bottom.
 struct Threads {
     int64_t all, filters;
+    int64_t vectors, panels;  // of the filters of a group
 
-    Threads(const Winograd& w, const Side& in, const Side& out, const WinogradImages& top) {
+    Threads(const Winograd& w, const Side& in, const Panels& out, const WinogradImages& top)
+        : vectors(out.vectors), panels((out.vectors + kPanel - 1) / kPanel) {
         // Products, and what transforms take.  With less than two threads would share, what they
         // have made lies in the caches of the other one, for which the next layer has to wait.
         constexpr int64_t kWorthAThread = 1000000, kTransform = 4;
@@ -196,18 +207,16 @@ struct Threads {
         const int64_t a = in.vectors * in.lanes, b = out.vectors * out.lanes;
         const int64_t work = kPoints * tiles * w.group * (a * b + kTransform * (a + b));
         all = std::clamp<int64_t>(work / kWorthAThread, 1, get_num_threads());
-        filters = std::clamp<int64_t>(b / tiles, 1, std::min(panels(out), all));
+        filters = std::clamp<int64_t>(b / tiles, 1, std::min(panels, all));
         while (all % filters) --filters;
     }
 
     // The vectors of a group's channels that are in one of the parts.
-    Span span(int64_t group, int64_t part, const Side& out) const {
-        const int64_t first = panels(out) * part / filters * kPanel;
-        const int64_t last = panels(out) * (part + 1) / filters * kPanel;
-        return {group, first, std::min(out.vectors, last)};
+    Span span(int64_t group, int64_t part) const {
+        const int64_t first = panels * part / filters * kPanel;
+        const int64_t last = panels * (part + 1) / filters * kPanel;
+        return {group, first, std::min(vectors, last)};
     }
-
-    static int64_t panels(const Side& out) { return (out.vectors + kPanel - 1) / kPanel; }
 };
 
 }  // namespace
@@ -232,7 +241,7 @@ void Winograd::convolve(const WinogradImages& bottom, const float* points, const
     const WinogradKernels& kernels = vector_kernels().winograd;
     Side in(bottom, group, pad_height, pad_width), out(top, group, 0, 0);
     const Panels panels(in.channels, out.channels);
-    const Threads threads(*this, in, out, top);
+    const Threads threads(*this, in, panels, top);
     const Grid grid(*this, top, kPoints * (in.stored + out.stored),
                     panels.step > kManyWeights / kPoints ? kLeastTilesOfMany : kLeastTiles,
                     threads.all / threads.filters);
@@ -255,13 +264,16 @@ void Winograd::convolve(const WinogradImages& bottom, const float* points, const
         for_strips(out, grid, outs, first, last, products, [&](const WinogradStrip& s, int64_t v) {
             kernels.gather[kernel == 3](s, begin + v * out.lanes, add, relu);
         });
+        if (outs.last < panels.vectors) return;
+        for_strips(out, grid, {outs.group, panels.vectors, out.vectors}, first, last, products,
+                   [](const WinogradStrip& s, int64_t) { clear(s); });
     };
     parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
         for (int64_t part = from; part < to; ++part) {
             const int64_t tiles = part / threads.filters;
             const int64_t end = grid.first_strip(tiles + 1);
             for (int64_t g = 0; g < group; ++g) {
-                const Span outs = threads.span(g, part % threads.filters, out);
+                const Span outs = threads.span(g, part % threads.filters);
                 for (int64_t first = grid.first_strip(tiles); first < end; first += grid.block)
                     make(outs, first, std::min(end, first + grid.block), rooms + part * room);
             }
@@ -292,7 +304,7 @@ void Winograd::gradient(const WinogradImages& bottom, const WinogradImages& top_
                        kernels.spread[size](s, bias_sums + vector * out.lanes);
                    });
         for (int64_t p = 0; p < kPoints; ++p) {
-            for (int64_t v = 0; v < out.vectors; v += kPanel) {
+            for (int64_t v = 0; v < panels.vectors; v += kPanel) {
                 kernels.add_transposed[panels.width(v) - 1](
                     {(last - first) * grid.columns, bottom.channels, points + p * in.point_step,
                      in.stored, diffs + p * out.point_step + v * out.lanes, out.stored,

@@ -100,6 +100,8 @@ class AutoKernel(WeightedKernel):
         self._running = self._choice.kernel(bottom, weights, bias, top, epilogue)
         self._seen, self._version = tensor, tensor.version
         self._native = self._look_at_native(bottom, weights, bias, top)
+        if self._running is not self._dense and self.device.is_cpu:
+            self._dense = self._make_dense()  # without what it has made of the weights
         self._running.forward(bottom, weights, bias, top, epilogue)
         if self._native is not None:
             self._hand_on(top)

@@ -27,6 +27,14 @@ def threads(request):
     _core.set_num_threads(before)
 
 
+@pytest.fixture
+def set_num_threads():
+    """Give what sets the number of threads, until the test ends."""
+    before = _core.get_num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(before)
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["float", "double"])
 def dtype(request):
     return request.param

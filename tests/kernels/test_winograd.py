@@ -41,6 +41,7 @@ SHAPES = {
     "no channels of whole blocks": geometry(20, 50, (12, 12), 5, 0),
     "few channels": geometry(8, 12, (6, 7), 3, 1),
     "filled up blocks": geometry(44, 61, (6, 7), 3, 1),
+    "blocks of more than a vector": geometry(48, 100, (6, 7), 3, 1),
     "two pads": geometry(16, 16, (6, 5), 5, (0, 3)),
     **{f"3x3 pad {p}": geometry(16, 16, (6, 9), 3, p) for p in range(3)},
     **{f"5x5 pad {p}": geometry(16, 16, (6, 9), 5, p) for p in range(5)},
@@ -99,7 +100,9 @@ def test_all_passes(name, rng):
     operator = operator_of(g)
     operator.forward(bottom, weights, bias, top)
     assert operator.description.startswith("Winograd F(")
+    stored = top.data_tensor.memory(top.shape).values.copy()
     assert_near(top.const_data, convolution(x, w, b, g), OUTPUT)
+    assert np.count_nonzero(stored) == np.count_nonzero(top.const_data)  # what fills up is 0
 
     top.set_diff(top_diff)
     operator.backward_weights(top, bottom, weights, bias)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(not _core.has_onednn, reason="needs oneDNN")
 GROUPS = {
     "two groups": replace(geometry(32, 64, (7, 9), 3, 1), group=2),
     "four groups": replace(geometry(64, 64, (6, 5), 3, 1), group=4),
+    "groups in no blocks of vectors": replace(geometry(32, 200, (6, 6), 3, 1), group=2),
     "groups of half blocks": replace(geometry(48, 48, (6, 6), 3, 0), group=2),
 }
 OURS = {name: g for name, g in (SHAPES | GROUPS).items() if g.kernel == (3, 3)}
@@ -68,13 +69,15 @@ def test_all_that_a_layer_does(name, batch, rng):
             None if add is None else blob(add),
             relu,
         )
+        stored = top.data_tensor.memory(top.shape).values.copy()
         # oneDNN parts the channels of a group where its layout is of blocks.
-        is_known = name != "groups of half blocks"
+        is_known = name not in ("groups of half blocks", "groups in no blocks of vectors")
         assert operator.description == "Winograd F(4x4, 3x3)" or not is_known
         expected = plain + (0 if bias is None else b.reshape(-1, 1, 1))
         expected = expected + (0 if add is None else add)
         expected = np.maximum(expected, 0) if relu else expected
         np.testing.assert_allclose(top.const_data, expected, rtol=0, atol=OUTPUT * largest)
+        assert np.count_nonzero(stored) == np.count_nonzero(top.const_data)  # what fills up is 0
         np.testing.assert_array_equal(weights.const_data, w)
 
 
@@ -106,18 +109,16 @@ PARTED = {  # large enough for all threads: filters in parts, tiles in blocks, g
 
 @pytest.mark.usefixtures("everywhere")
 @pytest.mark.parametrize("name", PARTED)
-def test_same_bits(name, rng):
+def test_same_bits(name, rng, set_num_threads):
     """Whatever the number of threads and images."""
     g = PARTED[name]
     x, _, b, _ = operands(replace(g, group=1), rng, batch=MANY)
     w, found = weights_of(g, rng), []
-    before = _core.get_num_threads()
     for threads, batch in itertools.product((1, 2, 3, 4), (FEW, MANY)):
-        _core.set_num_threads(threads)
+        set_num_threads(threads)
         top = Blob((batch, g.out_channels, *g.output))
         operator_of(g, batch, train=False).forward(blob(x[:batch]), blob(w), blob(b), top)
         found.append(top.const_data[:FEW].copy())
-    _core.set_num_threads(before)
     assert all(one.tobytes() == found[0].tobytes() for one in found)
     assert_near(found[0], convolution(x[:FEW], w, b, g), OUTPUT)
 
@@ -135,13 +136,19 @@ def test_other_weights(batch, rng):
         assert_near(top.const_data, convolution(x, factor * w, b, g), OUTPUT)
     operator.forward(blob(x), blob(3 * w), blob(b), top)
     assert_near(top.const_data, convolution(x, 3 * w, b, g), OUTPUT)
-    best = _core.cpu_features()
-    _core.set_isa("portable")
-    for other in (operator_of(g, batch, train=False), operator):
-        other.forward(blob(x), weights, None, top, None, True)
-        expected = np.maximum(convolution(x, -2 * w, None, g), 0)
-        np.testing.assert_allclose(top.const_data, expected, rtol=0, atol=OUTPUT * expected.max())
-    _core.set_isa(best)
+
+
+@pytest.mark.usefixtures("isa", "everywhere")
+@pytest.mark.parametrize("batch", [FEW, MANY])
+def test_weights_for_another_instruction_set(batch, rng):
+    g = SHAPES["odd 3x3"]
+    x, w, b, _ = operands(g, rng, batch)
+    operator, top, weights = operator_of(g, batch, train=False), Blob((batch, 16, 7, 11)), blob(w)
+    expected = convolution(x, w, b, g)
+    for name in (_core.cpu_features(), "portable", _core.cpu_features()):
+        _core.set_isa(name)
+        operator.forward(blob(x), weights, blob(b), top)
+        assert_near(top.const_data, expected, OUTPUT)
 
 
 @pytest.mark.usefixtures("everywhere")
