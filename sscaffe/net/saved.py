@@ -46,7 +46,7 @@ class SavedLayer:
         spec = layer.param[0] if layer.param else caffe_pb2.ParamSpec()
         is_convolution = layer.type in _CONVOLUTIONS
         group = layer.convolution_param.group if is_convolution else 1
-        if array.shape[0] % max(1, group):
+        if array.ndim and array.shape[0] % max(1, group):
             group = 1
         kernel = int(np.prod(array.shape[2:])) if is_convolution else 1
         return Param(blob, layer.name, 0, spec, max(1, group), kernel)

@@ -58,17 +58,20 @@ class Connectivity:
     frozen : sequence of (Param, int)
         What `disconnected` found in it.
     threshold : callable
-        Returns, for a parameter, the magnitude below which its weights become zero, and are frozen,
-        when a mask is made.
+        Returns the magnitude below which weights become zero, and are frozen, when a mask is made;
+        asked with whether they are factors of Scale.
     """
 
     def __init__(
         self,
         net: Net,
         frozen: Sequence[tuple[Param, int]],
-        threshold: Callable[[Param], float],
+        threshold: Callable[[bool], float],
     ) -> None:
         self._net, self._frozen, self._threshold = net, frozen, threshold
+        self._factors = {
+            id(blob) for layer in net.layers if layer.type == "Scale" for blob in layer.blobs
+        }
         self._is_training = False
         self._generation = -1
         self._checksums: list[int] = []
@@ -131,7 +134,10 @@ class Connectivity:
 
     def _freeze(self, param: Param, mode: int) -> int:
         blob = param.blob
-        blob.device.kernels.threshold(blob.data_tensor, self._threshold(param))
+        is_factors = id(blob) in self._factors
+        blob.device.kernels.threshold(blob.data_tensor, self._threshold(is_factors))
+        if is_factors and mode == _Layer.DISCONNECTED_GRPWISE:
+            mode = _Layer.DISCONNECTED_ELTWISE  # Each is a row of its own, of however many axes.
         param.mask = mask_of(blob.host_data, mode, param.group)
         return int((~param.mask).sum())
 

@@ -65,9 +65,9 @@ class Updater:
             return ProximalUpdate(index, self.rule, terms, self.threshold, lassos)
         return make_update(index, self.rule, terms, self.threshold)
 
-    def freezing_threshold(self, param: Param) -> float:
-        """Return the magnitude below which connectivity_mode takes a param's weights for zero."""
-        if param.blob.ndim < 2 and self._settings.prune_scope != caffe_pb2.SolverParameter.ALL:
+    def freezing_threshold(self, is_factors: bool) -> float:
+        """Return the magnitude below which connectivity_mode takes weights or factors for zero."""
+        if is_factors and self._settings.prune_scope != caffe_pb2.SolverParameter.ALL:
             return 0.0  # Factors of Scale are small without being 0.
         return self.threshold if self._settings.HasField("prune_threshold") else SMALL_WEIGHT
 

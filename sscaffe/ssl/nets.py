@@ -1,6 +1,7 @@
 """The net of SSL and that of fine-tuning, made of the net to begin with."""
 
 import difflib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -109,7 +110,7 @@ def _suits(net: _Net, name: str, kind: str) -> bool:
     if kind in ("filter", "depth") and _is_last(net, name):
         logger.info("%s: no %s groups, as its rows are the outputs of the net", name, kind)
         return False
-    if kind == "depth" and not _has_bypass(net, {name}):
+    if kind == "depth" and not _Ways(net).lead_around({name}):
         logger.info("%s: no depth group, as nothing leads around it", name)
         return False
     return True
@@ -129,40 +130,49 @@ def _is_last(net: _Net, name: str) -> bool:
 
 
 def _apart(net: _Net, names: Sequence[str]) -> list[str]:
-    """Return layers without those that are needed once others of them are gone: shortcuts.
+    """Return layers without those that are needed once the others are gone: shortcuts.
 
-    Of two ways around each other, the one of more layers may go.
+    Of two ways around each other, the one of more layers may go; of three, two may.
     """
-    left = list(names)
-    rivals = {
-        one: {other for other in left if other != one and not _has_bypass(net, {one, other})}
-        for one in left
-    }
-    while any(rivals.values()):
-        shortcut = max(reversed(left), key=lambda name: len(rivals[name]))
+    ways = _Ways(net)
+    rivals: dict[str, list[str]] = {name: [] for name in names}
+    for one, other in itertools.combinations(names, 2):
+        if not ways.lead_around({one, other}):
+            rivals[one].append(other)
+            rivals[other].append(one)
+    gone: set[str] = set()
+    # Shortcuts come last: each layer that they lead around has them alone for a rival.
+    for name in sorted(names, key=lambda name: len(rivals[name])):
+        if ways.lead_around(gone | {name}):
+            gone.add(name)
+            continue
+        others = [other for other in rivals[name] if other in gone] or sorted(gone)
         logger.info(
-            "%s: no depth group, as nothing leads around it once %s is gone",
-            shortcut,
-            min(rivals[shortcut], key=left.index),
+            "%s: no depth group, as nothing leads around it once %s is gone", name, others[0]
         )
-        left.remove(shortcut)
-        for name in rivals.pop(shortcut):
-            rivals[name].discard(shortcut)
-    return left
+    return [name for name in names if name in gone]
 
 
-def _has_bypass(net: _Net, names: Collection[str]) -> bool:
-    """Tell whether data reach every output by another way than through some layers."""
-    read = {bottom for layer in net.layer for bottom in layer.bottom}
-    reached = set(net.input)
-    for layer in net.layer:
-        arrives = not layer.bottom or reached.intersection(layer.bottom)
-        if layer.name in names or not arrives:
-            reached.difference_update(layer.top)
-        else:
-            reached.update(layer.top)
-        # Labels come to a loss by a way of their own; scores are its first bottom.
-        is_output = not any(top in read for top in layer.top) and layer.bottom
-        if is_output and layer.bottom[0] not in reached:
-            return False
-    return True
+class _Ways:
+    """The ways of data through a net."""
+
+    def __init__(self, net: _Net) -> None:
+        read = {bottom for layer in net.layer for bottom in layer.bottom}
+        self._inputs = set(net.input)
+        self._layers = [
+            # Labels come to a loss by a way of their own; scores are its first bottom.
+            (layer.name, list(layer.bottom), list(layer.top), read.isdisjoint(layer.top))
+            for layer in net.layer
+        ]
+
+    def lead_around(self, names: Collection[str]) -> bool:
+        """Tell whether data reach every output by another way than through some layers."""
+        reached = set(self._inputs)
+        for name, bottoms, tops, is_output in self._layers:
+            if name in names or (bottoms and reached.isdisjoint(bottoms)):
+                reached.difference_update(tops)
+            else:
+                reached.update(tops)
+            if is_output and bottoms and bottoms[0] not in reached:
+                return False
+        return True

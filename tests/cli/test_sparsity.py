@@ -237,3 +237,21 @@ def test_refuses(grouped, sscaffe, words, pattern):
     (grouped / "bad.prototxt").write_text(GROUPED.replace("ydimen: 2", "ydimen: 3"))
     (grouped / "relu.prototxt").write_text(GROUPED[: GROUPED.index("layer {\n")])
     refused(sscaffe(words), words.split()[0], pattern)
+
+
+def test_one_factor_for_all(tmp_path, monkeypatch, sscaffe):
+    """Scale with num_axes: 0 has a blob without axes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(
+        """
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }
+        layer { name: "scale" type: "Scale" bottom: "data" top: "y"
+                scale_param { num_axes: 0 filler { value: 0 } } }
+        """
+    )
+    with Net("net.prototxt", TEST) as net:
+        net.save("w.caffemodel")
+    status, out, err = sscaffe("sparsity w.caffemodel --json")
+    assert status == 0, err
+    (scale,) = json.loads(out)["layers"]
+    assert (scale["layer"], scale["rows"], scale["element"]) == ("scale", 1, 100)

@@ -123,3 +123,16 @@ def test_a_lasso_of_factors_is_logged_with_their_zeros(caplog):
     solver("display: 1", mode="").step(2)
     assert "Sparsity scale" not in caplog.text
     assert "Sparsity conv" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_of_many_axes_is_a_factor_of_its_own(mode):
+    one = solver(mode=mode, shape="axis: 1 num_axes: 2")
+    factors(one).data[...] = 0.5
+    factors(one).data[0] = 0  # a row
+    factors(one).data[:, 1] = 0  # and a column
+    factors(one).data[1, 1:3] = 5e-5, 0
+    one.step(2)
+    assert not factors(one).const_data[0].any()
+    assert factors(one).const_data[1, 2] == 0
+    assert factors(one).const_data[1, [0, 1, 3]].all()  # no threshold, and no whole columns

@@ -61,3 +61,19 @@ def test_other_kinds_leave_scale_alone(files):
     assert groups["group1_block3/conv2"] == {"FILTER": 1.0, "DEPTH": 0.3}
     assert groups["group1_block3/conv2/scale"] == {"DEPTH": 1.0}
     assert len(groups) == 6
+
+
+def test_of_three_ways_one_stays():
+    layers = [
+        "layer { name: 'data' type: 'Input' top: 'data' "
+        "input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }",
+        *(
+            f"layer {{ name: '{name}' type: 'Convolution' bottom: '{bottom}' top: '{name}' "
+            "convolution_param { num_output: 4 kernel_size: 1 } }"
+            for name, bottom in [("first", "data"), ("a", "first"), ("b", "first"), ("c", "first")]
+        ),
+        "layer { name: 'cat' type: 'Concat' bottom: 'a' bottom: 'b' bottom: 'c' top: 'cat' }",
+        "layer { name: 'fc' type: 'InnerProduct' bottom: 'cat' top: 'fc' "
+        "inner_product_param { num_output: 4 } }",
+    ]
+    assert list(choose_groups(parse_net("\n".join(layers)), ["depth"])) == ["a", "b"]
