@@ -74,6 +74,7 @@ def freeze(net: _Net, names: Iterable[str], mode: str) -> None:
     wanted = set(names)
     for layer in net.layer:
         if layer.name in wanted:
+            # protobuf's stubs make an int of what Value returns, and want the enum's own type.
             layer.connectivity_mode = _Layer.ConnectivityMode.Value(mode)  # type: ignore[assignment]
             for spec in layer.param:
                 del spec.block_group_lasso[:]

@@ -1,6 +1,6 @@
 """Dense convolution and inner product by oneDNN, in the layouts that it likes best."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sscaffe import _core
 from sscaffe.kernels import cpu_winograd
@@ -164,11 +164,16 @@ class DenseConvolution(_Weighted):
         return top.data_tensor.is_piece or x.memory(bottom.shape).layout.channel_block > 1
 
     def _operand(self, primitive: "_core.WeightedPrimitive", weights: "Blob") -> "_core.Memory":
-        if not self._keeps_weights or not isinstance(primitive, _core.WinogradConvolution):
-            return super()._operand(primitive, weights)
-        layout = primitive.prepared_layout
-        if layout is None:
-            return super()._operand(primitive, weights)
+        if self._keeps_weights and isinstance(primitive, _core.WinogradConvolution):
+            layout = primitive.prepared_layout
+            if layout is not None:
+                return self._prepare_weights(primitive, layout, weights)
+        return super()._operand(primitive, weights)
+
+    def _prepare_weights(
+        self, primitive: "_core.WinogradConvolution", layout: "_core.Layout", weights: "Blob"
+    ) -> "_core.Memory":
+        """Return the weights in a form that is kept until they change."""
         tensor, source = weights.data_tensor, (weights.data_tensor, weights.data_version)
         kept = self._prepared
         if kept is None or source != self._prepared_from or kept.layout != layout:
@@ -184,40 +189,24 @@ class DenseConvolution(_Weighted):
             passes = cpu_winograd.passes(g, self._batch)
         elif not wanted.train and cpu_winograd.infers(g, self._batch):
             passes = cpu_winograd.FORWARD
+        words: dict[str, Any] = {
+            "batch": self._batch,
+            "in_channels": g.in_channels,
+            "out_channels": g.out_channels,
+            "group": g.group,
+            "input": g.input,
+            "output": g.output,
+            "kernel": g.kernel,
+            "pad": g.pad,
+            "bias": wanted.bias,
+            "train": wanted.train,
+            "add": wanted.add,
+            "relu": wanted.relu,
+            "blocks": wanted.blocks,
+        }
         if any(passes):
-            return _core.WinogradConvolution(
-                batch=self._batch,
-                in_channels=g.in_channels,
-                out_channels=g.out_channels,
-                group=g.group,
-                input=g.input,
-                output=g.output,
-                kernel=g.kernel,
-                pad=g.pad,
-                bias=wanted.bias,
-                train=wanted.train,
-                add=wanted.add,
-                relu=wanted.relu,
-                blocks=wanted.blocks,
-                passes=passes,
-            )
-        return _core.Convolution(
-            batch=self._batch,
-            in_channels=g.in_channels,
-            out_channels=g.out_channels,
-            group=g.group,
-            input=g.input,
-            output=g.output,
-            kernel=g.kernel,
-            stride=g.stride,
-            pad=g.pad,
-            dilation=g.dilation,
-            bias=wanted.bias,
-            train=wanted.train,
-            add=wanted.add,
-            relu=wanted.relu,
-            blocks=wanted.blocks,
-        )
+            return _core.WinogradConvolution(**words, passes=passes)
+        return _core.Convolution(**words, stride=g.stride, dilation=g.dilation)
 
 
 class DenseInnerProduct(_Weighted):
