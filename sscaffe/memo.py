@@ -38,10 +38,16 @@ def recall(key: str) -> Times | None:
     return _all().get(key)
 
 
+def recall_of(key: str, names: Iterable[str]) -> Times | None:
+    """Return the times in ms if they were measured before, of just these candidates."""
+    known = recall(key)
+    return known if known is not None and known.keys() == set(names) else None
+
+
 def times(key: str, names: Iterable[str], measure: Callable[[], Times]) -> Times:
     """Return the times of these candidates, measured now if they are not known."""
-    known = recall(key)
-    if known is None or known.keys() != set(names):
+    known = recall_of(key, names)
+    if known is None:
         known = measure()
         remember(key, known)
     return known

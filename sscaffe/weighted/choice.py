@@ -122,20 +122,19 @@ class Choice:
             EDITION,
         ]
         key = "; ".join([*facts, zeros.bucket()])
-        known = memo.recall(key)
-        if known is not None and known.keys() == candidates.keys():
+        known = memo.recall_of(key, candidates)
+        if known is not None:
             return known
         # Times beside other work are kept until another process has had a try as well; there is
         # nothing better to be had on a machine that is never quiet.
         beside = f"{key}; {BESIDE}"
-        known = memo.recall(beside)
-        is_second = known is not None and known.keys() == candidates.keys()
-        if known is not None and is_second and beside in _raced_here:
-            return known
-        known, counts = race(candidates, bottom, weights, bias, top.shape, epilogue)
-        memo.remember(key if counts or is_second else beside, known)
+        before = memo.recall_of(beside, candidates)
+        if before is not None and beside in _raced_here:
+            return before
+        times, counts = race(candidates, bottom, weights, bias, top.shape, epilogue)
+        memo.remember(beside if before is None and not counts else key, times)
         _raced_here.add(beside)
-        return known
+        return times
 
 
 def _sentence(times: memo.Times, best: str, dense: str, zeros: Zeros) -> str:
