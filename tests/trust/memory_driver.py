@@ -1,7 +1,8 @@
 """Train within less and less address space; write how each training ended.
 
 Run as ``python -m tests.trust.memory_driver STEPS``. The processes are forked from this one, which
-has imported all that a training needs: with less than that, Python itself does not start.
+has imported all that a training needs: with less than that, Python itself does not start, and
+takes modules that it has no memory to compile for wrong ones.
 """
 
 import os
@@ -9,8 +10,11 @@ import resource
 import sys
 from pathlib import Path
 
+import numpy.random  # noqa: F401 - NumPy loads it when it is first used
+
 import sscaffe.cli.train  # noqa: F401
 from sscaffe.cli import main
+from sscaffe.device import cpu
 from tests.trust.jobs import say
 
 NET = """
@@ -53,6 +57,7 @@ def train_within(limit):
 
 def run(steps):
     """Go through all limits; write a line for each."""
+    cpu()  # loads the kernels
     Path("net.prototxt").write_text(NET, encoding="utf-8")
     Path("solver.prototxt").write_text(SOLVER, encoding="utf-8")
     for step in range(steps):
